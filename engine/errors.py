@@ -1,0 +1,171 @@
+"""Every error the engine raises on purpose, as one small tree.
+
+Each class has a stable ``code`` that clients may branch on, and an HTTP ``status`` so that no
+edge invents its own mapping. A message says what is wrong, where, why, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with a document, an input or a setting.
+
+    ``path`` leads to it (``steps.clean.for_each``), ``problem`` says what is wrong and why,
+    ``hint`` says what to do about it.
+    """
+
+    path: str
+    problem: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"{where}{self.problem}" + (f" ({self.hint})" if self.hint else "")
+
+
+class EngineError(Exception):
+    """The root of the tree: catch it to catch every refusal of the engine."""
+
+    code = "engine_error"
+    status = 500
+
+    def __init__(self, message: str, *, hint: str = "", faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.faults = tuple(faults)
+
+    def __str__(self) -> str:
+        lines = [self.message + (f" ({self.hint})" if self.hint else "")]
+        lines += [f"  {fault}" for fault in self.faults]
+        return "\n".join(lines)
+
+
+class SettingsError(EngineError):
+    """The settings cannot work together; ``faults`` names every one."""
+
+    code = "invalid_settings"
+
+
+class InvalidError(EngineError):
+    """What was sent can never be accepted as it is."""
+
+    code = "invalid"
+    status = 422
+
+
+class InvalidDocument(InvalidError):
+    """A workflow document with faults, all of them named."""
+
+    code = "invalid_document"
+
+
+class InvalidInput(InvalidError):
+    """An input that the workflow's schema refuses."""
+
+    code = "invalid_input"
+
+
+class InvalidQuery(InvalidError):
+    """A filter, cursor or parameter that means nothing."""
+
+    code = "invalid_query"
+
+
+class ExpressionError(InvalidError):
+    """An expression that does not parse, or that failed on the data it met."""
+
+    code = "expression_error"
+
+
+class PayloadError(InvalidError):
+    """A value that JSON cannot carry on both databases, with the path to it."""
+
+    code = "invalid_payload"
+
+
+class TooLarge(InvalidError):
+    """A payload over its limit."""
+
+    code = "too_large"
+    status = 413
+
+
+class NotFound(EngineError):
+    """No such object, or it belongs to someone else: the two are never told apart."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(EngineError):
+    """The object is not in a status that allows this."""
+
+    code = "conflict"
+    status = 409
+
+
+class Unauthenticated(EngineError):
+    """No valid session or token came with the request."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(EngineError):
+    """Signed in, but not allowed to do this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class RateLimited(EngineError):
+    """Too many attempts; ``retry_after`` says in seconds when the next one is heard."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after = retry_after
+
+
+class Unavailable(EngineError):
+    """The database or Redis does not answer; the same call may work later."""
+
+    code = "unavailable"
+    status = 503
+
+
+class StepError(EngineError):
+    """An attempt failed for a reason the engine knows.
+
+    ``reason`` becomes the reason code beside the status; ``retryable`` tells whether another
+    attempt could end differently.
+    """
+
+    code = "step_error"
+
+    def __init__(
+        self, message: str, *, reason: str = "error", retryable: bool = True, hint: str = ""
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.retryable = retryable
+
+
+class UnknownStep(EngineError):
+    """This worker has no code for the step; another one may."""
+
+    code = "unknown_step"
+
+
+class StaleClaim(EngineError):
+    """The claim was taken away (epoch raised): the result of this attempt changes nothing."""
+
+    code = "stale_claim"
+    status = 409

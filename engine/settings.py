@@ -1,0 +1,114 @@
+"""All settings, read once, checked whole. The only reader of the environment."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from engine.errors import Fault, SettingsError
+
+Names = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """One frozen object. Each field is read from ``ENGINE_<NAME>``, but for the two URLs."""
+
+    model_config = SettingsConfigDict(env_prefix="ENGINE_", frozen=True, extra="ignore")
+
+    database_url: str = Field("", validation_alias="DATABASE_URL")
+    redis_url: str = Field("", validation_alias="REDIS_URL")
+    home: Path = Path(".engine")
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=1, le=65535)
+    allowed_origins: Names = ()
+    session_hours: int = Field(24 * 14, ge=1)
+
+    modules: Names = ("examples",)
+    worker_processes: int = Field(2, ge=1, le=64)
+    worker_threads: int = Field(8, ge=1, le=256)
+    long_threads: int = Field(8, ge=1, le=256)
+    drain_seconds: float = Field(10, ge=0)
+    continuation_ms: int = Field(200, ge=0)
+
+    heartbeat_seconds: float = Field(3, gt=0)
+    lease_seconds: float = Field(10, gt=0)
+    sweep_seconds: float = Field(1, gt=0)
+    cancel_grace_seconds: float = Field(10, ge=0)
+    step_timeout_seconds: float = Field(3600, gt=0)
+    max_crashes: int = Field(3, ge=1)
+
+    sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    http_allow: Names = ()
+    inline_limit: int = Field(256 * 1024, ge=1024)
+    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("modules", "allowed_origins", "http_allow", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: str) -> str:
+        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+        return value.replace("postgresql://", "postgresql+psycopg://", 1)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _known_redis(cls, value: str) -> str:
+        if value and not value.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("give redis://HOST:PORT/DB, rediss://… or unix://PATH")
+        return value
+
+    @model_validator(mode="after")
+    def _lease_outlives_beats(self) -> Settings:
+        if self.lease_seconds < 2 * self.heartbeat_seconds:
+            raise ValueError(
+                "ENGINE_LEASE_SECONDS must be at least twice ENGINE_HEARTBEAT_SECONDS, "
+                "or one late beat would look like a death"
+            )
+        return self
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL: ``DATABASE_URL``, else a SQLite file in the home."""
+        return self.database_url or f"sqlite:///{self.home.absolute() / 'engine.db'}"
+
+    @property
+    def origin(self) -> str:
+        """Where a browser on this machine finds the pages, without a trailing slash."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return f"http://{host}:{self.port}"
+
+
+def load() -> Settings:
+    """Return settings read from the environment now.
+
+    Raises:
+        SettingsError: with every fault, each under its variable's name.
+    """
+    try:
+        return Settings()  # type: ignore[call-arg]  # fields come from the environment
+    except ValidationError as error:
+        faults = [Fault(_variable(item["loc"]), item["msg"]) for item in error.errors()]
+        raise SettingsError("the settings are not usable", faults=faults) from None
+
+
+@cache
+def current() -> Settings:
+    """Return this process's settings: read once, the same for its whole life."""
+    return load()
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else ""
+    return name if name.isupper() or not name else f"ENGINE_{name.upper()}"

@@ -1,0 +1,359 @@
+"""The tables. Times are microseconds since 1970 in UTC by the database's clock; ids are text.
+
+Declarative so that alembic and people can read them; the hot path uses ``Model.__table__`` with
+Core statements and never loads an object.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Ids sort by time only when they compare byte by byte; a locale's collation would reorder them.
+ID = String(13).with_variant(postgresql.VARCHAR(13, collation="C"), "postgresql")
+TIME = BigInteger
+
+LIVE_STEP = "status IN ('queued', 'running', 'retrying', 'waiting')"
+OPEN_EXECUTION = "status IN ('pending', 'running', 'waiting', 'paused')"
+
+
+class Base(DeclarativeBase):
+    """All tables hang here: ``Base.metadata`` is what alembic compares with."""
+
+
+class User(Base):
+    """A person who may sign in. ``password_hash`` is argon2id, or null until one is set."""
+
+    __tablename__ = "users"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+    password_hash: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(TIME)
+    disabled_at: Mapped[int | None] = mapped_column(TIME)
+
+
+class LoginLink(Base):
+    """A link that signs in once. Only the SHA-256 of its secret is kept."""
+
+    __tablename__ = "login_links"
+    secret_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("users.id", ondelete="CASCADE"))
+    expires_at: Mapped[int] = mapped_column(TIME)
+    used_at: Mapped[int | None] = mapped_column(TIME)
+
+
+class Session(Base):
+    """A browser's session. Only the SHA-256 of its cookie is kept."""
+
+    __tablename__ = "sessions"
+    secret_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("users.id", ondelete="CASCADE"))
+    created_at: Mapped[int] = mapped_column(TIME)
+    expires_at: Mapped[int] = mapped_column(TIME)
+
+
+class Token(Base):
+    """An API token: shown once, stored as SHA-256; ``hint`` is its first characters."""
+
+    __tablename__ = "tokens"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ID, ForeignKey("users.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(64))
+    secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    hint: Mapped[str] = mapped_column(String(16))
+    created_at: Mapped[int] = mapped_column(TIME)
+    last_used_at: Mapped[int | None] = mapped_column(TIME)
+    revoked_at: Mapped[int | None] = mapped_column(TIME)
+
+
+class Workflow(Base):
+    """A named workflow of one owner. ``shared`` ones (the examples) all may read and run."""
+
+    __tablename__ = "workflows"
+    __table_args__ = (UniqueConstraint("owner_id", "name"),)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ID, ForeignKey("users.id"))
+    name: Mapped[str] = mapped_column(String(64))
+    shared: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    latest_version: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[int] = mapped_column(TIME)
+    archived_at: Mapped[int | None] = mapped_column(TIME)
+
+
+class WorkflowVersion(Base):
+    """An immutable, numbered document. Executions are pinned to one."""
+
+    __tablename__ = "workflow_versions"
+    workflow_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("workflows.id", ondelete="CASCADE"), primary_key=True
+    )
+    number: Mapped[int] = mapped_column(Integer, primary_key=True)
+    hash: Mapped[str] = mapped_column(String(64))
+    document: Mapped[str] = mapped_column(Text)
+    created_by: Mapped[str] = mapped_column(ID)
+    created_at: Mapped[int] = mapped_column(TIME)
+
+
+class Execution(Base):
+    """One run of a version."""
+
+    __tablename__ = "executions"
+    __table_args__ = (
+        Index("ix_executions_owner", "owner_id", "id"),
+        Index("ix_executions_owner_workflow", "owner_id", "workflow_id", "id"),
+        Index("ix_executions_owner_status", "owner_id", "status", "id"),
+        Index(
+            "ix_executions_open",
+            "due_at",
+            sqlite_where=text(OPEN_EXECUTION),
+            postgresql_where=text(OPEN_EXECUTION),
+        ),
+        Index(
+            "uq_executions_slot",
+            "schedule_id",
+            "slot",
+            unique=True,
+            sqlite_where=text("schedule_id IS NOT NULL"),
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
+        Index(
+            "uq_executions_idempotency",
+            "owner_id",
+            "workflow_id",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
+    )
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ID)
+    workflow_id: Mapped[str] = mapped_column(ID)
+    version: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    # {"message", "type", "step", "item", "trace"}: the cause, in the words people see first
+    error: Mapped[str | None] = mapped_column(Text)
+    trigger: Mapped[str] = mapped_column(String(16))
+    trigger_detail: Mapped[str | None] = mapped_column(String(128))
+    input: Mapped[str] = mapped_column(Text)
+    output: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(TIME)
+    started_at: Mapped[int | None] = mapped_column(TIME)
+    finished_at: Mapped[int | None] = mapped_column(TIME)
+    # When someone must look at this row although no message comes: a dispatch that is owed, an
+    # end that is due. Null: its step runs look after themselves.
+    due_at: Mapped[int | None] = mapped_column(TIME)
+    # What the execution will end as once its running steps are over: 'failed' or 'cancelled'.
+    ending: Mapped[str | None] = mapped_column(String(16))
+    cancel_requested_at: Mapped[int | None] = mapped_column(TIME)
+    cancel_note: Mapped[str | None] = mapped_column(String(256))
+    # Counters that change only under this row's lock.
+    last_seq: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    last_log: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    active: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # queued + running
+    steps_left: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    runs_total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    runs_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    origin_id: Mapped[str | None] = mapped_column(ID)
+    idempotency_key: Mapped[str | None] = mapped_column(String(128))
+    request_hash: Mapped[str | None] = mapped_column(String(64))
+    message_id: Mapped[str | None] = mapped_column(String(36))
+    schedule_id: Mapped[str | None] = mapped_column(ID)
+    slot: Mapped[int | None] = mapped_column(TIME)
+
+
+class StepRun(Base):
+    """A node's row in an execution (``item`` = -1), and one more per item of a ``for_each``."""
+
+    __tablename__ = "step_runs"
+    __table_args__ = (
+        Index(
+            "ix_step_runs_due",
+            "due_at",
+            sqlite_where=text(LIVE_STEP),
+            postgresql_where=text(LIVE_STEP),
+        ),
+        Index(
+            "ix_step_runs_worker",
+            "worker_id",
+            sqlite_where=text("status = 'running'"),
+            postgresql_where=text("status = 'running'"),
+        ),
+        # Clustered by execution: one B-tree instead of a table and an index over it.
+        {"sqlite_with_rowid": False},
+    )
+    execution_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(Integer, primary_key=True)
+    item: Mapped[int] = mapped_column(Integer, primary_key=True)
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    epoch: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # failed or running
+    crashes: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    needs_left: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    needs_ran: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    queue: Mapped[str] = mapped_column(String(16))
+    # queued: since when it is owed; retrying, waiting: when it is owed; running: its deadline
+    due_at: Mapped[int | None] = mapped_column(TIME)
+    worker_id: Mapped[str | None] = mapped_column(String(36))
+    started_at: Mapped[int | None] = mapped_column(TIME)
+    finished_at: Mapped[int | None] = mapped_column(TIME)
+    # A fan-out: how many items, how many have not ended, the next one to queue.
+    items: Mapped[int | None] = mapped_column(Integer)
+    items_left: Mapped[int | None] = mapped_column(Integer)
+    items_next: Mapped[int | None] = mapped_column(Integer)
+    value: Mapped[str | None] = mapped_column(Text)  # an item's own value
+    input: Mapped[str | None] = mapped_column(Text)
+    output: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    reused_from: Mapped[str | None] = mapped_column(ID)
+
+
+class Attempt(Base):
+    """A try that did not complete. The one that did is told by its step run."""
+
+    __tablename__ = "attempts"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    execution_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    step: Mapped[int] = mapped_column(Integer, primary_key=True)
+    item: Mapped[int] = mapped_column(Integer, primary_key=True)
+    epoch: Mapped[int] = mapped_column(Integer, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    outcome: Mapped[str] = mapped_column(String(16))  # failed | crashed | released | cancelled
+    reason: Mapped[str] = mapped_column(String(32))
+    worker_id: Mapped[str | None] = mapped_column(String(36))
+    started_at: Mapped[int | None] = mapped_column(TIME)
+    finished_at: Mapped[int] = mapped_column(TIME)
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class EventRow(Base):
+    """A fact, numbered per execution without gaps."""
+
+    __tablename__ = "events"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    execution_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    type: Mapped[str] = mapped_column(String(24))
+    step: Mapped[int | None] = mapped_column(Integer)
+    item: Mapped[int | None] = mapped_column(Integer)
+    attempt: Mapped[int | None] = mapped_column(Integer)
+    at: Mapped[int] = mapped_column(TIME)
+    data: Mapped[str | None] = mapped_column(Text)
+
+
+class LogLine(Base):
+    """What user code said, numbered per execution without gaps."""
+
+    __tablename__ = "logs"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    execution_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("executions.id", ondelete="CASCADE"), primary_key=True
+    )
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
+    step: Mapped[int] = mapped_column(Integer)
+    item: Mapped[int] = mapped_column(Integer)
+    attempt: Mapped[int] = mapped_column(Integer)
+    at: Mapped[int] = mapped_column(TIME)
+    level: Mapped[str] = mapped_column(String(8))
+    message: Mapped[str] = mapped_column(Text)
+
+
+class Worker(Base):
+    """A worker process. Dead when its beat is older than the lease."""
+
+    __tablename__ = "workers"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    host: Mapped[str] = mapped_column(String(255))
+    pid: Mapped[int] = mapped_column(Integer)
+    queues: Mapped[str] = mapped_column(Text)  # JSON list
+    threads: Mapped[int] = mapped_column(Integer)
+    functions: Mapped[str] = mapped_column(Text)  # JSON list: the steps whose code it has
+    started_at: Mapped[int] = mapped_column(TIME)
+    beat_at: Mapped[int] = mapped_column(TIME)
+    # JSON {queue: newest due_at of a row it had claimed as of the beat before}
+    watermarks: Mapped[str] = mapped_column(Text, server_default=text("'{}'"))
+    stopped_at: Mapped[int | None] = mapped_column(TIME)
+
+
+class Lease(Base):
+    """Who may do a thing that only one should do at a time; ``note`` is theirs to keep."""
+
+    __tablename__ = "leases"
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    holder: Mapped[str | None] = mapped_column(String(36))
+    until: Mapped[int] = mapped_column(TIME)
+    note: Mapped[str | None] = mapped_column(Text)
+
+
+class Schedule(Base):
+    """When a workflow starts by itself."""
+
+    __tablename__ = "schedules"
+    __table_args__ = (Index("ix_schedules_owner", "owner_id", "id"),)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ID)
+    workflow_id: Mapped[str] = mapped_column(ID, ForeignKey("workflows.id", ondelete="CASCADE"))
+    version: Mapped[int | None] = mapped_column(Integer)  # null: the newest at each slot
+    name: Mapped[str] = mapped_column(String(64))
+    cron: Mapped[str] = mapped_column(String(128))
+    zone: Mapped[str] = mapped_column(String(64))
+    input: Mapped[str] = mapped_column(Text)
+    missed: Mapped[str] = mapped_column(String(8))  # skip | latest | all
+    missed_cap: Mapped[int] = mapped_column(Integer)
+    next_at: Mapped[int | None] = mapped_column(TIME, index=True)
+    last_slot: Mapped[int | None] = mapped_column(TIME)
+    paused_at: Mapped[int | None] = mapped_column(TIME)
+    created_at: Mapped[int] = mapped_column(TIME)
+
+
+class DeadLetter(Base):
+    """A message that could not be carried out; replayed by hand."""
+
+    __tablename__ = "dead_letters"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner_id: Mapped[str | None] = mapped_column(ID)
+    execution_id: Mapped[str | None] = mapped_column(ID)
+    queue: Mapped[str] = mapped_column(String(64))
+    actor: Mapped[str] = mapped_column(String(64))
+    message: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str] = mapped_column(String(32))
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[int] = mapped_column(TIME)
+    replayed_at: Mapped[int | None] = mapped_column(TIME)
+
+
+class Artifact(Base):
+    """A thing a step made for people: kept inline when small, else in a file under the home."""
+
+    __tablename__ = "artifacts"
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    execution_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("executions.id", ondelete="CASCADE"), index=True
+    )
+    step: Mapped[int] = mapped_column(Integer)
+    item: Mapped[int] = mapped_column(Integer)
+    attempt: Mapped[int] = mapped_column(Integer)
+    name: Mapped[str] = mapped_column(String(128))
+    media_type: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(Integer)
+    body: Mapped[str] = mapped_column(Text)  # base64
+    created_at: Mapped[int] = mapped_column(TIME)
