@@ -86,7 +86,7 @@ class Settings(BaseSettings):
     @property
     def origin(self) -> str:
         """Where a browser on this machine finds the pages, without a trailing slash."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared
         return f"http://{host}:{self.port}"
 
 

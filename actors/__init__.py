@@ -1,0 +1,1 @@
+"""Dramatiq: the broker, the middleware and the thin actors."""

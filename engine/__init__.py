@@ -1,0 +1,1 @@
+"""Durable workflows on Dramatiq, with every step on screen as it happens."""

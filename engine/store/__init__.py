@@ -1,0 +1,1 @@
+"""All SQL: tables, transactions, and the reads that people see."""
