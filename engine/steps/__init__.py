@@ -1,1 +1,87 @@
-"""Step types: one file each, found by name."""
+"""Step types: what ``uses:`` may name. Entry points of the group ``engine.steps`` add others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from engine.errors import UnknownStep
+from engine.steps.context import Context, context, entered
+from engine.steps.watchdog import Interrupted, TimedOut, Watchdog
+
+__all__ = [
+    "Context",
+    "Interrupted",
+    "Park",
+    "StepType",
+    "TimedOut",
+    "Watchdog",
+    "context",
+    "entered",
+    "find",
+    "names",
+]
+
+GROUP = "engine.steps"
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """What a step returns to wait without holding a thread: it runs again at ``until`` (µs)."""
+
+    until: int
+
+
+class StepType(Protocol):
+    """One kind of step. It is called by many threads at once and keeps nothing between calls."""
+
+    @property
+    def name(self) -> str:
+        """What ``uses:`` says to get it."""
+
+    def run(self, params: dict[str, Any], context: Context) -> Any:
+        """Return the step's output, or a :class:`Park`.
+
+        Args:
+            params: the ``with`` block, its expressions resolved.
+            context: the attempt.
+
+        Raises:
+            StepError: the attempt failed, with its reason and whether another may go better.
+        """
+
+
+def find(uses: str) -> StepType:
+    """Return the step type of that name.
+
+    Raises:
+        UnknownStep: this worker has none; another one may.
+    """
+    try:
+        return _types()[uses]
+    except KeyError:
+        raise UnknownStep(
+            f"there is no step type {uses!r} on this worker",
+            hint=f"known are {', '.join(names())}; others come by entry points of group {GROUP}",
+        ) from None
+
+
+def names() -> list[str]:
+    """Return the names of all step types, sorted."""
+    return sorted(_types())
+
+
+@cache
+def _types() -> dict[str, StepType]:
+    # Imported here, for the types import Park from this module.
+    from engine.steps.http import Http  # noqa: PLC0415
+    from engine.steps.python import Python  # noqa: PLC0415
+    from engine.steps.sleep import Sleep  # noqa: PLC0415
+    from engine.steps.transform import Transform  # noqa: PLC0415
+
+    built_in: list[StepType] = [Http(), Python(), Sleep(), Transform()]
+    added: list[StepType] = [entry.load()() for entry in entry_points(group=GROUP)]
+    # A built-in name cannot be taken over: documents rely on what it means.
+    return {step_type.name: step_type for step_type in [*added, *built_in]}

@@ -1,0 +1,186 @@
+"""What a step may ask about the attempt it is running in."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.errors import EngineError, StepError
+from engine.steps.capture import AttemptLog, capturing, level_name, wall_clock
+
+MAX_ARTIFACT = 5 * 1024 * 1024
+MAX_ARTIFACTS = 20
+
+_MEDIA_TYPE = re.compile(r"[\w.+-]{1,30}/[\w.+-]{1,33}", re.ASCII)
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A thing a step made for people: a chart, a report. ``body`` is at most 5 MiB."""
+
+    name: str
+    media_type: str
+    body: bytes
+
+
+class StepLog:
+    """``context.log``: speaks like a ``logging.Logger``, writes to the attempt's log.
+
+    It knows its attempt by itself, so threads of user code may use it too; debug lines are kept.
+    """
+
+    def __init__(self, lines: AttemptLog) -> None:
+        self._lines = lines
+
+    def debug(self, message: object, *values: object) -> None:
+        """Keep a line at level debug; ``values`` fill in the ``%`` places of ``message``."""
+        self.log(logging.DEBUG, message, *values)
+
+    def info(self, message: object, *values: object) -> None:
+        """Keep a line at level info."""
+        self.log(logging.INFO, message, *values)
+
+    def warning(self, message: object, *values: object) -> None:
+        """Keep a line at level warning."""
+        self.log(logging.WARNING, message, *values)
+
+    def error(self, message: object, *values: object) -> None:
+        """Keep a line at level error."""
+        self.log(logging.ERROR, message, *values)
+
+    def exception(self, message: object, *values: object) -> None:
+        """Keep a line at level error with the traceback of the exception being handled."""
+        trace = traceback.format_exc().rstrip()
+        self._lines.add("error", f"{_fill(message, values)}\n{trace}")
+
+    def log(self, level: int, message: object, *values: object) -> None:
+        """Keep a line at a level of ``logging``."""
+        self._lines.add(level_name(level), _fill(message, values))
+
+
+@dataclass(slots=True, kw_only=True)
+class Context:
+    """One attempt, as its step sees it.
+
+    ``item`` is the number of the item in a fan-out, else None. ``timeout`` is what the document
+    gives the step in seconds, None when it gives nothing. ``woken`` is True when a parked step
+    runs again. The key is the same for all attempts of a step run, so that the other side can
+    tell a repeat from a new request.
+    """
+
+    execution_id: str
+    workflow: str
+    step: str
+    idempotency_key: str
+    item: int | None = None
+    attempt: int = 1
+    timeout: float | None = None
+    woken: bool = False
+    lines: AttemptLog = field(default_factory=AttemptLog)
+    clock: Callable[[], int] = wall_clock
+    is_cancelled: Callable[[], bool] = bool
+    log: StepLog = field(init=False)
+    _artifacts: dict[str, Artifact] = field(default_factory=dict, init=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __post_init__(self) -> None:
+        self.log = StepLog(self.lines)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the execution was asked to stop: a long step looks now and then, and ends."""
+        return self.is_cancelled()
+
+    @property
+    def artifacts(self) -> list[Artifact]:
+        """What the step has made so far, in the order of first making."""
+        with self._lock:
+            return list(self._artifacts.values())
+
+    def artifact(self, name: str, body: str | bytes, media_type: str = "text/plain") -> None:
+        """Keep ``body`` under ``name`` beside the step; the same name again replaces it.
+
+        It is stored when the attempt completes.
+
+        Raises:
+            StepError: a name that is no plain file name, a body over 5 MiB, over 20 artifacts.
+        """
+        data = body.encode() if isinstance(body, str) else bytes(body)
+        _check_artifact(name, media_type, len(data))
+        with self._lock:
+            if name not in self._artifacts and len(self._artifacts) >= MAX_ARTIFACTS:
+                raise _refused(f"artifact {name!r} is one too many: {MAX_ARTIFACTS} an attempt")
+            self._artifacts[name] = Artifact(name, media_type, data)
+
+
+_active: ContextVar[Context | None] = ContextVar("step_context", default=None)
+
+
+@contextmanager
+def entered(attempt: Context) -> Iterator[None]:
+    """Make ``attempt`` the current one, and its log the one that logging and print go to."""
+    token = _active.set(attempt)
+    try:
+        with capturing(attempt.lines):
+            yield
+    finally:
+        _active.reset(token)
+
+
+class _Proxy:
+    """Stands for the current attempt's :class:`Context`, so that user code can import it once."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            # Tools that look at modules (doctest, copy, inspect) probe for these outside a step.
+            raise AttributeError(name)
+        active = _active.get()
+        if active is None:
+            raise EngineError(
+                f"context.{name} means something only while a step runs",
+                hint="in a thread of your own, take what you need from context before starting it",
+            )
+        return getattr(active, name)
+
+    def __repr__(self) -> str:
+        active = _active.get()
+        return repr(active) if active else "<context: no step is running>"
+
+
+context: Context = _Proxy()  # type: ignore[assignment]  # forwards every attribute to a Context
+
+
+def _fill(message: object, values: tuple[object, ...]) -> str:
+    text = str(message)
+    if not values:
+        return text
+    try:
+        return text % values
+    except (TypeError, ValueError):
+        # A log line never fails a step: show both halves instead.
+        return f"{text} {values!r}"
+
+
+def _check_artifact(name: str, media_type: str, size: int) -> None:
+    if not _NAME.fullmatch(name) or name in (".", ".."):
+        raise _refused(f"artifact {name!r}: a name is 1 to 128 characters, no slash, no control")
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise _refused(f"artifact {name!r}: {media_type!r} is no media type, as image/png is")
+    if size > MAX_ARTIFACT:
+        raise StepError(
+            f"artifact {name!r} has {size} bytes, {MAX_ARTIFACT} is the most",
+            reason="too_large",
+            retryable=False,
+        )
+
+
+def _refused(message: str) -> StepError:
+    return StepError(message, reason="rejected_input", retryable=False)

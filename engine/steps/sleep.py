@@ -1,0 +1,70 @@
+"""``uses: sleep``: wait for a while or until a time, without holding a thread."""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.errors import StepError
+from engine.steps import Park
+from engine.steps.context import Context
+
+MAX_SECONDS = 366 * 24 * 3600.0
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
+
+
+class Sleep:
+    """Takes ``with: {for: 90s}`` or ``with: {until: 2027-01-31T08:00:00Z}``."""
+
+    name = "sleep"
+
+    def run(self, params: dict[str, Any], context: Context) -> Park | None:
+        """Return when to go on; once woken, None.
+
+        Raises:
+            StepError: neither or both are given, or they mean nothing.
+        """
+        if context.woken:
+            return None
+        if len(params) == 1 and "for" in params:
+            return Park(context.clock() + round(seconds_of(params["for"]) * 1_000_000))
+        if len(params) == 1 and "until" in params:
+            until = _moment(params["until"])
+            return Park(until) if until > context.clock() else None
+        raise _rejected("takes exactly one of with.for and with.until")
+
+
+def seconds_of(value: object) -> float:
+    """Return a duration in seconds: a number of seconds, or a text as ``1h30m``, ``90s``, ``250ms``.
+
+    Raises:
+        StepError: it is neither, or negative, or longer than 366 days.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value, re.ASCII):
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value))
+    else:
+        raise _rejected(f"with.for: {value!r} is no duration", "write 90s, 1h30m or 2d")
+    if not (math.isfinite(seconds) and 0 <= seconds <= MAX_SECONDS):
+        raise _rejected(f"with.for: {value!r} is not between 0 and 366 days")
+    return seconds
+
+
+def _moment(value: object) -> int:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        moment = None
+    if moment is None:
+        raise _rejected(f"with.until: {value!r} is no time", "write 2027-01-31T08:00:00Z")
+    if moment.tzinfo is None:
+        raise _rejected(f"with.until: {value!r} has no zone", "end it with Z or +02:00")
+    return round((moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
+
+
+def _rejected(message: str, hint: str = "") -> StepError:
+    return StepError(f"sleep: {message}", reason="rejected_input", retryable=False, hint=hint)
