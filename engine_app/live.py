@@ -1,0 +1,153 @@
+"""From one Redis channel to whoever waits in this process: pages and event streams.
+
+Redis only says "look": what is new stands in the database, so a lost, doubled or late word costs
+time and nothing else. That is why a waiter holds a single bell and no queue of messages: it
+cannot overflow, and a thousand words while it reads are one more reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import Iterator
+
+import structlog
+from msgspec import DecodeError, Struct, ValidationError, json
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+CHANNEL = "engine:look"
+_GAP_SECONDS = 0.1  # between two readings of one waiter, however often its bell rings
+_RETRY_SECONDS = (0.2, 0.5, 1, 2, 5)
+_IDLE_SECONDS = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Look(Struct):
+    """What a word says: which execution changed, whose it is, of which workflow."""
+
+    execution: str
+    owner: str
+    workflow: str
+
+    def topics(self) -> tuple[str, ...]:
+        """Return every topic this word concerns."""
+        return (
+            execution_topic(self.execution),
+            owner_topic(self.owner),
+            workflow_topic(self.owner, self.workflow),
+        )
+
+
+def execution_topic(execution_id: str) -> str:
+    """Return the topic of one execution."""
+    return f"execution:{execution_id}"
+
+
+def owner_topic(owner_id: str) -> str:
+    """Return the topic of all that one owner runs."""
+    return f"owner:{owner_id}"
+
+
+def workflow_topic(owner_id: str, workflow_id: str) -> str:
+    """Return the topic of what one owner runs of one workflow: never of what others run of it."""
+    return f"workflow:{owner_id}:{workflow_id}"
+
+
+class Bell:
+    """Rings when there may be something new to read."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._heard = 0.0
+
+    def ring(self) -> None:
+        """Wake the waiter, now or as soon as it waits."""
+        self._rung.set()
+
+    async def wait(self, seconds: float) -> bool:
+        """Return whether the bell rang within ``seconds``.
+
+        Returns at once on the first ring and at most every 100 ms while it keeps ringing.
+        """
+        try:
+            await asyncio.wait_for(self._rung.wait(), seconds)
+        except TimeoutError:
+            return False
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(max(0.0, self._heard + _GAP_SECONDS - loop.time()))
+        self._heard = loop.time()
+        self._rung.clear()
+        return True
+
+
+class Hub:
+    """One listener per server process, and the bells that hang on it."""
+
+    def __init__(self) -> None:
+        self.connected = False
+        self._bells: dict[str, set[Bell]] = defaultdict(set)
+
+    @contextlib.contextmanager
+    def subscribe(self, *topics: str) -> Iterator[Bell]:
+        """Yield a bell that rings for each of ``topics`` until the block is left.
+
+        The caller has checked that the viewer may see them.
+        """
+        bell = Bell()
+        for topic in topics:
+            self._bells[topic].add(bell)
+        try:
+            yield bell
+        finally:
+            for topic in topics:
+                self._bells[topic].discard(bell)
+                if not self._bells[topic]:
+                    del self._bells[topic]
+
+    def ring(self, *topics: str) -> None:
+        """Ring the bells of ``topics``."""
+        for topic in topics:
+            for bell in tuple(self._bells.get(topic, ())):
+                bell.ring()
+
+    def ring_all(self) -> None:
+        """Ring every bell: words may have been lost."""
+        self.ring(*tuple(self._bells))
+
+    async def listen(self, url: str) -> None:
+        """Hand on what Redis says until cancelled, through restarts of Redis."""
+        failures = 0
+        while True:
+            try:
+                async with Redis.from_url(url, health_check_interval=10) as redis:
+                    await self._follow(redis)
+            except (RedisError, OSError) as error:
+                if self.connected or failures == 0:
+                    log.warning("the live channel is cut, pages poll meanwhile", error=str(error))
+                failures = 0 if self.connected else failures + 1
+                self.connected = False
+            await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
+
+    async def _follow(self, redis: Redis) -> None:
+        async with redis.pubsub(ignore_subscribe_messages=True) as channel:
+            await channel.subscribe(CHANNEL)
+            self.connected = True
+            self.ring_all()
+            while True:
+                message = await channel.get_message(timeout=_IDLE_SECONDS)
+                if message is not None:
+                    self._hear(message["data"])
+
+    def _hear(self, data: bytes) -> None:
+        try:
+            look = json.decode(data, type=Look)
+        except (DecodeError, ValidationError) as error:
+            log.warning("a word on the live channel means nothing", error=str(error))
+            return
+        self.ring(*look.topics())
+
+
+hub = Hub()
