@@ -1,0 +1,90 @@
+"""The revisions make what the models say, on both databases."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import create_engine, inspect
+
+from engine.errors import EngineError
+from engine.store import migrate
+from engine.store.models import Base
+from tests.support.postgres import create_database, drop_database
+
+
+def _with_driver(url: str) -> str:
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+def test_the_revisions_make_exactly_what_the_models_say(database_url: str) -> None:
+    engine = create_engine(_with_driver(database_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, Base.metadata) == []
+    engine.dispose()
+
+
+def test_tables_clustered_by_execution_have_no_rowid_in_sqlite(sqlite_url: str) -> None:
+    engine = create_engine(sqlite_url)
+    for table in Base.metadata.sorted_tables:
+        options = inspect(engine).get_table_options(table.name)
+        wanted = table.dialect_options["sqlite"]["with_rowid"]
+        assert options.get("sqlite_with_rowid", True) == wanted, table.name
+    engine.dispose()
+
+
+def test_upgrading_again_changes_nothing(database_url: str) -> None:
+    migrate.upgrade(database_url)
+    assert migrate.current(database_url) == migrate.newest()
+
+
+def test_an_empty_database_has_no_revision(tmp_path: Path) -> None:
+    assert migrate.current(f"sqlite:///{tmp_path / 'new.db'}") is None
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'folder' / 'empty.db'}"
+        return
+    server = request.getfixturevalue("postgres_url")
+    yield create_database(server, "empty")
+    drop_database(server, "empty")
+
+
+def test_of_four_migrators_at_once_one_works_and_the_others_wait(empty_url: str) -> None:
+    failures: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            migrate.upgrade(empty_url)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert failures == []
+    assert migrate.current(empty_url) == migrate.newest()
+
+
+def test_a_database_of_a_newer_release_is_refused_in_one_sentence(database_url: str) -> None:
+    statement = "UPDATE alembic_version SET version_num = '9999'"
+    if database_url.startswith("sqlite"):
+        with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+    else:
+        with psycopg.connect(database_url.replace("+psycopg", "")) as server:
+            server.execute(statement)
+    with pytest.raises(EngineError, match="revision 9999, which this release does not know"):
+        migrate.upgrade(database_url)

@@ -1,0 +1,104 @@
+"""A PostgreSQL server for the tests: the one that is named, else one of ours, thrown away."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import make_url
+
+from tests.support.needs import lacking
+from tests.support.processes import free_port, server
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Yield the URL of a server where the tests may create databases."""
+    named = os.environ.get("ENGINE_TEST_POSTGRES")
+    if named:
+        yield named.replace("postgresql+psycopg://", "postgresql://", 1)
+        return
+    binaries = _binaries()
+    if binaries is None:
+        lacking("no PostgreSQL: set ENGINE_TEST_POSTGRES to a URL, or install postgresql")
+    with tempfile.TemporaryDirectory(prefix="engine-test-pg-") as folder:
+        yield from _own_server(binaries, Path(folder))
+
+
+def _binaries() -> Path | None:
+    on_path = shutil.which("postgres")
+    found = [Path(on_path).resolve().parent] if on_path else []
+    packaged = Path("/usr/lib/postgresql").glob("*/bin")
+    found += sorted(packaged, key=lambda path: float(path.parent.name), reverse=True)
+    return next((path for path in found if (path / "initdb").exists()), None)
+
+
+def _own_server(binaries: Path, folder: Path) -> Iterator[str]:
+    user = _other_user()
+    if user is not None:
+        shutil.chown(folder, user)
+    data, port = folder / "data", free_port()
+    init = [
+        str(binaries / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+    ]
+    done = subprocess.run(
+        [*init, "--locale=C.UTF-8", "--no-sync"],
+        user=user,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lacking(f"PostgreSQL's initdb failed: {done.stderr.strip()}")
+    # Nothing here must survive a power cut, so nothing waits for the disk.
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+        "max_connections": "200",
+    }
+    flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *flags]
+    # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave
+    with server(command, port=port, log=folder / "log", user=user, stop=signal.SIGINT):
+        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+
+def _other_user() -> str | None:
+    """Return whom to run as: PostgreSQL refuses to run as root."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    return next((name for name in ("postgres", "nobody") if name in known), None)
+
+
+def create_database(server_url: str, name: str, *, template: str = "template1") -> str:
+    """Return the URL of a new database, a copy of ``template``."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return make_url(server_url).set(database=name).render_as_string(hide_password=False)
+
+
+def drop_database(server_url: str, name: str) -> None:
+    """Drop a database whoever is still connected."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -1,0 +1,88 @@
+"""Servers that the tests start: never left behind, not even when pytest itself is killed."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
+_libc = ctypes.CDLL(None)
+
+
+def free_port() -> int:
+    """Return a port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def eventually(
+    holds: Callable[[], object], *, seconds: float, what: str, every: float = 0.05
+) -> None:
+    """Return as soon as ``holds()`` is true; raises AssertionError naming ``what`` when late."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(every)
+
+
+def answers(port: int) -> bool:
+    """Return whether something on this machine accepts connections at ``port``."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def server(
+    command: Sequence[str | Path],
+    *,
+    port: int,
+    log: Path,
+    user: str | int | None = None,
+    env: Mapping[str, str] | None = None,
+    stop: signal.Signals = signal.SIGTERM,
+    seconds: float = 20,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a server until the block ends; enter the block once it answers at ``port``.
+
+    ``stop`` ends it, also when this process dies first (a killed test run must leave nothing).
+    """
+
+    def end_with_parent() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, int(stop), 0, 0, 0)
+
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [os.fspath(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            user=user,
+            env=env,
+            preexec_fn=end_with_parent,  # noqa: PLW1509  # prctl allocates nothing and takes no lock
+        )
+    try:
+        eventually(
+            lambda: answers(port) or process.poll() is not None,
+            seconds=seconds,
+            what=f"{command[0]} answers at port {port}",
+        )
+        if process.poll() is not None:
+            raise AssertionError(f"{command[0]} ended at start:\n{log.read_text()[-2000:]}")
+        yield process
+    finally:
+        process.send_signal(stop)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
