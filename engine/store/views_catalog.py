@@ -1,0 +1,226 @@
+"""What there is beside executions: workflows, versions, schedules, workers, dead letters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from engine.codec import decode
+from engine.definition import Definition
+from engine.errors import NotFound
+from engine.store import workflows as store
+from engine.store.models import (
+    DeadLetter,
+    Execution,
+    Schedule,
+    StepRun,
+    Worker,
+    Workflow,
+    WorkflowVersion,
+)
+from engine.store.views_executions import as_error
+from engine.store.views_rows import (
+    DeadLetterRow,
+    ScheduleRow,
+    VersionRow,
+    WorkerRow,
+    WorkflowDetail,
+    WorkflowRow,
+)
+
+LISTED = 500  # of workflows, schedules, dead letters: more than anyone reads in one list
+STOPPED_SHOWN = 3_600_000_000  # µs for which a worker that stopped or died stays in the list
+_EXECUTIONS: Any = Execution.__table__
+_WORKFLOWS: Any = Workflow.__table__
+_VERSIONS: Any = WorkflowVersion.__table__
+_SCHEDULES: Any = Schedule.__table__
+_WORKERS: Any = Worker.__table__
+_RUNS: Any = StepRun.__table__
+_DEAD: Any = DeadLetter.__table__
+
+
+def workflows(connection: Connection, owner_id: str) -> list[WorkflowRow]:
+    """Return the owner's and the shared workflows by name."""
+    return _workflow_rows(connection, owner_id, _WORKFLOWS.c.archived_at.is_(None))
+
+
+def workflow(
+    connection: Connection, owner_id: str, id_or_name: str, *, version: int | None = None
+) -> WorkflowDetail:
+    """Return a workflow of the owner, or a shared one, with a version's document.
+
+    Args:
+        version: the newest when left out.
+
+    Raises:
+        NotFound: there is none that the owner may see.
+    """
+    record = store.find(connection, owner_id, id_or_name)
+    number = record.latest_version if version is None else version
+    definition = store.definition(connection, record.id, number)
+    row = _workflow_rows(connection, owner_id, _WORKFLOWS.c.id == record.id)[0]
+    return WorkflowDetail(row, number, definition.document, definition.input_schema)
+
+
+def definition(
+    connection: Connection, owner_id: str, id_or_name: str, *, version: int | None = None
+) -> Definition:
+    """Return the typed graph of a workflow that the owner may see.
+
+    Raises:
+        NotFound: there is none.
+    """
+    record = store.find(connection, owner_id, id_or_name)
+    return store.definition(connection, record.id, version or record.latest_version)
+
+
+def _workflow_rows(connection: Connection, owner_id: str, which: Any) -> list[WorkflowRow]:
+    newest = (
+        select(_EXECUTIONS.c.id)
+        .where(_EXECUTIONS.c.owner_id == owner_id, _EXECUTIONS.c.workflow_id == _WORKFLOWS.c.id)
+        .order_by(_EXECUTIONS.c.id.desc())
+        .limit(1)
+        .correlate(_WORKFLOWS)
+        .scalar_subquery()
+    )
+    rows = connection.execute(
+        select(
+            _WORKFLOWS,
+            _EXECUTIONS.c.id.label("last_execution_id"),
+            _EXECUTIONS.c.status.label("last_status"),
+            _EXECUTIONS.c.created_at.label("last_created_at"),
+        )
+        .outerjoin(_EXECUTIONS, _EXECUTIONS.c.id == newest)
+        .where(store.visible_to(owner_id), which)
+        .order_by(_WORKFLOWS.c.name, _WORKFLOWS.c.id)
+        .limit(LISTED)
+    ).all()
+    known = store.definitions(connection, [(row.id, row.latest_version) for row in rows])
+    return [_workflow_row(row, owner_id, known[row.id, row.latest_version]) for row in rows]
+
+
+def _workflow_row(row: Any, owner_id: str, definition: Definition) -> WorkflowRow:
+    return WorkflowRow(
+        id=row.id,
+        name=row.name,
+        title=definition.title,
+        description=definition.description,
+        shared=row.shared,
+        mine=row.owner_id == owner_id,
+        latest_version=row.latest_version,
+        steps=len(definition.steps),
+        created_at=row.created_at,
+        last_execution_id=row.last_execution_id,
+        last_status=row.last_status,
+        last_created_at=row.last_created_at,
+    )
+
+
+def versions(connection: Connection, owner_id: str, id_or_name: str) -> list[VersionRow]:
+    """Return the versions of a workflow that the owner may see, newest first.
+
+    Raises:
+        NotFound: there is no such workflow.
+    """
+    record = store.find(connection, owner_id, id_or_name)
+    rows = connection.execute(
+        select(*(_VERSIONS.c[name] for name in VersionRow.__dataclass_fields__))
+        .where(_VERSIONS.c.workflow_id == record.id)
+        .order_by(_VERSIONS.c.number.desc())
+        .limit(LISTED)
+    )
+    return [VersionRow(**row._asdict()) for row in rows]
+
+
+def schedules(
+    connection: Connection, owner_id: str, *, workflow_id: str | None = None
+) -> list[ScheduleRow]:
+    """Return the owner's schedules, newest first."""
+    which = _SCHEDULES.c.owner_id == owner_id
+    if workflow_id is not None:
+        which = which & (_SCHEDULES.c.workflow_id == workflow_id)
+    return _schedule_rows(connection, which)
+
+
+def schedule(connection: Connection, owner_id: str, schedule_id: str) -> ScheduleRow:
+    """Return one schedule of the owner.
+
+    Raises:
+        NotFound: there is none, or it belongs to someone else.
+    """
+    which = (_SCHEDULES.c.owner_id == owner_id) & (_SCHEDULES.c.id == schedule_id)
+    found = _schedule_rows(connection, which)
+    if not found:
+        raise NotFound(f"there is no schedule {schedule_id}")
+    return found[0]
+
+
+def _schedule_rows(connection: Connection, which: Any) -> list[ScheduleRow]:
+    names = [name for name in ScheduleRow.__dataclass_fields__ if name != "workflow"]
+    rows = connection.execute(
+        select(*(_SCHEDULES.c[name] for name in names), _WORKFLOWS.c.name.label("workflow"))
+        .join(_WORKFLOWS, _WORKFLOWS.c.id == _SCHEDULES.c.workflow_id)
+        .where(which)
+        .order_by(_SCHEDULES.c.id.desc())
+        .limit(LISTED)
+    )
+    return [ScheduleRow(**{**row._asdict(), "input": decode(row.input)}) for row in rows]
+
+
+def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[WorkerRow]:
+    """Return the worker processes, the newest beat first; they serve every owner.
+
+    Args:
+        now: µs by the database's clock.
+        lease_seconds: the age of a beat from which its worker counts as dead.
+    """
+    claimed = (
+        select(_RUNS.c.worker_id, func.count().label("n"))
+        .where(_RUNS.c.status == "running", _RUNS.c.worker_id.is_not(None))
+        .group_by(_RUNS.c.worker_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(_WORKERS, func.coalesce(claimed.c.n, 0).label("running"))
+        .outerjoin(claimed, claimed.c.worker_id == _WORKERS.c.id)
+        .where(_WORKERS.c.beat_at > now - STOPPED_SHOWN)
+        .order_by(_WORKERS.c.beat_at.desc())
+        .limit(LISTED)
+    )
+    return [
+        WorkerRow(
+            id=row.id,
+            host=row.host,
+            pid=row.pid,
+            queues=decode(row.queues),
+            threads=row.threads,
+            functions=decode(row.functions),
+            started_at=row.started_at,
+            beat_at=row.beat_at,
+            stopped_at=row.stopped_at,
+            alive=row.stopped_at is None and now - row.beat_at < lease_seconds * 1e6,
+            running=row.running,
+        )
+        for row in rows
+    ]
+
+
+def dead_letters(
+    connection: Connection, owner_id: str, *, replayed: bool = False
+) -> list[DeadLetterRow]:
+    """Return the owner's dead letters, newest first; with ``replayed``, those too."""
+    statement = select(*(_DEAD.c[name] for name in DeadLetterRow.__dataclass_fields__)).where(
+        _DEAD.c.owner_id == owner_id
+    )
+    if not replayed:
+        statement = statement.where(_DEAD.c.replayed_at.is_(None))
+    rows = connection.execute(statement.order_by(_DEAD.c.id.desc()).limit(LISTED))
+    return [DeadLetterRow(**{**row._asdict(), "error": _dead_error(row.error)}) for row in rows]
+
+
+def _dead_error(text: str | None) -> Any:
+    """Return the error as a mapping; a message that could not be decoded left plain words."""
+    if text is None or text.startswith("{"):
+        return as_error(text)
+    return {"message": text}

@@ -1,0 +1,249 @@
+"""Lists of executions: keyset paging, filters, a sentence for each row, no payloads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, case, func, literal, or_, select, union_all
+
+from engine.codec import decode
+from engine.definition import Definition
+from engine.errors import InvalidQuery
+from engine.ids import is_id
+from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, StepStatus
+from engine.store import workflows
+from engine.store.models import Execution, StepRun, Workflow
+from engine.store.views_rows import ExecutionRow, Page
+from engine.store.views_words import Ending, Telling, execution_detail
+
+COUNT_CAP = 1000  # counting further would read the whole history at each look
+MAX_LIMIT = 200
+_EXECUTIONS: Any = Execution.__table__
+_RUNS: Any = StepRun.__table__
+_WORKFLOWS: Any = Workflow.__table__
+_PLAIN = tuple(
+    name for name in ExecutionRow.__dataclass_fields__ if name not in ("workflow", "detail")
+)
+_COLUMNS = (
+    *(_EXECUTIONS.c[name] for name in _PLAIN),
+    _WORKFLOWS.c.name.label("workflow"),
+    _EXECUTIONS.c.error,
+    _EXECUTIONS.c.cancel_note,
+    _EXECUTIONS.c.due_at,
+)
+_TOLD = (StepStatus.RUNNING, StepStatus.RETRYING, StepStatus.QUEUED, StepStatus.WAITING)
+
+
+def select_rows() -> Select[Any]:
+    """Return the statement whose rows ``as_rows`` understands, without a condition."""
+    return select(*_COLUMNS).join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
+
+
+def executions(
+    connection: Connection,
+    owner_id: str,
+    *,
+    now: int,
+    workflow: str | None = None,
+    status: Sequence[str] | None = None,
+    text: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    cursor: str | None = None,
+    offset: int = 0,
+    limit: int = 50,
+) -> Page[ExecutionRow]:
+    """Return the owner's executions, newest first.
+
+    Args:
+        now: µs by the database's clock: the sentences count from it.
+        workflow: id or name.
+        text: found in the id, the workflow's name, the error or the trigger's detail.
+        since, until: µs of creation, ``until`` not included.
+        cursor: of the page before; stays right while new executions come.
+        offset: for small tables; reads what it leaves out.
+        limit: 1 to 200.
+
+    Raises:
+        InvalidQuery: a filter that means nothing.
+    """
+    _check(status, cursor, offset, limit)
+    statement = select_rows().where(_EXECUTIONS.c.owner_id == owner_id)
+    for condition in _conditions(
+        workflow=workflow, status=status, text=text, since=since, until=until, cursor=cursor
+    ):
+        statement = statement.where(condition)
+    found = connection.execute(
+        statement.order_by(_EXECUTIONS.c.id.desc()).limit(limit + 1).offset(offset)
+    ).all()
+    rows = as_rows(connection, found[:limit], now)
+    return Page(rows, rows[-1].id if len(found) > limit else None)
+
+
+def _check(status: Sequence[str] | None, cursor: str | None, offset: int, limit: int) -> None:
+    unknown = sorted(set(status or ()) - set(ExecutionStatus))
+    if unknown:
+        known = ", ".join(ExecutionStatus)
+        raise InvalidQuery(f"there is no status {unknown[0]!r}", hint=f"use one of {known}")
+    if cursor is not None and not is_id(cursor):
+        raise InvalidQuery("the cursor is not one that a page gave", hint="leave it out")
+    if not 1 <= limit <= MAX_LIMIT or offset < 0:
+        raise InvalidQuery(f"limit must be 1 to {MAX_LIMIT} and offset 0 or more")
+
+
+def _conditions(
+    *,
+    workflow: str | None,
+    status: Sequence[str] | None,
+    text: str | None,
+    since: int | None,
+    until: int | None,
+    cursor: str | None,
+) -> Iterable[Any]:
+    if workflow is not None:
+        yield (_WORKFLOWS.c.id if is_id(workflow) else _WORKFLOWS.c.name) == workflow
+    if status:
+        yield _EXECUTIONS.c.status.in_(status)
+    if text:
+        columns = (
+            _EXECUTIONS.c.id,
+            _WORKFLOWS.c.name,
+            _EXECUTIONS.c.error,
+            _EXECUTIONS.c.trigger_detail,
+        )
+        yield or_(*(column.icontains(text, autoescape=True) for column in columns))
+    if since is not None:
+        yield _EXECUTIONS.c.created_at >= since
+    if until is not None:
+        yield _EXECUTIONS.c.created_at < until
+    if cursor is not None:
+        yield _EXECUTIONS.c.id < cursor
+
+
+def counts(connection: Connection, owner_id: str) -> dict[str, int]:
+    """Return how many executions stand where, each at most ``COUNT_CAP``."""
+    parts = []
+    for status in ExecutionStatus:
+        some = (
+            select(literal(1).label("one"))
+            .select_from(_EXECUTIONS)
+            .where(_EXECUTIONS.c.owner_id == owner_id, _EXECUTIONS.c.status == status.value)
+            .limit(COUNT_CAP)
+            .subquery()
+        )
+        parts.append(
+            select(literal(status.value).label("status"), func.count().label("n")).select_from(some)
+        )
+    return {row.status: row.n for row in connection.execute(union_all(*parts))}
+
+
+def as_rows(connection: Connection, found: Sequence[Row[Any]], now: int) -> list[ExecutionRow]:
+    """Return rows of ``select_rows`` with their sentences: two more queries for all of them."""
+    telling = _telling(connection, found)
+    return [
+        ExecutionRow(
+            **{name: getattr(row, name) for name in _PLAIN},
+            workflow=row.workflow,
+            detail=execution_detail(_ending(row), telling.get(row.id), now),
+        )
+        for row in found
+    ]
+
+
+def _ending(row: Row[Any]) -> Ending:
+    return Ending(
+        row.status,
+        row.reason,
+        as_error(row.error),
+        row.cancel_requested_at is not None,
+        row.cancel_note,
+        row.due_at,
+        row.runs_total,
+    )
+
+
+def as_error(text: str | None) -> dict[str, Any] | None:
+    """Return a stored error as a mapping."""
+    return None if text is None else dict(decode(text))
+
+
+def _telling(connection: Connection, found: Sequence[Row[Any]]) -> dict[str, Telling]:
+    """Return, per open or failed execution, the step run that tells most about it."""
+    open_ids = [row.id for row in found if row.status in EXECUTION_OPEN]
+    failed = {row.id: row for row in found if row.status == ExecutionStatus.FAILED}
+    if not open_ids and not failed:
+        return {}
+    pairs = {row.id: (row.workflow_id, row.version) for row in found}
+    known = workflows.definitions(connection, {pairs[name] for name in (*open_ids, *failed)})
+    telling = {
+        run.execution_id: _told(run, known[pairs[run.execution_id]])
+        for run in (connection.execute(_live_runs(open_ids)).all() if open_ids else ())
+    }
+    for name, row in failed.items():
+        if (told := _told_by_error(row, known[pairs[name]])) is not None:
+            telling[name] = told
+    return telling
+
+
+def _live_runs(ids: Sequence[str]) -> Select[Any]:
+    """Return the statement for one live node per execution: the running before the parked."""
+    places = {status.value: place for place, status in enumerate(_TOLD)}
+    names = (
+        "execution_id",
+        "step",
+        "status",
+        "reason",
+        "attempts",
+        "due_at",
+        "items",
+        "items_left",
+    )
+    ranked = (
+        select(
+            *(_RUNS.c[name] for name in (*names, "error")),
+            func.row_number()
+            .over(
+                partition_by=_RUNS.c.execution_id,
+                order_by=(case(places, value=_RUNS.c.status), _RUNS.c.step),
+            )
+            .label("place"),
+            func.count().over(partition_by=_RUNS.c.execution_id).label("live"),
+        )
+        .where(
+            _RUNS.c.execution_id.in_(ids),
+            _RUNS.c.item == -1,
+            _RUNS.c.status.in_([status.value for status in _TOLD]),
+        )
+        .subquery()
+    )
+    return select(*(ranked.c[name] for name in (*names, "error", "live"))).where(
+        ranked.c.place == 1
+    )
+
+
+def _told(run: Row[Any], definition: Definition) -> Telling:
+    step = definition.steps[run.step]
+    return Telling(
+        step.name,
+        run.status,
+        run.reason,
+        run.attempts,
+        step.retry.attempts,
+        run.due_at,
+        run.items,
+        run.items_left,
+        as_error(run.error),
+        run.live - 1,
+    )
+
+
+def _told_by_error(row: Row[Any], definition: Definition) -> Telling | None:
+    """Return what is known of the step that an execution's error names."""
+    name = (as_error(row.error) or {}).get("step")
+    step = next((step for step in definition.steps if step.name == name), None)
+    if step is None:
+        return None
+    return Telling(
+        step.name, StepStatus.FAILED, None, 0, step.retry.attempts, None, None, None, None
+    )

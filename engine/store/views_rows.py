@@ -1,0 +1,261 @@
+"""What people are shown, as plain values. Times are microseconds since 1970 in UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some rows and the cursor of those that follow; no cursor: these are the last."""
+
+    rows: Sequence[T]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionRow:
+    """An execution in a list. ``detail`` says in words what it does, waits for or died of."""
+
+    id: str
+    workflow_id: str
+    workflow: str
+    version: int
+    status: str
+    reason: str | None
+    detail: str
+    trigger: str
+    trigger_detail: str | None
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    runs_done: int
+    runs_total: int
+    last_seq: int
+    cancel_requested_at: int | None
+    origin_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """A node of an execution, without its input and output."""
+
+    index: int
+    name: str
+    uses: str
+    status: str
+    reason: str | None
+    attempts: int
+    crashes: int
+    max_attempts: int
+    queued_at: int | None
+    started_at: int | None
+    finished_at: int | None
+    due_at: int | None
+    worker_id: str | None
+    items: int | None  # of a fan-out: how many
+    items_left: int | None  # how many have not ended
+    items_failed: int
+    error: Mapping[str, Any] | None
+    needs: tuple[str, ...]
+    reused_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """One item of a fan-out, without its payloads."""
+
+    item: int
+    status: str
+    reason: str | None
+    attempts: int
+    crashes: int
+    queued_at: int | None
+    started_at: int | None
+    finished_at: int | None
+    due_at: int | None
+    worker_id: str | None
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """A try that did not complete."""
+
+    step: str
+    item: int | None
+    attempt: int
+    outcome: str  # failed | crashed | released | cancelled
+    reason: str
+    worker_id: str | None
+    started_at: int | None
+    finished_at: int
+    error: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionDetail:
+    """An execution with all its nodes."""
+
+    row: ExecutionRow
+    input: Any
+    output: Any
+    error: Mapping[str, Any] | None
+    cancel_note: str | None
+    steps: Sequence[StepRow]
+    attempts: Sequence[AttemptRow]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDetail:
+    """A node, or one item of it, with the values that flowed and every failed try."""
+
+    row: StepRow | ItemRow
+    name: str
+    item: int | None
+    input: Any
+    output: Any
+    value: Any  # an item's own value
+    attempts: Sequence[AttemptRow]
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """A fact of an execution."""
+
+    seq: int
+    type: str
+    step: str | None
+    item: int | None
+    attempt: int | None
+    at: int
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class LogView:
+    """A line that user code wrote."""
+
+    seq: int
+    step: str
+    item: int | None
+    attempt: int
+    at: int
+    level: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactRow:
+    """A thing that a step made for people, without its body."""
+
+    id: str
+    step: str
+    item: int | None
+    attempt: int
+    name: str
+    media_type: str
+    size: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactBody:
+    """An artifact's bytes."""
+
+    name: str
+    media_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRow:
+    """A workflow in a list, with the viewer's own newest execution of it."""
+
+    id: str
+    name: str
+    title: str
+    description: str
+    shared: bool
+    mine: bool
+    latest_version: int
+    steps: int
+    created_at: int
+    last_execution_id: str | None
+    last_status: str | None
+    last_created_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowDetail:
+    """A workflow with one version's document."""
+
+    row: WorkflowRow
+    version: int
+    document: Mapping[str, Any]
+    input_schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """A version in a list."""
+
+    number: int
+    hash: str
+    created_by: str
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleRow:
+    """When a workflow starts by itself."""
+
+    id: str
+    name: str
+    workflow_id: str
+    workflow: str
+    version: int | None
+    cron: str
+    zone: str
+    input: Any
+    missed: str
+    missed_cap: int
+    next_at: int | None
+    last_slot: int | None
+    paused_at: int | None
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker process; ``alive`` while its last beat is younger than the lease."""
+
+    id: str
+    host: str
+    pid: int
+    queues: Sequence[str]
+    threads: int
+    functions: Sequence[str]
+    started_at: int
+    beat_at: int
+    stopped_at: int | None
+    alive: bool
+    running: int  # step runs it has claimed, whoever they belong to
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterRow:
+    """A message that could not be carried out."""
+
+    id: str
+    execution_id: str | None
+    queue: str
+    actor: str
+    reason: str
+    error: Mapping[str, Any] | None
+    created_at: int
+    replayed_at: int | None

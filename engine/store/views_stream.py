@@ -1,0 +1,141 @@
+"""What follows an execution as it goes: events and log lines after a number, artifacts."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from engine.codec import decode
+from engine.definition import Definition
+from engine.errors import NotFound
+from engine.store.models import Artifact, EventRow, LogLine
+from engine.store.views_detail import find_step, pinned
+from engine.store.views_rows import ArtifactBody, ArtifactRow, EventView, LogView
+
+_EVENTS: Any = EventRow.__table__
+_LOGS: Any = LogLine.__table__
+_ARTIFACTS: Any = Artifact.__table__
+_ARTIFACT_COLUMNS = [
+    _ARTIFACTS.c[name] for name in ArtifactRow.__dataclass_fields__ if name != "body"
+]
+
+
+def events(
+    connection: Connection, owner_id: str, execution_id: str, after: int = 0, limit: int = 500
+) -> list[EventView]:
+    """Return the execution's events with numbers above ``after``, in order.
+
+    Raises:
+        NotFound: there is no such execution, or it belongs to someone else.
+    """
+    definition = pinned(connection, owner_id, execution_id)
+    rows = connection.execute(
+        select(_EVENTS)
+        .where(_EVENTS.c.execution_id == execution_id, _EVENTS.c.seq > after)
+        .order_by(_EVENTS.c.seq)
+        .limit(limit)
+    )
+    return [
+        EventView(
+            row.seq,
+            row.type,
+            None if row.step is None else definition.steps[row.step].name,
+            _item(row.item),
+            row.attempt,
+            row.at,
+            decode(row.data) if row.data else {},
+        )
+        for row in rows
+    ]
+
+
+def logs(
+    connection: Connection,
+    owner_id: str,
+    execution_id: str,
+    after: int = 0,
+    limit: int = 500,
+    *,
+    step: int | str | None = None,
+    level: str | None = None,
+    newest: bool = False,
+) -> list[LogView]:
+    """Return log lines with numbers above ``after``, in order.
+
+    Args:
+        level: only lines of that level.
+        newest: the last ``limit`` of them rather than the first.
+
+    Raises:
+        NotFound: no such execution or step, or it belongs to someone else.
+    """
+    definition = pinned(connection, owner_id, execution_id)
+    statement = select(_LOGS).where(_LOGS.c.execution_id == execution_id, _LOGS.c.seq > after)
+    if step is not None:
+        statement = statement.where(_LOGS.c.step == find_step(definition, step).index)
+    if level is not None:
+        statement = statement.where(_LOGS.c.level == level)
+    order = _LOGS.c.seq.desc() if newest else _LOGS.c.seq
+    rows = list(connection.execute(statement.order_by(order).limit(limit)))
+    return [_log(definition, row) for row in (reversed(rows) if newest else rows)]
+
+
+def _log(definition: Definition, row: Any) -> LogView:
+    return LogView(
+        row.seq,
+        definition.steps[row.step].name,
+        _item(row.item),
+        row.attempt,
+        row.at,
+        row.level,
+        row.message,
+    )
+
+
+def _item(item: int | None) -> int | None:
+    return None if item is None or item < 0 else item
+
+
+def artifacts(connection: Connection, owner_id: str, execution_id: str) -> list[ArtifactRow]:
+    """Return what the execution's steps made for people, oldest first, without the bodies.
+
+    Raises:
+        NotFound: there is no such execution, or it belongs to someone else.
+    """
+    definition = pinned(connection, owner_id, execution_id)
+    rows = connection.execute(
+        select(*_ARTIFACT_COLUMNS)
+        .where(_ARTIFACTS.c.execution_id == execution_id)
+        .order_by(_ARTIFACTS.c.id)
+    )
+    return [
+        ArtifactRow(
+            **{
+                **row._asdict(),
+                "step": definition.steps[row.step].name,
+                "item": _item(row.item),
+            }
+        )
+        for row in rows
+    ]
+
+
+def artifact(
+    connection: Connection, owner_id: str, execution_id: str, artifact_id: str
+) -> ArtifactBody:
+    """Return an artifact with its bytes.
+
+    Raises:
+        NotFound: there is none, or it belongs to someone else.
+    """
+    pinned(connection, owner_id, execution_id)
+    row = connection.execute(
+        select(_ARTIFACTS.c.name, _ARTIFACTS.c.media_type, _ARTIFACTS.c.body).where(
+            _ARTIFACTS.c.execution_id == execution_id, _ARTIFACTS.c.id == artifact_id
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no artifact {artifact_id}")
+    return ArtifactBody(row.name, row.media_type, b64decode(row.body))
