@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,9 +49,10 @@ def decide(
 
 def _backoff(policy: RetryPolicy, attempts: int) -> float:
     try:
-        return min(policy.max, policy.backoff * policy.factor ** (attempts - 1))
+        growth = float(policy.factor ** (attempts - 1))
     except OverflowError:
-        return policy.max if policy.backoff > 0 else 0.0
+        growth = math.inf
+    return min(policy.max, policy.backoff * growth) if policy.backoff > 0 else 0.0
 
 
 def _jitter(seed: str) -> float:

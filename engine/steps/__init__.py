@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from typing import Any, Protocol
 
 from engine.errors import UnknownStep
-from engine.steps.context import Context, context, entered
+from engine.steps.context import Context, entered
 from engine.steps.watchdog import Interrupted, TimedOut, Watchdog
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "StepType",
     "TimedOut",
     "Watchdog",
-    "context",
     "entered",
     "find",
     "names",

@@ -38,7 +38,7 @@ class Sleep:
 
 
 def seconds_of(value: object) -> float:
-    """Return a duration in seconds: a number of seconds, or a text as ``1h30m``, ``90s``, ``250ms``.
+    """Return a duration in seconds, given as a number of them or as ``1h30m``, ``90s``, ``250ms``.
 
     Raises:
         StepError: it is neither, or negative, or longer than 366 days.
