@@ -1,1 +1,64 @@
-"""Dramatiq: the broker, the middleware and the thin actors."""
+"""Dramatiq: the broker, its middleware and three thin actors. ``dramatiq actors`` runs them."""
+
+from __future__ import annotations
+
+import dramatiq
+from dramatiq.middleware import CurrentMessage
+from periodiq import PeriodiqMiddleware, cron
+
+from actors import messages, middleware
+from actors.broker import EngineBroker
+from actors.worker import Crew
+from engine import settings
+from engine.calendar_tick import tick as tick_calendar
+from engine.dispatch import dispatch as plan
+from engine.store.steps import Ticket
+from engine.work import Sends
+
+_settings = settings.current()
+crew = Crew(_settings)
+broker = EngineBroker(_settings, middleware=middleware.order(_settings, crew))
+# periodiq finds the periodic actors through it, and drops ticks that waited too long to matter.
+broker.add_middleware(PeriodiqMiddleware(skip_delay=50))
+crew.broker = broker
+dramatiq.set_broker(broker)
+broker.declare_queue("steps.long")
+
+
+@dramatiq.actor(actor_name=messages.DISPATCH, queue_name="dispatch", max_retries=8)
+def dispatch(execution_id: str) -> None:
+    """Plan an execution and hand it to its first step runs."""
+    planned = plan(crew.database, crew.versions, execution_id)
+    if planned.look is not None:
+        crew.looks.add(planned.look)
+    if planned.due_at is not None:
+        crew.claims.came_through("dispatch", planned.due_at)
+    hand_on(Sends(now=planned.tickets))
+
+
+@dramatiq.actor(actor_name=messages.RUN_STEP, queue_name="steps")
+def run_step(execution_id: str, step: int, item: int, epoch: int) -> None:
+    """Run a step run and what follows from it, then hand on."""
+    queue = CurrentMessage.get_current_message().queue_name
+    hand_on(crew.executor.run(Ticket(execution_id, step, item, epoch, queue)))
+
+
+@dramatiq.actor(actor_name="tick", queue_name="dispatch", max_retries=0, periodic=cron("* * * * *"))
+def tick() -> None:
+    """Start what schedules owe by now."""
+    started = tick_calendar(crew.database, crew.admit_slot)
+    hand_on(Sends(dispatches=started))
+
+
+def hand_on(sends: Sends) -> None:
+    """Hand on what is owed: one step by pipe, the others in one trip, a retry by the middleware.
+
+    Raises:
+        RetryStep: for the middleware, when a step is owed again soon.
+    """
+    if not sends.later:
+        sends.now = list(messages.pipe(CurrentMessage.get_current_message(), sends.now))
+    retries, sends.later = sends.later, []
+    messages.send(broker, sends)
+    if retries:
+        raise middleware.RetryStep(*retries[0])

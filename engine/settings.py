@@ -84,6 +84,28 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home.absolute() / 'engine.db'}"
 
     @property
+    def redis(self) -> str:
+        """Redis's URL: ``REDIS_URL``, else what the embedded one wrote down when it started.
+
+        Raises:
+            SettingsError: neither is there.
+        """
+        if self.redis_url:
+            return self.redis_url
+        try:
+            return self.redis_file.read_text().strip()
+        except FileNotFoundError:
+            raise SettingsError(
+                "there is no Redis: REDIS_URL is not set and the embedded one is not running",
+                hint="start it with `engine up`, or set REDIS_URL",
+            ) from None
+
+    @property
+    def redis_file(self) -> Path:
+        """Where the embedded Redis writes its URL down for whoever else works in this home."""
+        return self.home / "redis.url"
+
+    @property
     def origin(self) -> str:
         """Where a browser on this machine finds the pages, without a trailing slash."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared

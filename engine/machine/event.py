@@ -20,6 +20,7 @@ class EventType(StrEnum):
     STEP_EXPANDED = "step_expanded"
     STEP_STARTED = "step_started"
     STEP_WAITING = "step_waiting"
+    STEP_WOKEN = "step_woken"
     STEP_RETRYING = "step_retrying"
     STEP_RELEASED = "step_released"
     STEP_CRASHED = "step_crashed"

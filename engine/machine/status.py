@@ -46,6 +46,7 @@ class Reason(StrEnum):
     DISPATCH_FAILED = "dispatch_failed"
     STEP_FAILED = "step_failed"
     TOO_LARGE = "too_large"
+    WOKEN = "woken"
 
 
 class Trigger(StrEnum):

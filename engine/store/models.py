@@ -209,6 +209,7 @@ class StepRun(Base):
     queue: Mapped[str] = mapped_column(String(16))
     # queued: since when it is owed; retrying, waiting: when it is owed; running: its deadline
     due_at: Mapped[int | None] = mapped_column(TIME)
+    queued_at: Mapped[int | None] = mapped_column(TIME)  # since when this attempt was owed
     worker_id: Mapped[str | None] = mapped_column(String(36))
     started_at: Mapped[int | None] = mapped_column(TIME)
     finished_at: Mapped[int | None] = mapped_column(TIME)

@@ -1,0 +1,218 @@
+"""The broker: Dramatiq's Redis broker with a client of our own, one-trip fan-out, and waking.
+
+A consumer that finds its queue empty waits for a word on a channel instead of polling ever more
+slowly: the first message after a rest starts at once, and rest costs no CPU.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import redis
+from dramatiq import Message
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import current_millis, dq_name
+from dramatiq.errors import ConnectionClosed
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from engine.settings import Settings
+
+NAMESPACE = "engine"
+WAKE = f"{NAMESPACE}:wake"
+GENERATION = f"{NAMESPACE}:generation"
+
+# A consumer that heard nothing looks by itself this often: a word on a channel may be lost.
+IDLE_SECONDS = 1.0
+DELAYED_SECONDS = 0.05
+# Short steps are fetched ahead to save trips; a long one fetched ahead waits behind another.
+PREFETCH = {"dispatch": 16, "steps": 16, "steps.long": 1}
+
+
+def connect(url: str, *, connections: int = 64) -> redis.Redis:
+    """Return a client that fails at once and never retries by itself.
+
+    redis-py's own defaults (5 s of socket timeout, ten retries) doubled an enqueue and lost a
+    fetch when the server stalled for 7 s: the fetch had happened, its answer was thrown away.
+    """
+    pool = redis.ConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        socket_timeout=30,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
+        health_check_interval=0,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis(connection_pool=pool)
+
+
+class EngineBroker(RedisBroker):
+    """The Redis broker of this project. ``evidence`` for rescue comes from here too."""
+
+    def __init__(self, settings: Settings, **options: Any) -> None:
+        super().__init__(
+            client=connect(settings.redis),
+            namespace=NAMESPACE,
+            # A killed worker's messages are handed over after this, not after a minute.
+            heartbeat_timeout=15_000,
+            # Maintenance is what hands them over; by default one command in a thousand does it.
+            maintenance_chance=100_000,
+            **options,
+        )
+        self._alarm = _Alarm(self.client)
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
+        """Return a consumer that waits to be woken; prefetch is the queue's own.
+
+        Decided here and not by Dramatiq's environment variables, so that a bare
+        ``dramatiq actors`` behaves like the workers of ``engine up``.
+        """
+        prefetch = PREFETCH.get(queue_name, prefetch)
+        consumer = super().consume(queue_name, prefetch, timeout)
+        consumer.alarm = self._alarm
+        return consumer
+
+    @property
+    def consumer_class(self) -> Any:
+        """The consumer that ``consume`` makes."""
+        return _WakingConsumer
+
+    def do_enqueue(self, queue_name: str, *args: Any) -> Any:
+        """Push one message and wake the consumers of its queue."""
+        result = self._dispatch("enqueue")(queue_name, *args)
+        self.client.publish(WAKE, queue_name)
+        return result
+
+    def enqueue_many(self, messages: Sequence[Message[Any]]) -> None:
+        """Enqueue messages in one trip: nine times as fast as one by one for a fan-out."""
+        if not messages:
+            return
+        dispatch = self.scripts["dispatch"]
+        with self.client.pipeline(transaction=True) as pipe:
+            for message in messages:
+                key = str(uuid.uuid4())
+                copy = message.copy(options={"redis_message_id": key})
+                arguments = [
+                    "enqueue",
+                    current_millis(),
+                    message.queue_name,
+                    self.broker_id,
+                    self.heartbeat_timeout,
+                    self.dead_message_ttl,
+                    0,
+                    self._max_unpack_size(),
+                    key,
+                    copy.encode(),
+                ]
+                dispatch(args=arguments, keys=[self.namespace], client=pipe)
+            for queue in {message.queue_name for message in messages}:
+                pipe.publish(WAKE, queue)
+            pipe.execute()
+
+    def generation(self) -> str:
+        """Return a word that Redis keeps until it loses its memory."""
+        self.client.set(GENERATION, uuid.uuid4().hex, nx=True)
+        word: Any = self.client.get(GENERATION)
+        return word.decode() if word is not None else ""
+
+    def is_empty(self, queue: str) -> bool:
+        """Return whether no message waits in ``queue`` to be fetched."""
+        return not self.client.llen(f"{self.namespace}:{queue}")
+
+    def depths(self) -> list[dict[str, Any]]:
+        """Return per queue: messages ready to fetch, delayed, and under way in workers."""
+        rows = []
+        for queue in sorted(self.get_declared_queues()):
+            with self.client.pipeline(transaction=False) as pipe:
+                pipe.llen(f"{self.namespace}:{queue}")
+                pipe.hlen(f"{self.namespace}:{queue}.msgs")
+                pipe.hlen(f"{self.namespace}:{dq_name(queue)}.msgs")
+                ready, known, delayed = pipe.execute()
+            row = {"queue": queue, "ready": ready, "delayed": delayed}
+            rows.append({**row, "in_flight": max(known - ready, 0)})
+        return rows
+
+    def close(self) -> None:
+        """Stop listening for wake-up words and close the connections."""
+        self._alarm.close()
+        super().close()
+
+
+class _Alarm:
+    """Listens for wake-up words in one thread and rings the queue's bell."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._bells: dict[str, threading.Event] = defaultdict(threading.Event)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def wait(self, queue: str, seconds: float) -> None:
+        """Wait until the queue's bell rings, ``seconds`` at most."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._listen, name="wake", daemon=True)
+                self._thread.start()
+            bell = self._bells[queue]
+        bell.wait(seconds)
+        bell.clear()
+
+    def ring(self, queue: str) -> None:
+        """Ring the queue's bell."""
+        self._bells[queue].set()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._closed = True
+
+    def _listen(self) -> None:
+        while not self._closed:
+            # Without Redis nothing can be fetched either; consumers then look by themselves.
+            with contextlib.suppress(redis.RedisError, OSError):
+                self._follow()
+            time.sleep(0.5)
+
+    def _follow(self) -> None:
+        with self._client.pubsub(ignore_subscribe_messages=True) as channel:
+            channel.subscribe(WAKE)
+            while not self._closed:
+                word = channel.get_message(timeout=5.0)
+                if word is not None:
+                    self.ring(word["data"].decode())
+
+
+class _WakingConsumer(_RedisConsumer):
+    """Dramatiq's consumer, but an empty queue is waited for instead of polled."""
+
+    alarm: _Alarm
+
+    def __next__(self) -> Any:
+        try:
+            if not self.message_cache and self.outstanding_message_count < self.prefetch:
+                wanted = self.prefetch - self.outstanding_message_count
+                self.message_cache = self.broker.do_fetch(self.queue_name, wanted)
+        except redis.ConnectionError as error:
+            raise ConnectionClosed(error) from None
+        if not self.message_cache:
+            self.alarm.wait(self.queue_name, self._idle_seconds())
+            return None
+        return super().__next__()
+
+    def ack(self, message: Any) -> None:
+        """Tell Redis that the message is done, and look for more when hands are half empty."""
+        super().ack(message)
+        if self.outstanding_message_count <= self.prefetch // 2:
+            self.alarm.ring(self.queue_name)
+
+    def _idle_seconds(self) -> float:
+        # Delayed messages are handed on between two looks: while there are any, look often.
+        holds_delayed = self.queue_name.endswith(".DQ") and self.outstanding_message_count > 0
+        return DELAYED_SECONDS if holds_delayed else IDLE_SECONDS

@@ -1,0 +1,170 @@
+"""What the edges call: an engine verb and the message that goes with it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import dramatiq
+import redis
+
+from actors import messages
+from actors.broker import EngineBroker
+from actors.looks import publish
+from engine import control
+from engine import start as verbs
+from engine.settings import Settings
+from engine.store import letters
+from engine.store.database import Database
+from engine.store.executions import Admitted
+from engine.versions import Versions
+from engine.work import Look
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The execution that answers a request; not ``created`` when an earlier one did."""
+
+    execution_id: str
+    message_id: str
+    created: bool
+
+
+class Client:
+    """Starts and steers executions. Thread-safe."""
+
+    def __init__(self, settings: Settings, database: Database, broker: EngineBroker) -> None:
+        self.settings = settings
+        self.database = database
+        self.broker = broker
+        self.versions = Versions(database)
+
+    @property
+    def redis(self) -> redis.Redis:
+        """The connection to Redis."""
+        return self.broker.client
+
+    def start(
+        self,
+        *,
+        owner_id: str,
+        workflow_id: str,
+        input: Any,
+        version: int | None = None,
+        trigger: str = "api",
+        trigger_detail: str | None = None,
+        idempotency_key: str | None = None,
+        delay_seconds: float = 0,
+    ) -> Started:
+        """Start an execution and return it; arguments and errors are those of ``engine.start``."""
+        message = messages.dispatch_message("")
+        delay = int(delay_seconds * 1e6)
+        admitted = verbs.start(
+            self.database,
+            self.versions,
+            owner_id=owner_id,
+            workflow_id=workflow_id,
+            input=input,
+            message_id=message.message_id,
+            version=version,
+            trigger=trigger,
+            trigger_detail=trigger_detail,
+            idempotency_key=idempotency_key,
+            delay=delay,
+        )
+        return self._send(admitted, message, delay)
+
+    def retry(
+        self, *, owner_id: str, execution_id: str, trigger_detail: str | None = None
+    ) -> Started:
+        """Start a new execution that goes on where a failed or cancelled one stopped.
+
+        Raises:
+            NotFound, Conflict: as ``engine.start.start_again``.
+        """
+        message = messages.dispatch_message("")
+        admitted = verbs.start_again(
+            self.database,
+            owner_id=owner_id,
+            execution_id=execution_id,
+            message_id=message.message_id,
+            trigger_detail=trigger_detail,
+        )
+        return self._send(admitted, message, 0)
+
+    def cancel(self, *, owner_id: str, execution_id: str, note: str = "") -> None:
+        """Cancel an execution: from now on no step of it starts.
+
+        Raises:
+            NotFound, Conflict: as ``engine.control.cancel``.
+        """
+        look = control.cancel(
+            self.database,
+            owner_id=owner_id,
+            execution_id=execution_id,
+            grace_seconds=self.settings.cancel_grace_seconds,
+            note=note,
+        )
+        self._publish(look)
+
+    def replay(self, *, owner_id: str, dead_letter_id: str) -> str:
+        """Send a dead letter's execution again and return the execution's id.
+
+        Raises:
+            NotFound, Conflict: as ``engine.store.letters.replay``.
+        """
+        now = self.database.now()
+        execution_id = self.database.write(
+            lambda connection: letters.replay(connection, owner_id, dead_letter_id, now)
+        )
+        self._enqueue(messages.dispatch_message(execution_id), 0)
+        return execution_id
+
+    def queues(self) -> list[dict[str, Any]]:
+        """Return per queue how many messages are ready, delayed and in flight."""
+        return self.broker.depths()
+
+    def close(self) -> None:
+        """Give back every connection."""
+        self.broker.close()
+        self.database.close()
+
+    def _send(self, admitted: Admitted, message: dramatiq.Message[Any], delay: int) -> Started:
+        if admitted.created:
+            self._enqueue(message.copy(args=(admitted.execution_id,)), delay)
+        message_id = admitted.message_id or message.message_id
+        return Started(admitted.execution_id, message_id, admitted.created)
+
+    def _enqueue(self, message: dramatiq.Message[Any], delay: int) -> None:
+        """Send the message; if that fails the row still owes a dispatch, and rescue sees to it."""
+        try:
+            if delay == 0:
+                self.broker.enqueue_many([message])
+            elif delay <= messages.LONGEST_DELAY:
+                self.broker.enqueue(message, delay=delay // 1000)
+        except redis.RedisError as error:
+            _log.warning("could not send a dispatch, rescue will: %s", error)
+
+    def _publish(self, look: Look) -> None:
+        try:
+            publish(self.redis, {look})
+        except redis.RedisError as error:
+            _log.debug("could not publish a look: %s", error)
+
+
+def open_client(settings: Settings, *, threads: int = 16) -> Client:
+    """Return a client on the settings' database and Redis.
+
+    Raises:
+        SettingsError: there is no Redis, or the database cannot be used.
+    """
+    broker = EngineBroker(settings, middleware=[])
+    for queue in ("dispatch", "steps", "steps.long"):
+        broker.declare_queue(queue)
+    database = Database.open(
+        settings.database, synchronous=settings.sqlite_synchronous, threads=threads
+    )
+    return Client(settings, database, broker)

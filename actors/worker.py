@@ -1,0 +1,228 @@
+"""A worker process: its executor, its heartbeat, its part in the rescue, its good end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import platform
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection
+from functools import cached_property
+from typing import Any
+
+from actors import messages
+from actors.broker import EngineBroker
+from actors.looks import Looks
+from engine import registry
+from engine.claims import Claim, Claims, Stop
+from engine.commit import flush_lines
+from engine.errors import EngineError, NotFound
+from engine.execute import Executor
+from engine.rescue import Rescue
+from engine.settings import Settings
+from engine.start import admit_slot
+from engine.steps import capture
+from engine.store import letters, liveness
+from engine.store.database import Connection, Database
+from engine.store.schedules import DueSchedule
+from engine.versions import Versions
+
+PULSE_SECONDS = 0.5  # how often lines of running steps are written
+YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book
+MANY_STUCK = 0.5  # share of threads lost to steps that ignore their timeout: then start afresh
+
+_log = logging.getLogger("engine.worker")
+
+
+class Crew:
+    """Everything one worker process holds. Opened at worker boot, never at import: the process
+    that imports this module may fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.id = str(uuid.uuid4())
+        self.claims = Claims()
+        self.broker: EngineBroker | None = None
+        self._threads = 0
+        self._ended = threading.Event()
+        self._steady_since: float | None = None
+        self._last_beat = 0.0
+        self._marks_before: dict[str, int] = {}
+        self._had_parent = False
+
+    @cached_property
+    def database(self) -> Database:
+        """The database of this process."""
+        return Database.open(
+            self.settings.database,
+            synchronous=self.settings.sqlite_synchronous,
+            threads=max(self._threads, 4) + 4,
+        )
+
+    @cached_property
+    def versions(self) -> Versions:
+        """The parsed versions of this process."""
+        return Versions(self.database)
+
+    @cached_property
+    def looks(self) -> Looks:
+        """Tells pages that there is news."""
+        assert self.broker is not None
+        return Looks(self.broker.client)
+
+    @cached_property
+    def executor(self) -> Executor:
+        """Runs step runs."""
+        return Executor(
+            settings=self.settings,
+            database=self.database,
+            versions=self.versions,
+            worker_id=self.id,
+            claims=self.claims,
+            look=self.looks.add,
+        )
+
+    @cached_property
+    def rescue(self) -> Rescue:
+        """Sweeps while this process holds the lease."""
+        assert self.broker is not None
+        return Rescue(self.settings, self.database, self.versions, self.broker, self.looks.add)
+
+    def board(self, *, queues: Collection[str] | None, threads: int) -> None:
+        """Load the user's modules, introduce the worker, start its pulse and its rescue."""
+        self._threads = threads
+        capture.install()
+        registry.load_modules(self.settings.modules)
+        assert self.broker is not None
+        worker = liveness.WorkerRow(
+            id=self.id,
+            host=platform.node(),
+            pid=os.getpid(),
+            queues=sorted(queues or self.broker.get_declared_queues()),
+            threads=threads,
+            functions=sorted(registry.function_names()),
+        )
+        now = self.database.now()
+        self.database.write(lambda connection: liveness.register(connection, worker, now))
+        _ = self.executor, self.rescue  # made here once: threads must not race to make two
+        self._start("pulse", self._pulse, PULSE_SECONDS)
+        self._start("rescue", self._sweep, self.settings.sweep_seconds)
+        self._start("parent", self._mind_parent, 1.0)
+        _log.info("worker %s is ready: %d threads", self.id[:8], threads)
+
+    def drain(self) -> None:
+        """Begin nothing new; interrupt what is left when the drain time is over."""
+        self.claims.drain()
+        timer = threading.Timer(self.settings.drain_seconds, self.claims.interrupt_all)
+        timer.daemon = True
+        timer.start()
+
+    def leave(self) -> None:
+        """Stop the threads and say that this worker has ended."""
+        self._ended.set()
+        now = self.database.now()
+        self.database.write(lambda connection: liveness.stopped(connection, now, worker_id=self.id))
+
+    def admit_slot(self, connection: Connection, due: DueSchedule, slot: int) -> str | None:
+        """Start the execution of a schedule's slot, in the tick's transaction."""
+        message_id = str(uuid.uuid4())
+        now = self.database.now()
+        return admit_slot(connection, due, slot, now=now, message_id=message_id)
+
+    def bury_message(self, message: dict[str, Any], queue: str, actor: str, error: str) -> None:
+        """Keep a message that could not be carried out."""
+        now = self.database.now()
+        letter = letters.Letter.of(message, queue=queue, actor=actor, error=error)
+        self.database.write(lambda connection: letters.keep(connection, letter, now))
+        _log.error("message for %s is a dead letter: %s", actor, error.strip().splitlines()[-1:])
+
+    # --- threads ------------------------------------------------------------------------------
+
+    def _start(self, name: str, work: Callable[[], None], seconds: float) -> None:
+        def loop() -> None:
+            while not self._ended.wait(seconds):
+                try:
+                    work()
+                except EngineError as error:
+                    _log.warning("%s: %s", name, error.message)
+                except Exception:
+                    # The thread must outlive any one fault: without it nobody is rescued.
+                    _log.exception("%s failed; trying again", name)
+
+        threading.Thread(target=loop, name=name, daemon=True).start()
+
+    def _pulse(self) -> None:
+        for claim in self.claims.all():
+            try:
+                look = flush_lines(self.database, claim)
+                if look is not None:
+                    self.looks.add(look)
+            except NotFound:
+                claim.stop = Stop.LOST
+        if time.monotonic() - self._last_beat >= self.settings.heartbeat_seconds:
+            self._beat()
+
+    def _beat(self) -> None:
+        """Say that this worker lives, and compare its book with the database's."""
+        marks = self._marks_before
+        self._marks_before = self.claims.watermarks()
+        held = self.claims.all()
+        now = self.database.now()
+        vouched = self.database.write(
+            lambda connection: liveness.beat(connection, self.id, marks, now)
+        )
+        self._keep_steady()
+        self._compare(held, vouched, now)
+        self._restart_when_stuck()
+
+    def _compare(self, held: list[Claim], vouched: list[liveness.Vouched], now: int) -> None:
+        """Stop what was taken away, pass on cancels, give back what no thread works on."""
+        known = {(row.key, row.run.epoch): row for row in vouched}
+        for claim in held:
+            row = known.get((claim.key, claim.epoch))
+            if row is None:
+                claim.stop = claim.stop or Stop.LOST
+            elif row.ending:
+                claim.cancelled = True
+        for (key, epoch), row in known.items():
+            young = (row.run.started_at or now) > now - YOUNG
+            if not young and row.run.items is None and not self.claims.has(key, epoch):
+                assert self.broker is not None
+                messages.send(self.broker, self.rescue.give_back(row.run))
+
+    def _keep_steady(self) -> None:
+        now = time.monotonic()
+        if (
+            self._steady_since is None
+            or now - self._last_beat > 2 * self.settings.heartbeat_seconds
+        ):
+            self._steady_since = now
+        self._last_beat = now
+
+    @property
+    def steady(self) -> bool:
+        """Whether this worker's beats have committed without a gap for a whole lease."""
+        now = time.monotonic()
+        return (
+            self._steady_since is not None
+            and now - self._last_beat < 2 * self.settings.heartbeat_seconds
+            and now - self._steady_since >= self.settings.lease_seconds
+        )
+
+    def _sweep(self) -> None:
+        assert self.broker is not None
+        messages.send(self.broker, self.rescue.sweep(self.id, steady=self.steady))
+
+    def _restart_when_stuck(self) -> None:
+        if self._threads and self.executor.stuck_threads > self._threads * MANY_STUCK:
+            _log.error("half of the threads ignore their timeouts: this worker starts afresh")
+            os.kill(os.getpid(), 15)
+
+    def _mind_parent(self) -> None:
+        """End with the parent: an orphan would go on without anybody to stop it."""
+        if os.getppid() == 1 and self._had_parent:
+            _log.warning("the process that started this worker is gone: stopping")
+            os.kill(os.getpid(), 15)
+        self._had_parent = os.getppid() != 1

@@ -1,0 +1,121 @@
+"""One attempt: the only place where user code is called, and what may come of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.claims import Claim, Stop
+from engine.codec import decode, encode
+from engine.definition import Step
+from engine.errors import EngineError, StepError
+from engine.machine.status import Reason
+from engine.steps import Park, find
+from engine.steps.context import Artifact, Context, entered
+from engine.steps.watchdog import Interrupted, Watchdog
+from engine.words import describe_error, reason_of
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """User code returned; ``value`` is what dependants see, ``text`` the same as JSON."""
+
+    value: Any
+    text: str
+    artifacts: list[Artifact] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """User code raised, ran too long, or gave what cannot be kept."""
+
+    reason: str
+    type: str
+    described: dict[str, Any]
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """The step waits until a time, in µs."""
+
+    until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The worker drains: the claim goes back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The claim was taken away while user code ran."""
+
+
+Outcome = Returned | Failed | Parked | Released | Lost
+
+
+def run_attempt(
+    step: Step,
+    params: dict[str, Any],
+    claim: Claim,
+    context: Context,
+    *,
+    timeout: float,
+    limit: int,
+    watchdog: Watchdog,
+) -> Outcome:
+    """Call the step's code and return what came of it; nothing it does is raised from here.
+
+    Args:
+        step: the node.
+        params: its evaluated ``with``.
+        claim: asked while the code runs whether it is still wanted.
+        context: what the code may ask about its attempt.
+        timeout: seconds that the code may take.
+        limit: bytes that its result may have as JSON.
+        watchdog: interrupts it.
+    """
+    try:
+        step_type = find(step.uses)
+        with entered(context):
+            value = watchdog.call(
+                lambda: step_type.run(params, context),
+                seconds=timeout,
+                interrupted=lambda: claim.stop is not None,
+            )
+        return (
+            Parked(value.until)
+            if isinstance(value, Park)
+            else _returned(value, step, limit, context)
+        )
+    except Interrupted:
+        return Released() if claim.stop is Stop.DRAIN else Lost()
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        # sys.exit() in a step is a mistake in the step, not the end of its worker.
+        return failed(error)
+
+
+def failed(error: BaseException) -> Failed:
+    """Return ``error`` as the outcome of an attempt."""
+    retryable = error.retryable if isinstance(error, StepError) else not _hopeless(error)
+    return Failed(reason_of(error), type(error).__name__, describe_error(error), retryable)
+
+
+def _hopeless(error: BaseException) -> bool:
+    # The engine refused the value itself (no JSON, too large): the same code gives it again.
+    return isinstance(error, EngineError)
+
+
+def _returned(value: Any, step: Step, limit: int, context: Context) -> Returned:
+    text = encode(value)
+    size = len(text.encode())
+    if size > limit:
+        raise StepError(
+            f"steps.{step.name}: the result has {size:,} bytes, {limit:,} is the most",
+            reason=Reason.TOO_LARGE,
+            retryable=False,
+            hint="return a reference to the data, or raise ENGINE_INLINE_LIMIT",
+        )
+    plain = value if value is None or type(value) in (bool, int, float, str) else decode(text)
+    return Returned(plain, text, context.artifacts)

@@ -1,0 +1,106 @@
+"""Commit a turn, and settle what is unknown when the database's answer was lost."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from engine.claims import Claim
+from engine.errors import StaleClaim, Unavailable
+from engine.machine.status import STEP_ENDS, StepStatus
+from engine.steps.capture import Line as Said
+from engine.store import steps
+from engine.store.database import Connection, Database
+from engine.store.turn import Line, Turn, turn
+from engine.work import Look
+
+T = TypeVar("T")
+
+SETTLE_SECONDS = 45  # how long a result is offered to a database that does not answer
+_log = logging.getLogger(__name__)
+
+
+def commit(database: Database, execution_id: str, work: Callable[[Turn], T]) -> T:
+    """Run ``work`` in one turn of the execution and return what it returns.
+
+    Raises:
+        StaleClaim, NotFound: from the guards; nothing was changed.
+        Unavailable: the database did not answer; whether it committed is unknown.
+    """
+    now = database.now()
+
+    def transaction(connection: Connection) -> T:
+        with turn(connection, execution_id, now) as taken:
+            return work(taken)
+
+    return database.write(transaction)
+
+
+def settle(database: Database, claim: Claim, work: Callable[[Turn], T]) -> T | None:
+    """Commit what came of a claim, insisting while the database is away.
+
+    Returns what ``work`` returns, or None when an earlier try had committed although its answer
+    was lost: the messages it owed are then found by rescue.
+
+    Raises:
+        StaleClaim: the claim was taken away; the result changes nothing.
+        Unavailable: the database stayed away; rescue gives the claim back.
+    """
+    with claim.writing:
+        lines = [_line(claim, line) for line in claim.log.drain()]
+
+        def with_lines(taken: Turn) -> T:
+            taken.log(lines)
+            return work(taken)
+
+        return _insist(database, claim, with_lines)
+
+
+def _insist(database: Database, claim: Claim, work: Callable[[Turn], T]) -> T | None:
+    until = time.monotonic() + SETTLE_SECONDS
+    doubtful = False
+    pause = 0.1
+    while True:
+        try:
+            return commit(database, claim.key.execution_id, work)
+        except Unavailable as error:
+            if time.monotonic() > until:
+                raise
+            doubtful = True
+            _log.warning("cannot settle %s yet: %s", claim.key, error.message)
+            time.sleep(random.uniform(0, pause))  # noqa: S311  # spreads the workers' returns
+            pause = min(pause * 2, 2.0)
+        except StaleClaim:
+            if doubtful and _was_settled(database, claim):
+                return None
+            raise
+
+
+def _was_settled(database: Database, claim: Claim) -> bool:
+    run = database.read(lambda connection: steps.get(connection, claim.key))
+    if run is None:
+        return False
+    moved_on = run.epoch == claim.epoch + 1 and run.status is StepStatus.RETRYING
+    return moved_on or (run.epoch == claim.epoch and run.status in STEP_ENDS)
+
+
+def flush_lines(database: Database, claim: Claim) -> Look | None:
+    """Write what user code said so far; return whose page has news, if anyone's."""
+    with claim.writing:
+        lines = [_line(claim, line) for line in claim.log.drain()]
+        if not lines:
+            return None
+
+        def write(taken: Turn) -> Look:
+            taken.log(lines)
+            return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
+
+        return commit(database, claim.key.execution_id, write)
+
+
+def _line(claim: Claim, said: Said) -> Line:
+    key = claim.key
+    return Line(key.step, key.item, claim.attempt, said.at, said.level, said.message)

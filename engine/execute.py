@@ -1,0 +1,303 @@
+"""Carry out step runs: prepare, claim, call user code, settle, go on with what became ready.
+
+No transaction is open while user code runs. Each settlement is one guarded transaction; when a
+dependant is surely ready then, its claim rides along in it, so that a chain of short steps needs
+no trip through Redis between two of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from engine.attempt import Outcome, run_attempt
+from engine.claims import Claim, Claims
+from engine.codec import encode
+from engine.commit import commit
+from engine.definition import Step
+from engine.errors import EngineError, StaleClaim
+from engine.finish import finish
+from engine.follow import after_failure, after_success
+from engine.machine import change
+from engine.machine.plan import ITEM_CHUNK, window_of
+from engine.machine.status import Reason, StepStatus
+from engine.prepare import Call, Expand, Reject, Skip, prepare
+from engine.registry import function_names
+from engine.scope import Scope
+from engine.settings import Settings
+from engine.settle import Settler
+from engine.steps.capture import AttemptLog
+from engine.steps.context import Context
+from engine.steps.watchdog import Watchdog
+from engine.store import executions, steps
+from engine.store.database import Database
+from engine.store.steps import RunRow, Ticket
+from engine.store.turn import Turn
+from engine.versions import Versions
+from engine.words import describe_error
+from engine.work import Look, Sends, Stay, Work, fresh_run
+
+HOLD_SECONDS = (5.0, 60.0)  # first and longest wait of a step whose code this worker has not
+DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
+
+
+class Executor:
+    """Runs tickets for one worker process. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        versions: Versions,
+        worker_id: str,
+        claims: Claims,
+        look: Callable[[Look], None],
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._versions = versions
+        self._worker_id = worker_id
+        self._claims = claims
+        self._look = look
+        self._watchdog = Watchdog()
+        self._settler = Settler(settings, database, self)
+
+    @property
+    def stuck_threads(self) -> int:
+        """How many threads ignored their interruption and are lost to this process."""
+        return self._watchdog.stuck
+
+    def run(self, ticket: Ticket) -> Sends:
+        """Run the ticket's step run and what follows from it; return the messages to send.
+
+        A ticket that is stale or doubled changes nothing; an early one comes back in time.
+        """
+        sends = Sends()
+        work = self._load(ticket, sends)
+        while work is not None:
+            work = self._advance(work, sends)
+        return sends
+
+    # --- load: what the ticket speaks of ------------------------------------------------------
+
+    def _load(self, ticket: Ticket, sends: Sends) -> Work | None:
+        pinned, run = self._database.read(
+            lambda connection: (
+                executions.pinned(connection, ticket.execution_id),
+                steps.get(connection, ticket.key),
+            )
+        )
+        if pinned is None or run is None or run.epoch != ticket.epoch:
+            return None
+        if run.status not in (StepStatus.QUEUED, StepStatus.RETRYING, StepStatus.WAITING):
+            return None
+        early = (run.due_at or 0) - self._database.now()
+        if run.status is not StepStatus.QUEUED and early > 0:
+            sends.later.append((ticket, early))
+            return None
+        definition = self._versions.get(pinned.workflow_id, pinned.version)
+        stay = Stay(
+            pinned,
+            definition,
+            Scope(self._database, pinned, definition),
+            time.monotonic() + self._settings.continuation_ms / 1000,
+            pinned.steps_left,
+        )
+        return self._prepared(stay, run)
+
+    def _prepared(self, stay: Stay, run: RunRow) -> Work | None:
+        step = stay.definition.steps[run.step]
+        if not _knows(step):
+            self._hold(run)
+            return None
+        return Work(stay, step, run, prepare(step, run, stay.scope))
+
+    def _hold(self, run: RunRow) -> None:
+        waited = (self._database.now() - (run.queued_at or 0)) / 1e6
+        seconds = min(max(HOLD_SECONDS[0], waited), HOLD_SECONDS[1])
+
+        def move(taken: Turn) -> None:
+            due_at = taken.now + int(seconds * 1e6)
+            key = change.RunKey(run.execution_id, run.step, run.item)
+            taken.apply(key, run.epoch, change.hold(due_at=due_at, first=run.reason is None))
+
+        if run.status is StepStatus.QUEUED:
+            commit(self._database, run.execution_id, move)
+
+    # --- advance: one move --------------------------------------------------------------------
+
+    def _advance(self, work: Work, sends: Sends) -> Work | None:
+        """Take the step run one move on; return what to go on with, if anything."""
+        try:
+            match work.prepared:
+                case Skip(reason):
+                    ready = self._skip(work, reason)
+                case Reject(error):
+                    self._reject(work, error)
+                    return None
+                case Expand(items):
+                    ready = self._expand(work, items)
+                case Call():
+                    return self._attempt(work, sends)
+            return self.go_on(work.stay, ready, sends)
+        except StaleClaim:
+            return None
+        finally:
+            self.tell(work.stay)
+
+    def go_on(self, stay: Stay, ready: list[Ticket], sends: Sends) -> Work | None:
+        """Keep the first ready step run in hand while there is time, hand on the others."""
+        if not ready:
+            if stay.steps_left == 0:
+                finish(self._database, stay.pinned.id, stay.definition, stay.scope)
+            return None
+        if not self.may_stay(stay, ready[0].queue):
+            sends.now += ready
+            return None
+        sends.now += ready[1:]
+        run = self._database.read(lambda connection: steps.get(connection, ready[0].key))
+        if run is None or run.status is not StepStatus.QUEUED:
+            return None
+        return self._prepared(stay, run)
+
+    def may_stay(self, stay: Stay, queue: str) -> bool:
+        """Whether this thread may take one more step run of the execution without a message."""
+        return queue == "steps" and time.monotonic() < stay.until and not self._claims.draining
+
+    def tell(self, stay: Stay) -> None:
+        """Let pages know that there is news of the execution."""
+        pinned = stay.pinned
+        self._look(Look(pinned.id, pinned.owner_id, pinned.workflow_id))
+
+    def _skip(self, work: Work, reason: Reason) -> list[Ticket]:
+        def move(taken: Turn) -> list[Ticket]:
+            taken.apply(work.key, work.run.epoch, change.skip(now=taken.now, reason=reason))
+            tickets = after_success(taken, work.stay.definition, work.key, ran=False)
+            work.stay.steps_left = taken.head.steps_left
+            return tickets
+
+        return commit(self._database, work.run.execution_id, move)
+
+    def _reject(self, work: Work, error: EngineError) -> None:
+        described = describe_error(error)
+        text = encode(described)
+
+        def move(taken: Turn) -> None:
+            rejected = change.reject(now=taken.now, error=text, data=described)
+            taken.apply(work.key, work.run.epoch, rejected)
+            grace = int(self._settings.cancel_grace_seconds * 1e6)
+            after_failure(taken, work.stay.definition, work.key, error=described, grace=grace)
+
+        commit(self._database, work.run.execution_id, move)
+
+    def _expand(self, work: Work, items: list[str]) -> list[Ticket]:
+        """Make the items' rows in chunks, then open the window on them in one move."""
+        numbered = list(enumerate(items))
+        for start in range(0, len(numbered), ITEM_CHUNK):
+            chunk = numbered[start : start + ITEM_CHUNK]
+            self._database.write(
+                lambda connection, chunk=chunk: steps.insert_items(  # type: ignore[misc]
+                    connection, work.key, work.run.queue, chunk
+                )
+            )
+
+        def move(taken: Turn) -> list[Ticket]:
+            window = window_of(work.step.max_parallel, len(items))
+            expanded = change.expand(now=taken.now, items=len(items), window=window)
+            taken.apply(work.key, work.run.epoch, expanded)
+            taken.head.runs_total += max(len(items), 1) - 1
+            if items:
+                return steps.queue_items(taken, work.key, 0, window)
+            taken.apply(work.key, work.run.epoch, change.join(now=taken.now, items=0))
+            tickets = after_success(taken, work.stay.definition, work.key, ran=True)
+            work.stay.steps_left = taken.head.steps_left
+            return tickets
+
+        return commit(self._database, work.run.execution_id, move)
+
+    # --- attempt: claim, call, settle ---------------------------------------------------------
+
+    def _attempt(self, work: Work, sends: Sends) -> Work | None:
+        if work.claim is None:
+            work.claim = self._claim(work)
+            self.tell(work.stay)
+        try:
+            outcome = self._call(work, work.claim)
+            return self._settler.settle(work, work.claim, outcome, sends)
+        finally:
+            self._claims.drop(work.claim)
+
+    def _claim(self, work: Work) -> Claim:
+        def move(taken: Turn) -> int:
+            if not taken.head.moving:
+                raise StaleClaim("the execution ends or is paused: nothing new starts")
+            return taken.apply(work.key, work.run.epoch, self.claim_change(work, taken.now))
+
+        attempts = commit(self._database, work.run.execution_id, move)
+        return self.held(work, attempts, sent_at=work.run.due_at)
+
+    def claim_change(self, work: Work, now: int) -> change.Change:
+        """Return the move by which this worker claims the prepared step run."""
+        assert isinstance(work.prepared, Call)
+        return change.claim(
+            work.run.status,
+            worker_id=self._worker_id,
+            now=now,
+            deadline=now + int(self._timeout(work.step) * 1e6) + DEADLINE_GRACE,
+            input=work.prepared.text,
+        )
+
+    def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:
+        """Take note of a claim that committed; ``sent_at`` when a message brought it."""
+        claim = Claim(work.key, work.run.epoch, attempts, AttemptLog(clock=self._database.now))
+        self._claims.hold(claim, queue=work.run.queue, sent_at=sent_at)
+        return claim
+
+    def following(self, work: Work) -> Work | None:
+        """Prepare the dependant that is surely ready once ``work`` completes, if its claim can
+        ride along in that commit."""
+        if work.run.item >= 0 or not self.may_stay(work.stay, work.run.queue):
+            return None
+        for index in work.step.dependants:
+            step = work.stay.definition.steps[index]
+            if len(step.needs) == 1 and step.queue == "steps" and _knows(step):
+                run = fresh_run(work.run.execution_id, step)
+                prepared = prepare(step, run, work.stay.scope)
+                if isinstance(prepared, Call):
+                    return Work(work.stay, step, run, prepared)
+                return None
+        return None
+
+    def _timeout(self, step: Step) -> float:
+        return step.timeout or self._settings.step_timeout_seconds
+
+    def _call(self, work: Work, claim: Claim) -> Outcome:
+        assert isinstance(work.prepared, Call)
+        key = work.key
+        context = Context(
+            execution_id=key.execution_id,
+            workflow=work.stay.pinned.workflow,
+            step=work.step.name,
+            item=key.item if key.item >= 0 else None,
+            attempt=claim.attempt,
+            idempotency_key=f"{key.execution_id}.{key.step}.{key.item}",
+            timeout=work.step.timeout,
+            woken=work.run.status is StepStatus.WAITING or work.run.reason == Reason.WOKEN,
+            lines=claim.log,
+            clock=self._database.now,
+            is_cancelled=lambda: claim.cancelled or claim.stop is not None,
+        )
+        return run_attempt(
+            work.step,
+            work.prepared.params,
+            claim,
+            context,
+            timeout=self._timeout(work.step),
+            limit=self._settings.inline_limit,
+            watchdog=self._watchdog,
+        )
+
+
+def _knows(step: Step) -> bool:
+    return step.function is None or step.function in function_names()

@@ -1,0 +1,59 @@
+"""The end of an execution all of whose steps ended: its output, or why there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.codec import encode
+from engine.commit import commit
+from engine.definition import Definition
+from engine.errors import EngineError
+from engine.machine.status import Reason
+from engine.scope import Scope
+from engine.store import executions
+from engine.store.database import Database
+from engine.store.turn import Turn
+from engine.words import describe_error
+
+
+def output_text(definition: Definition, scope: Scope) -> str | None:
+    """Return the execution's output as JSON text.
+
+    None when it is the list of a fan-out, which is read from its items: never stored twice.
+
+    Raises:
+        EngineError: the output's expression failed on the data.
+    """
+    if definition.output is not None:
+        return encode(definition.output.evaluate(scope.values(definition.output.steps)))
+    sinks = [step for step in definition.steps if not step.dependants]
+    if len(sinks) == 1 and sinks[0].for_each is not None:
+        return None
+    outputs: dict[str, Any] = {
+        name: step["output"]
+        for name, step in scope.values([sink.name for sink in sinks])["steps"].items()
+    }
+    return encode(outputs[sinks[0].name] if len(sinks) == 1 else outputs)
+
+
+def finish(database: Database, execution_id: str, definition: Definition, scope: Scope) -> None:
+    """Complete the execution if all its steps ended and nobody has done it; fail it when its
+    output cannot be told."""
+    try:
+        output = output_text(definition, scope)
+    except EngineError as error:
+        cause = encode({**describe_error(error), "step": None})
+        reason = Reason.REJECTED_INPUT
+
+        def give_up(taken: Turn) -> None:
+            if taken.head.finishable:
+                executions.fail_unplanned(taken, reason=reason, error=cause)
+
+        commit(database, execution_id, give_up)
+        return
+
+    def complete(taken: Turn) -> None:
+        if taken.head.finishable:
+            executions.complete(taken, output)
+
+    commit(database, execution_id, complete)

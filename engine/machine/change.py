@@ -1,0 +1,287 @@
+"""Every legal move of a step run, one constructor each. ``docs/transitions.md`` is their table.
+
+A change is a value: which status it may leave, what it writes, what it adds to the execution's
+counters, which fact it leaves behind. ``store.turn`` carries it out as one guarded UPDATE; who
+wants a move that has no constructor here wants an illegal one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.machine.event import Event, EventType
+from engine.machine.status import Reason, StepStatus
+
+_NO_VALUES: Mapping[str, Any] = {}
+_NO_COUNTS: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Names one step run; ``item`` is -1 for the node itself."""
+
+    execution_id: str
+    step: int
+    item: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """The record of an attempt that did not complete."""
+
+    outcome: str  # failed | crashed | released | cancelled
+    reason: str
+    error: str | None = None  # JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One legal move of one step run."""
+
+    source: StepStatus
+    target: StepStatus
+    values: Mapping[str, Any] = field(default=_NO_VALUES)
+    adds: Mapping[str, int] = field(default=_NO_COUNTS)  # epoch, attempts, crashes
+    event: EventType | None = None
+    data: Mapping[str, Any] = field(default=_NO_VALUES)  # the event's payload
+    active: int = 0  # what it adds to the execution's count of queued and running
+    ended: int = 0  # 1 when the step run has ended
+    progress: int = 0  # what it adds to the count of runs done, as people see it
+    tried: Tried | None = None
+
+
+def claim(
+    source: StepStatus, *, worker_id: str, now: int, deadline: int, input: str | None
+) -> Change:
+    """A worker takes the step run: one more attempt, watched by its lease and its deadline."""
+    return Change(
+        source,
+        StepStatus.RUNNING,
+        {
+            "worker_id": worker_id,
+            "started_at": now,
+            "due_at": deadline,
+            "input": input,
+            "reason": None,
+        },
+        adds={"attempts": 1},
+        event=EventType.STEP_STARTED,
+        data={"worker": worker_id},
+        active=0 if source is StepStatus.QUEUED else 1,
+    )
+
+
+def complete(*, now: int, output: str) -> Change:
+    """User code returned."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.COMPLETED,
+        {"output": output, "finished_at": now, "due_at": None, "error": None},
+        event=EventType.STEP_COMPLETED,
+        active=-1,
+        ended=1,
+        progress=1,
+    )
+
+
+def retry(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+    """The attempt failed and the policy grants another at ``due_at``."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.RETRYING,
+        {"due_at": due_at, "queued_at": due_at, "error": error, "reason": reason},
+        adds={"epoch": 1},
+        event=EventType.STEP_RETRYING,
+        data={**data, "due_at": due_at},
+        active=-1,
+        tried=Tried("failed", reason, error),
+    )
+
+
+def fail(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+    """The attempt failed and no other is granted."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.FAILED,
+        {"finished_at": now, "due_at": None, "error": error, "reason": reason},
+        event=EventType.STEP_FAILED,
+        data=data,
+        active=-1,
+        ended=1,
+        progress=1,
+        tried=Tried("failed", reason, error),
+    )
+
+
+def reject(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+    """The step's own ``when``, ``for_each`` or ``with`` failed: no attempt is made."""
+    return Change(
+        StepStatus.QUEUED,
+        StepStatus.FAILED,
+        {
+            "finished_at": now,
+            "due_at": None,
+            "error": error,
+            "reason": Reason.REJECTED_INPUT,
+        },
+        event=EventType.STEP_FAILED,
+        data=data,
+        active=-1,
+        ended=1,
+        progress=1,
+    )
+
+
+def skip(*, now: int, reason: Reason) -> Change:
+    """Its condition is false, or all it needs was skipped."""
+    return Change(
+        StepStatus.QUEUED,
+        StepStatus.SKIPPED,
+        {"finished_at": now, "due_at": None, "reason": reason},
+        event=EventType.STEP_SKIPPED,
+        data={"reason": reason},
+        active=-1,
+        ended=1,
+        progress=1,
+    )
+
+
+def expand(*, now: int, items: int, window: int) -> Change:
+    """A ``for_each`` step becomes its items; it runs until the last of them ended."""
+    return Change(
+        StepStatus.QUEUED,
+        StepStatus.RUNNING,
+        {
+            "items": items,
+            "items_left": items,
+            "items_next": window,
+            "started_at": now,
+            "due_at": None,
+            "reason": None,
+        },
+        event=EventType.STEP_EXPANDED,
+        data={"items": items},
+        active=-1,
+    )
+
+
+def join(*, now: int, items: int) -> Change:
+    """The last item of a fan-out completed. Its items were counted, so the node is not."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.COMPLETED,
+        {"finished_at": now},
+        event=EventType.STEP_COMPLETED,
+        data={"items": items},
+        ended=1,
+        progress=0 if items else 1,
+    )
+
+
+def park(*, until: int) -> Change:
+    """The step waits for a time and holds no thread meanwhile; the attempt is not counted."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.WAITING,
+        {"due_at": until, "queued_at": until},
+        adds={"attempts": -1, "epoch": 1},
+        event=EventType.STEP_WAITING,
+        data={"until": until},
+        active=-1,
+    )
+
+
+def release(*, now: int) -> Change:
+    """A worker that drains gives its claim back; it counts neither as attempt nor as crash."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.QUEUED,
+        {"due_at": now, "queued_at": now},
+        adds={"attempts": -1, "epoch": 1},
+        event=EventType.STEP_RELEASED,
+        tried=Tried("released", "worker_stopped"),
+    )
+
+
+def crash(*, now: int, crashes: int) -> Change:
+    """The worker died, or lost the claim: a new epoch makes whatever it still sends stale."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.QUEUED,
+        {"due_at": now, "queued_at": now},
+        adds={"attempts": -1, "crashes": 1, "epoch": 1},
+        event=EventType.STEP_CRASHED,
+        data={"crashes": crashes},
+        tried=Tried("crashed", Reason.WORKER_CRASHED),
+    )
+
+
+def crash_out(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+    """The worker died once too often under this step run."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.FAILED,
+        {
+            "finished_at": now,
+            "due_at": None,
+            "error": error,
+            "reason": Reason.WORKER_CRASHED,
+        },
+        adds={"crashes": 1, "epoch": 1},
+        event=EventType.STEP_FAILED,
+        data=data,
+        active=-1,
+        ended=1,
+        progress=1,
+        tried=Tried("crashed", Reason.WORKER_CRASHED, error),
+    )
+
+
+def revoke(*, now: int, reason: str) -> Change:
+    """The execution ends and this step run did not in its time: its result will be stale."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.CANCELLED,
+        {"finished_at": now, "due_at": None, "reason": reason},
+        adds={"epoch": 1},
+        event=EventType.STEP_CANCELLED,
+        data={"reason": reason},
+        active=-1,
+        ended=1,
+        progress=1,
+        tried=Tried("cancelled", reason),
+    )
+
+
+def wake(source: StepStatus, *, now: int) -> Change:
+    """A parked step run is due and no message has come for it: it is owed like any other."""
+    return Change(
+        source,
+        StepStatus.QUEUED,
+        {
+            "due_at": now,
+            "queued_at": now,
+            "reason": Reason.WOKEN if source is StepStatus.WAITING else None,
+        },
+        event=EventType.STEP_WOKEN,
+        active=1,
+    )
+
+
+def hold(*, due_at: int, first: bool) -> Change:
+    """No code for it on this worker: it stays queued, with the reason, until one knows it."""
+    return Change(
+        StepStatus.QUEUED,
+        StepStatus.QUEUED,
+        {"due_at": due_at, "reason": Reason.UNKNOWN_STEP},
+        event=EventType.STEP_UNKNOWN if first else None,
+    )
+
+
+def event_of(change: Change, key: RunKey, attempt: int | None) -> Event | None:
+    """Return the fact that ``change`` leaves behind, if any."""
+    if change.event is None:
+        return None
+    return Event(change.event, key.step, key.item, attempt, dict(change.data))

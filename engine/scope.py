@@ -1,0 +1,66 @@
+"""What expressions of an execution can see: its input and the outputs of its steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from engine.codec import decode
+from engine.definition import Definition
+from engine.store import steps
+from engine.store.database import Database
+from engine.store.executions import Pinned
+
+
+class Scope:
+    """The values of one execution, each read once while a worker stays with it."""
+
+    def __init__(self, database: Database, pinned: Pinned, definition: Definition) -> None:
+        self._database = database
+        self._definition = definition
+        self._names = {step.name: step.index for step in definition.steps}
+        self._outputs: dict[int, dict[str, Any]] = {}
+        self._fixed = {
+            "input": decode(pinned.input),
+            "execution": {"id": pinned.id, "workflow": pinned.workflow},
+        }
+        self._execution_id = pinned.id
+
+    def remember(self, step: int, output: Any) -> None:
+        """Keep the output of a step that this worker just ran, as its dependants will see it."""
+        self._outputs[step] = {"output": output, "status": "completed"}
+
+    def values(
+        self, names: Iterable[str], *, item: Any = None, index: int | None = None
+    ) -> Mapping[str, Any]:
+        """Return the variables of an expression that refers to the steps ``names``."""
+        wanted = [self._names[name] for name in names]
+        self._load([step for step in wanted if step not in self._outputs])
+        outputs = {self._definition.steps[step].name: self._outputs[step] for step in wanted}
+        variables: dict[str, Any] = {**self._fixed, "steps": outputs}
+        if index is not None:
+            variables |= {"item": item, "index": index}
+        return variables
+
+    def _load(self, missing: list[int]) -> None:
+        if not missing:
+            return
+        found = self._database.read(
+            lambda connection: steps.outputs(connection, self._execution_id, missing)
+        )
+        for output in found:
+            self._outputs[output.step] = {
+                "output": _value(output),
+                "status": output.status.value,
+            }
+
+
+def _value(output: steps.Output) -> Any:
+    if output.items is not None:
+        return list(_decoded(output.items))
+    return None if output.text is None else decode(output.text)
+
+
+def _decoded(texts: Iterable[str | None]) -> Iterator[Any]:
+    for text in texts:
+        yield None if text is None else decode(text)

@@ -1,0 +1,134 @@
+"""Start an execution: check the input, pin the version, admit it. The message comes after."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+from engine.codec import encode
+from engine.definition import check_input
+from engine.errors import Conflict, TooLarge
+from engine.machine.status import ExecutionStatus, Trigger
+from engine.store import executions, workflows
+from engine.store.database import Connection, Database
+from engine.store.executions import Admitted, NewExecution
+from engine.store.schedules import DueSchedule
+from engine.versions import Versions
+
+MAX_INPUT = 1_000_000  # bytes as JSON
+
+
+def start(
+    database: Database,
+    versions: Versions,
+    *,
+    owner_id: str,
+    workflow_id: str,
+    input: Any,
+    message_id: str,
+    version: int | None = None,
+    trigger: str = Trigger.API,
+    trigger_detail: str | None = None,
+    idempotency_key: str | None = None,
+    delay: int = 0,
+) -> Admitted:
+    """Admit an execution of the workflow for the owner and return it.
+
+    Args:
+        database: where it is kept.
+        versions: the parsed versions of this process.
+        owner_id: who it belongs to; the workflow must be theirs or shared.
+        workflow_id: the workflow's id or name.
+        input: plain JSON values; the schema's defaults are filled in.
+        message_id: the id of the message that the caller will send.
+        version: a number, or None for the newest.
+        trigger: what started it.
+        trigger_detail: in words, e.g. the name of a token.
+        idempotency_key: the same key with the same request gives the same execution again.
+        delay: µs to wait before anything runs.
+
+    Raises:
+        NotFound: no such workflow or version for this owner.
+        InvalidInput: the schema refuses the input.
+        TooLarge: the input is over 1 MB.
+        Conflict: the idempotency key was used for another request.
+    """
+    workflow = database.read(lambda connection: workflows.find(connection, owner_id, workflow_id))
+    number = version or workflow.latest_version
+    definition = versions.get(workflow.id, number)
+    text = encode(check_input(definition, input))
+    if len(text.encode()) > MAX_INPUT:
+        raise TooLarge(f"the input has {len(text.encode()):,} bytes, {MAX_INPUT:,} is the most")
+    request = hashlib.sha256(encode([workflow.id, version, input]).encode()).hexdigest()
+    wanted = NewExecution(
+        owner_id=owner_id,
+        workflow_id=workflow.id,
+        version=number,
+        input=text,
+        trigger=trigger,
+        trigger_detail=trigger_detail,
+        idempotency_key=idempotency_key,
+        request_hash=request if idempotency_key is not None else None,
+        delay=delay,
+        message_id=message_id,
+    )
+    now = database.now()
+    return database.write(lambda connection: executions.admit(connection, wanted, now))
+
+
+def admit_slot(
+    connection: Connection, schedule: DueSchedule, slot: int, *, now: int, message_id: str
+) -> str | None:
+    """Admit the execution of a schedule's slot; return its id, or None when it was there before.
+
+    Its input was checked when the schedule was made; a newer version is taken as it comes.
+    """
+    latest = workflows.find(connection, schedule.owner_id, schedule.workflow_id).latest_version
+    wanted = NewExecution(
+        owner_id=schedule.owner_id,
+        workflow_id=schedule.workflow_id,
+        version=schedule.version or latest,
+        input=schedule.input,
+        trigger=Trigger.SCHEDULE,
+        trigger_detail=schedule.name,
+        schedule_id=schedule.id,
+        slot=slot,
+        message_id=message_id,
+    )
+    admitted = executions.admit(connection, wanted, now)
+    return admitted.execution_id if admitted.created else None
+
+
+def start_again(
+    database: Database,
+    *,
+    owner_id: str,
+    execution_id: str,
+    message_id: str,
+    trigger_detail: str | None = None,
+) -> Admitted:
+    """Admit a new execution that retries a failed or cancelled one on its version.
+
+    What had completed is not run again: see ``plan.first_rows``.
+
+    Raises:
+        NotFound: no such execution for this owner.
+        Conflict: it did not fail and was not cancelled.
+    """
+    origin = database.read(lambda connection: executions.origin(connection, owner_id, execution_id))
+    if origin.status not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
+        raise Conflict(
+            f"execution {execution_id} is {origin.status}: only a failed or cancelled one "
+            "can be retried",
+            hint="start a new one instead",
+        )
+    wanted = replace(
+        origin.wanted,
+        trigger=Trigger.RETRY,
+        trigger_detail=trigger_detail,
+        origin_id=execution_id,
+        message_id=message_id,
+    )
+    now = database.now()
+    return database.write(lambda connection: executions.admit(connection, wanted, now))

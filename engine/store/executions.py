@@ -1,0 +1,299 @@
+"""Executions as the engine needs them: admit, load, end, find what is owed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.errors import Conflict, NotFound
+from engine.ids import new_id
+from engine.machine.event import EventType
+from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Reason, StepStatus
+from engine.store import steps
+from engine.store.models import OPEN_EXECUTION, EventRow, Execution, Workflow, WorkflowVersion
+from engine.store.turn import Turn
+
+_EXECUTIONS: Any = Execution.__table__
+_WORKFLOWS: Any = Workflow.__table__
+_VERSIONS: Any = WorkflowVersion.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class NewExecution:
+    """What is asked for; ``input`` is JSON text that the workflow's schema accepted."""
+
+    owner_id: str
+    workflow_id: str
+    version: int
+    input: str
+    trigger: str
+    trigger_detail: str | None = None
+    origin_id: str | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+    schedule_id: str | None = None
+    slot: int | None = None  # µs
+    delay: int = 0  # µs
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The execution that answers a request; not ``created`` when an earlier one did."""
+
+    execution_id: str
+    message_id: str | None
+    created: bool
+
+
+def admit(connection: Connection, wanted: NewExecution, now: int) -> Admitted:
+    """Insert a pending execution with its first event and return it.
+
+    The same idempotency key, or the same slot of a schedule, finds the execution already there.
+
+    Raises:
+        Conflict: the idempotency key was used for another request.
+    """
+    execution_id = new_id()
+    values = {
+        "id": execution_id,
+        "owner_id": wanted.owner_id,
+        "workflow_id": wanted.workflow_id,
+        "version": wanted.version,
+        "status": ExecutionStatus.PENDING.value,
+        "trigger": wanted.trigger,
+        "trigger_detail": wanted.trigger_detail,
+        "input": wanted.input,
+        "created_at": now,
+        "due_at": now + wanted.delay,
+        "last_seq": 1,
+        "origin_id": wanted.origin_id,
+        "idempotency_key": wanted.idempotency_key,
+        "request_hash": wanted.request_hash,
+        "schedule_id": wanted.schedule_id,
+        "slot": wanted.slot,
+        "message_id": wanted.message_id,
+    }
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    inserted = connection.execute(
+        dialect.insert(_EXECUTIONS).values(values).on_conflict_do_nothing()
+    ).rowcount
+    if not inserted:
+        return _admitted_before(connection, wanted)
+    connection.execute(
+        insert(EventRow),
+        {"execution_id": execution_id, "seq": 1, "type": EventType.CREATED.value, "at": now},
+    )
+    return Admitted(execution_id, wanted.message_id, created=True)
+
+
+def _admitted_before(connection: Connection, wanted: NewExecution) -> Admitted:
+    columns = select(_EXECUTIONS.c.id, _EXECUTIONS.c.message_id, _EXECUTIONS.c.request_hash)
+    if wanted.schedule_id is not None:
+        same = (_EXECUTIONS.c.schedule_id == wanted.schedule_id) & (
+            _EXECUTIONS.c.slot == wanted.slot
+        )
+    else:
+        same = (
+            (_EXECUTIONS.c.owner_id == wanted.owner_id)
+            & (_EXECUTIONS.c.workflow_id == wanted.workflow_id)
+            & (_EXECUTIONS.c.idempotency_key == wanted.idempotency_key)
+        )
+    row = connection.execute(columns.where(same)).one()
+    if wanted.idempotency_key is not None and row.request_hash != wanted.request_hash:
+        raise Conflict(
+            f"the idempotency key {wanted.idempotency_key!r} was used for another request",
+            hint="use a new key for a new request",
+        )
+    return Admitted(row.id, row.message_id, created=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """What a worker needs of an execution beside its step runs."""
+
+    id: str
+    owner_id: str
+    workflow_id: str
+    workflow: str
+    version: int
+    status: ExecutionStatus
+    ending: str | None
+    input: str
+    origin_id: str | None
+    trigger: str
+    steps_left: int
+    due_at: int | None
+
+
+_PINNED = (
+    select(
+        *(
+            _EXECUTIONS.c[name]
+            for name in (
+                "id",
+                "owner_id",
+                "workflow_id",
+                "version",
+                "status",
+                "ending",
+                "input",
+                "origin_id",
+                "trigger",
+                "steps_left",
+                "due_at",
+            )
+        ),
+        _WORKFLOWS.c.name.label("workflow"),
+    )
+    .join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
+    .where(_EXECUTIONS.c.id == bindparam("execution_id"))
+)
+
+
+def pinned(connection: Connection, execution_id: str) -> Pinned | None:
+    """Return the execution, or None when there is none (any more)."""
+    row = connection.execute(_PINNED, {"execution_id": execution_id}).one_or_none()
+    if row is None:
+        return None
+    return Pinned(**{**row._asdict(), "status": ExecutionStatus(row.status)})
+
+
+_DOCUMENT = select(_VERSIONS.c.document).where(
+    _VERSIONS.c.workflow_id == bindparam("workflow_id"), _VERSIONS.c.number == bindparam("number")
+)
+
+
+def document(connection: Connection, workflow_id: str, version: int) -> str:
+    """Return a version's document as JSON text.
+
+    Raises:
+        NotFound: there is no such version.
+    """
+    found = connection.execute(
+        _DOCUMENT, {"workflow_id": workflow_id, "number": version}
+    ).scalar_one_or_none()
+    if found is None:
+        raise NotFound(f"workflow {workflow_id} has no version {version}")
+    return str(found)
+
+
+def owned(connection: Connection, owner_id: str, execution_id: str) -> None:
+    """Check that the execution belongs to the owner.
+
+    Raises:
+        NotFound: it does not, or there is none: the two are never told apart.
+    """
+    found = connection.execute(
+        select(_EXECUTIONS.c.owner_id).where(_EXECUTIONS.c.id == execution_id)
+    ).scalar_one_or_none()
+    if found != owner_id:
+        raise NotFound(f"there is no execution {execution_id}")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An execution that another one is to be made from."""
+
+    status: ExecutionStatus
+    wanted: NewExecution
+
+
+def origin(connection: Connection, owner_id: str, execution_id: str) -> Origin:
+    """Return what was asked for when the execution was started, and how it stands.
+
+    Raises:
+        NotFound: no such execution for this owner.
+    """
+    row = connection.execute(
+        select(
+            *(_EXECUTIONS.c[name] for name in ("workflow_id", "version", "input", "status"))
+        ).where(_EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.owner_id == owner_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no execution {execution_id}")
+    wanted = NewExecution(owner_id, row.workflow_id, row.version, row.input, trigger="")
+    return Origin(ExecutionStatus(row.status), wanted)
+
+
+def begin(turn: Turn) -> None:
+    """Pending to running: its step runs are there now."""
+    turn.become(ExecutionStatus.RUNNING)
+    turn.set(started_at=turn.now, due_at=None, reason=None)
+    turn.emit(EventType.STARTED)
+
+
+def complete(turn: Turn, output: str | None) -> None:
+    """Running to completed, with its output as JSON text."""
+    turn.become(ExecutionStatus.COMPLETED)
+    turn.set(output=output, finished_at=turn.now, due_at=None)
+    turn.emit(EventType.COMPLETED)
+
+
+def start_ending(turn: Turn, ending: ExecutionStatus, *, grace: int, reason: Reason) -> None:
+    """Let nothing new start; what runs has ``grace`` µs to finish before its claim is revoked."""
+    if ending is ExecutionStatus.CANCELLED:
+        steps.drop_open(turn, StepStatus.CANCELLED, reason)
+    else:
+        steps.drop_open(turn, StepStatus.SKIPPED, Reason.UPSTREAM_FAILED)
+    turn.head.ending = ending
+    turn.set(reason=reason.value, due_at=turn.now + grace)
+    end_if_idle(turn)
+
+
+def end_if_idle(turn: Turn) -> None:
+    """Write the end status once nothing runs any more."""
+    ending = turn.head.ending
+    if ending is None or not turn.head.endable:
+        return
+    turn.become(ending)
+    turn.set(finished_at=turn.now, due_at=None)
+    turn.emit(EventType(ending.value))
+
+
+def fail_unplanned(turn: Turn, *, reason: Reason, error: str) -> None:
+    """End an execution that never got or cannot give what it owes, with the cause."""
+    turn.become(ExecutionStatus.FAILED)
+    turn.set(reason=reason.value, error=error, finished_at=turn.now, due_at=None)
+    turn.emit(EventType.FAILED)
+
+
+def is_over(turn: Turn) -> bool:
+    """Whether the execution has one of the three end statuses."""
+    return turn.head.status in EXECUTION_ENDS
+
+
+def owed(connection: Connection, now: int, limit: int) -> list[Any]:
+    """Return open executions that someone must look at by now: id, status, ending, due_at."""
+    statement = (
+        select(
+            _EXECUTIONS.c.id,
+            _EXECUTIONS.c.status,
+            _EXECUTIONS.c.ending,
+            _EXECUTIONS.c.due_at,
+            _EXECUTIONS.c.reason,
+        )
+        .where(
+            _EXECUTIONS.c.due_at <= now,
+            # As literal text: SQLite uses a partial index only where its own words stand.
+            text(OPEN_EXECUTION),
+        )
+        .order_by(_EXECUTIONS.c.due_at)
+        .limit(limit)
+    )
+    return list(connection.execute(statement))
+
+
+def postpone(connection: Connection, execution_id: str, due_at: int | None, **values: Any) -> None:
+    """Look at a pending or finishing execution again at ``due_at`` (null: not by itself)."""
+    connection.execute(
+        update(_EXECUTIONS)
+        .where(
+            _EXECUTIONS.c.id == execution_id,
+            text(OPEN_EXECUTION),
+        )
+        .values(due_at=due_at, **values)
+    )

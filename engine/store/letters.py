@@ -1,0 +1,97 @@
+"""Dead letters: messages that no retry could carry out, kept to be seen and replayed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from engine.codec import encode
+from engine.errors import Conflict, NotFound
+from engine.ids import is_id, new_id
+from engine.machine.status import ExecutionStatus, Reason
+from engine.store.models import DeadLetter, Execution
+
+_LETTERS: Any = DeadLetter.__table__
+_EXECUTIONS: Any = Execution.__table__
+_ERROR_LIMIT = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message as the broker gave it up."""
+
+    queue: str
+    actor: str
+    message: str  # JSON
+    error: str
+    execution_id: str | None
+
+    @classmethod
+    def of(cls, message: dict[str, Any], *, queue: str, actor: str, error: str) -> Letter:
+        """Return the letter of a broker's message; our messages name an execution first."""
+        args = message.get("args") or ()
+        first = args[0] if args else None
+        named = first if isinstance(first, str) and is_id(first) else None
+        text = encode({name: message[name] for name in ("queue_name", "actor_name", "args")})
+        return cls(queue, actor, text, error[-_ERROR_LIMIT:], named)
+
+
+def keep(connection: Connection, letter: Letter, now: int) -> None:
+    """Keep the letter; an execution that could not be dispatched says so and waits for people."""
+    owner_id = None
+    if letter.execution_id is not None:
+        owner_id = connection.execute(
+            select(_EXECUTIONS.c.owner_id).where(_EXECUTIONS.c.id == letter.execution_id)
+        ).scalar_one_or_none()
+        connection.execute(
+            update(_EXECUTIONS)
+            .where(
+                _EXECUTIONS.c.id == letter.execution_id,
+                _EXECUTIONS.c.status == ExecutionStatus.PENDING.value,
+            )
+            .values(reason=Reason.DISPATCH_FAILED.value, due_at=None)
+        )
+    connection.execute(
+        insert(DeadLetter),
+        {
+            "id": new_id(),
+            "owner_id": owner_id,
+            "execution_id": letter.execution_id,
+            "queue": letter.queue,
+            "actor": letter.actor,
+            "message": letter.message,
+            "reason": Reason.DISPATCH_FAILED.value,
+            "error": letter.error,
+            "created_at": now,
+        },
+    )
+
+
+def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> str:
+    """Owe the letter's execution a dispatch again and return the execution's id.
+
+    Raises:
+        NotFound: no such letter for this owner.
+        Conflict: it was replayed already.
+    """
+    row = connection.execute(
+        select(_LETTERS.c.execution_id, _LETTERS.c.replayed_at).where(
+            _LETTERS.c.id == letter_id, _LETTERS.c.owner_id == owner_id
+        )
+    ).one_or_none()
+    if row is None or row.execution_id is None:
+        raise NotFound(f"there is no dead letter {letter_id}")
+    if row.replayed_at is not None:
+        raise Conflict(f"dead letter {letter_id} was replayed already")
+    connection.execute(update(_LETTERS).where(_LETTERS.c.id == letter_id).values(replayed_at=now))
+    connection.execute(
+        update(_EXECUTIONS)
+        .where(
+            _EXECUTIONS.c.id == row.execution_id,
+            _EXECUTIONS.c.status == ExecutionStatus.PENDING.value,
+        )
+        .values(reason=None, due_at=now)
+    )
+    return str(row.execution_id)

@@ -1,0 +1,268 @@
+"""Who is alive, who may sweep, and what the dead left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.codec import decode, encode
+from engine.machine.change import RunKey
+from engine.machine.status import Reason, StepStatus
+from engine.store.models import LIVE_STEP, Execution, Lease, StepRun, Worker
+from engine.store.steps import RunRow, Ticket, as_run, run_columns
+
+_RUNS: Any = StepRun.__table__
+_WORKERS: Any = Worker.__table__
+_LEASES: Any = Lease.__table__
+_EXECUTIONS: Any = Execution.__table__
+
+FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """A worker process as it introduces itself."""
+
+    id: str
+    host: str
+    pid: int
+    queues: list[str]
+    threads: int
+    functions: list[str]
+
+
+def register(connection: Connection, worker: WorkerRow, now: int) -> None:
+    """Introduce a worker process, and forget those long gone."""
+    connection.execute(delete(_WORKERS).where(_WORKERS.c.stopped_at < now - FORGET_AFTER))
+    connection.execute(
+        _WORKERS.insert(),
+        {
+            "id": worker.id,
+            "host": worker.host,
+            "pid": worker.pid,
+            "queues": encode(worker.queues),
+            "threads": worker.threads,
+            "functions": encode(worker.functions),
+            "started_at": now,
+            "beat_at": now,
+            "watermarks": "{}",
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A step run that the database says this worker is running."""
+
+    run: RunRow
+    ending: bool  # its execution was told to end
+
+    @property
+    def key(self) -> RunKey:
+        """The step run it speaks of."""
+        return RunKey(self.run.execution_id, self.run.step, self.run.item)
+
+
+def beat(
+    connection: Connection, worker_id: str, watermarks: Mapping[str, int], now: int
+) -> list[Vouched]:
+    """Say that the worker is alive; return what the database thinks it is running.
+
+    One that was taken for dead lives again: its claims have new epochs by then, so all it can
+    have lost is time.
+    """
+    connection.execute(
+        update(_WORKERS)
+        .where(_WORKERS.c.id == worker_id)
+        .values(beat_at=now, stopped_at=None, watermarks=encode(dict(watermarks)))
+    )
+    rows = connection.execute(
+        select(*run_columns(), _EXECUTIONS.c.ending)
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+        .where(_RUNS.c.worker_id == worker_id, text("step_runs.status = 'running'"))
+    )
+    return [Vouched(_run(row), row.ending is not None) for row in rows]
+
+
+def stopped(connection: Connection, now: int, *, worker_id: str) -> None:
+    """Say that the worker has ended and vouches for nothing any more."""
+    connection.execute(update(_WORKERS).where(_WORKERS.c.id == worker_id).values(stopped_at=now))
+
+
+def bury(connection: Connection, now: int, *, host: str, pid: int) -> int:
+    """Say that the worker process ``pid`` on ``host`` is known to be dead; return how many were."""
+    return connection.execute(
+        update(_WORKERS)
+        .where(_WORKERS.c.host == host, _WORKERS.c.pid == pid, _WORKERS.c.stopped_at.is_(None))
+        .values(stopped_at=now)
+    ).rowcount
+
+
+def take_lease(connection: Connection, name: str, holder: str, now: int, length: int) -> bool:
+    """Take or keep the lease for ``length`` µs; return whether it is the holder's now."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(_LEASES).values(name=name, until=0).on_conflict_do_nothing())
+    taken = connection.execute(
+        update(_LEASES)
+        .where(_LEASES.c.name == name, or_(_LEASES.c.holder == holder, _LEASES.c.until < now))
+        .values(holder=holder, until=now + length)
+    )
+    return taken.rowcount == 1
+
+
+def lease_note(connection: Connection, name: str) -> str | None:
+    """Return what the holder of the lease noted last."""
+    note = connection.execute(select(_LEASES.c.note).where(_LEASES.c.name == name)).scalar()
+    return None if note is None else str(note)
+
+
+def write_lease_note(connection: Connection, name: str, note: str) -> None:
+    """Note something that outlives the holder of the lease."""
+    connection.execute(update(_LEASES).where(_LEASES.c.name == name).values(note=note))
+
+
+def abandoned(connection: Connection, *, dead_before: int | None, limit: int) -> list[RunRow]:
+    """Return claimed step runs whose worker is gone.
+
+    Args:
+        connection: to read with.
+        dead_before: µs; a worker whose last beat is older is dead. None: only those that are
+            known to have stopped.
+        limit: rows at most.
+    """
+    gone = [_WORKERS.c.id.is_(None), _WORKERS.c.stopped_at.is_not(None)]
+    if dead_before is not None:
+        gone.append(_WORKERS.c.beat_at < dead_before)
+    rows = connection.execute(
+        select(*run_columns())
+        .join(_WORKERS, _WORKERS.c.id == _RUNS.c.worker_id, isouter=True)
+        .where(
+            text("step_runs.status = 'running'"),
+            _RUNS.c.worker_id.is_not(None),
+            _RUNS.c.items.is_(None),
+            or_(*gone),
+        )
+        .order_by(_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
+        .limit(limit)
+    )
+    return [as_run(row) for row in rows]
+
+
+def due(
+    connection: Connection, statuses: Iterable[StepStatus], before: int, limit: int
+) -> list[RunRow]:
+    """Return live step runs in one of ``statuses`` due before ``before``, oldest first."""
+    rows = connection.execute(
+        select(*run_columns())
+        .where(
+            text(LIVE_STEP),
+            _RUNS.c.due_at < before,
+            _RUNS.c.status.in_([status.value for status in statuses]),
+        )
+        .order_by(_RUNS.c.due_at)
+        .limit(limit)
+    )
+    return [as_run(row) for row in rows]
+
+
+def unclaimed(connection: Connection, queue: str, before: int, limit: int) -> list[RunRow]:
+    """Return queued step runs whose message was sent through ``queue`` before ``before``."""
+    rows = connection.execute(
+        select(*run_columns())
+        .where(
+            text(LIVE_STEP),
+            _RUNS.c.status == StepStatus.QUEUED.value,
+            _RUNS.c.queue == queue,
+            _RUNS.c.due_at < before,
+            or_(_RUNS.c.reason.is_(None), _RUNS.c.reason != Reason.UNKNOWN_STEP.value),
+        )
+        .order_by(_RUNS.c.due_at)
+        .limit(limit)
+    )
+    return [as_run(row) for row in rows]
+
+
+def unknown(connection: Connection, before: int, limit: int) -> list[RunRow]:
+    """Return queued step runs that wait for a worker that knows them, due to be tried."""
+    rows = connection.execute(
+        select(*run_columns())
+        .where(
+            text(LIVE_STEP),
+            _RUNS.c.status == StepStatus.QUEUED.value,
+            _RUNS.c.reason == Reason.UNKNOWN_STEP.value,
+            _RUNS.c.due_at < before,
+        )
+        .order_by(_RUNS.c.due_at)
+        .limit(limit)
+    )
+    return [as_run(row) for row in rows]
+
+
+_SENT_AGAIN = (
+    update(_RUNS)
+    .where(
+        _RUNS.c.execution_id == bindparam("b_execution"),
+        _RUNS.c.step == bindparam("b_step"),
+        _RUNS.c.item == bindparam("b_item"),
+        _RUNS.c.epoch == bindparam("b_epoch"),
+        _RUNS.c.status == StepStatus.QUEUED.value,
+    )
+    .values(due_at=bindparam("b_due"))
+)
+
+
+def sent_again(connection: Connection, runs: Iterable[RunRow], due_at: int) -> None:
+    """Note that messages were sent again: from now on only newer evidence counts."""
+    rows = [
+        {
+            "b_execution": run.execution_id,
+            "b_step": run.step,
+            "b_item": run.item,
+            "b_epoch": run.epoch,
+            "b_due": due_at,
+        }
+        for run in runs
+    ]
+    if rows:
+        connection.execute(_SENT_AGAIN, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """What the live workers say of themselves together."""
+
+    watermarks: dict[str, int]
+    functions: frozenset[str]
+    workers: int
+
+
+def alive(connection: Connection, dead_before: int) -> Alive:
+    """Return the newest watermark per queue and every step function that a live worker knows."""
+    rows = connection.execute(
+        select(_WORKERS.c.watermarks, _WORKERS.c.functions).where(
+            _WORKERS.c.stopped_at.is_(None), _WORKERS.c.beat_at >= dead_before
+        )
+    ).all()
+    watermarks: dict[str, int] = {}
+    functions: set[str] = set()
+    for row in rows:
+        functions.update(decode(row.functions))
+        for queue, mark in decode(row.watermarks).items():
+            watermarks[queue] = max(watermarks.get(queue, 0), mark)
+    return Alive(watermarks, frozenset(functions), len(rows))
+
+
+def ticket_of(run: RunRow) -> Ticket:
+    """Return the message that a queued step run is owed."""
+    return Ticket(run.execution_id, run.step, run.item, run.epoch, run.queue)
+
+
+def _run(row: Any) -> RunRow:
+    values = row._asdict()
+    values.pop("ending")
+    values["status"] = StepStatus(values["status"])
+    return RunRow(**values)

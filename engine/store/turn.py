@@ -1,0 +1,263 @@
+"""One execution's turn: lock its head, change step runs, number the facts, write the head back.
+
+Every write to an execution goes through here, so all of them take the same lock first (executions
+by id, then their step runs), cancel and completion have one order, and events are numbered in
+the order of commits without gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Update, bindparam, insert, select, update
+
+from engine.codec import encode
+from engine.errors import NotFound, StaleClaim
+from engine.machine.change import Change, RunKey, event_of
+from engine.machine.event import Event, EventType
+from engine.machine.head import Head
+from engine.machine.status import ExecutionStatus
+from engine.store.models import Attempt, EventRow, Execution, LogLine, StepRun
+
+_EXECUTIONS: Any = Execution.__table__
+_RUNS: Any = StepRun.__table__
+_HEAD_COLUMNS = (
+    "id",
+    "owner_id",
+    "workflow_id",
+    "version",
+    "status",
+    "ending",
+    "last_seq",
+    "last_log",
+    "active",
+    "steps_left",
+    "runs_done",
+    "runs_total",
+)
+_LOCK_HEAD = (
+    select(*(_EXECUTIONS.c[name] for name in _HEAD_COLUMNS))
+    .where(_EXECUTIONS.c.id == bindparam("execution_id"))
+    .with_for_update()
+)
+_WRITTEN = _HEAD_COLUMNS[4:]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A log line on its way to the store."""
+
+    step: int
+    item: int
+    attempt: int
+    at: int
+    level: str
+    message: str
+
+
+class Turn:
+    """One transaction on one execution. Made by ``turn``, which closes it."""
+
+    def __init__(self, connection: Connection, head: Head, now: int) -> None:
+        self.connection = connection
+        self.head = head
+        self.now = now
+        self._events: list[Event] = []
+        self._lines: list[Line] = []
+        self._values: dict[str, Any] = {}
+
+    def apply(self, key: RunKey, epoch: int, change: Change) -> int:
+        """Carry out ``change`` and return the step run's count of attempts.
+
+        Raises:
+            StaleClaim: the step run has another epoch or status by now; nothing was changed.
+        """
+        adds = dict(change.adds)
+        row = self.connection.execute(
+            _change_statement(tuple(sorted(change.values)), tuple(sorted(adds))),
+            {
+                **{f"v_{name}": value for name, value in change.values.items()},
+                **{f"a_{name}": value for name, value in adds.items()},
+                "b_execution": key.execution_id,
+                "b_step": key.step,
+                "b_item": key.item,
+                "b_epoch": epoch,
+                "b_source": change.source.value,
+                "v_status": change.target.value,
+            },
+        ).one_or_none()
+        if row is None:
+            raise StaleClaim(
+                f"step run {key.step}/{key.item} was taken over: epoch {epoch} is over"
+            )
+        attempts = int(row.attempts)
+        # A move that takes the attempt back speaks of the attempt it takes back.
+        attempt = attempts - min(adds.get("attempts", 0), 0)
+        self._follow(key, change, attempt)
+        if change.tried is not None:
+            self.connection.execute(
+                insert(Attempt),
+                {
+                    "execution_id": key.execution_id,
+                    "step": key.step,
+                    "item": key.item,
+                    "epoch": epoch,
+                    "attempt": attempt,
+                    "outcome": change.tried.outcome,
+                    "reason": change.tried.reason,
+                    "worker_id": row.worker_id,
+                    "started_at": row.started_at,
+                    "finished_at": self.now,
+                    "error": change.tried.error,
+                },
+            )
+        return attempts
+
+    def _follow(self, key: RunKey, change: Change, attempt: int | None) -> None:
+        self.head.active += change.active
+        self.head.runs_done += change.progress
+        if key.item < 0:
+            self.head.steps_left -= change.ended
+        event = event_of(change, key, attempt)
+        if event is not None:
+            self._events.append(event)
+
+    def emit(self, event_type: EventType, **data: Any) -> None:
+        """Leave a fact about the execution itself."""
+        self._events.append(Event(event_type, data=data))
+
+    def log(self, lines: Iterable[Line]) -> None:
+        """Keep what user code said, in this order."""
+        self._lines.extend(lines)
+
+    def set(self, **values: Any) -> None:
+        """Write other columns of the execution when the turn closes."""
+        self._values.update(values)
+
+    def become(self, status: ExecutionStatus) -> None:
+        """Change the execution's status."""
+        self.head.status = status
+
+    def close(self) -> None:
+        """Write the head, the events and the lines."""
+        self._settle_waiting()
+        head = self.head
+        self._write_events(head)
+        self._write_lines(head)
+        values = {f"v_{name}": getattr(head, name) for name in _WRITTEN}
+        self.connection.execute(
+            _head_statement(tuple(sorted(self._values))),
+            {
+                **values,
+                **{f"v_{name}": value for name, value in self._values.items()},
+                "b_id": head.id,
+            },
+        )
+
+    def _settle_waiting(self) -> None:
+        """Keep the status true: an execution with nothing queued or running is waiting."""
+        head = self.head
+        if not head.moving:
+            return
+        if head.active > 0:
+            head.status = ExecutionStatus.RUNNING
+        elif head.steps_left > 0 and head.status is ExecutionStatus.RUNNING:
+            head.status = ExecutionStatus.WAITING
+            self.emit(EventType.WAITING)
+
+    def _write_events(self, head: Head) -> None:
+        if not self._events:
+            return
+        rows = [
+            {
+                "execution_id": head.id,
+                "seq": seq,
+                "type": fact.type.value,
+                "step": fact.step,
+                "item": fact.item,
+                "attempt": fact.attempt,
+                "at": self.now,
+                "data": encode(fact.data) if fact.data else None,
+            }
+            for seq, fact in enumerate(self._events, head.last_seq + 1)
+        ]
+        head.last_seq += len(rows)
+        self.connection.execute(_INSERT_EVENTS, rows)
+
+    def _write_lines(self, head: Head) -> None:
+        if not self._lines:
+            return
+        rows = [
+            {
+                "execution_id": head.id,
+                "seq": seq,
+                "step": line.step,
+                "item": line.item,
+                "attempt": line.attempt,
+                "at": line.at,
+                "level": line.level,
+                "message": line.message,
+            }
+            for seq, line in enumerate(self._lines, head.last_log + 1)
+        ]
+        head.last_log += len(rows)
+        self.connection.execute(_INSERT_LINES, rows)
+
+
+_INSERT_EVENTS = insert(EventRow.__table__)  # type: ignore[arg-type]  # a Table, typed FromClause
+_INSERT_LINES = insert(LogLine.__table__)  # type: ignore[arg-type]  # likewise
+
+
+@contextmanager
+def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
+    """Lock the execution and yield its turn; what it changed is written when the block ends.
+
+    Raises:
+        NotFound: there is no such execution.
+    """
+    row = connection.execute(_LOCK_HEAD, {"execution_id": execution_id}).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no execution {execution_id}")
+    taken = Turn(connection, _as_head(row), now)
+    yield taken
+    taken.close()
+
+
+def _as_head(row: Any) -> Head:
+    values = row._asdict()
+    values["status"] = ExecutionStatus(values["status"])
+    values["ending"] = ExecutionStatus(values["ending"]) if values["ending"] else None
+    return Head(**values)
+
+
+@lru_cache(maxsize=256)
+def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Update:
+    columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in values}
+    columns |= {name: _RUNS.c[name] + bindparam(f"a_{name}") for name in adds}
+    columns["status"] = bindparam("v_status")
+    statement: Update = (
+        update(_RUNS)
+        .where(
+            _RUNS.c.execution_id == bindparam("b_execution"),
+            _RUNS.c.step == bindparam("b_step"),
+            _RUNS.c.item == bindparam("b_item"),
+            _RUNS.c.epoch == bindparam("b_epoch"),
+            _RUNS.c.status == bindparam("b_source"),
+        )
+        .values(columns)
+        .returning(_RUNS.c.attempts, _RUNS.c.worker_id, _RUNS.c.started_at)
+    )
+    return statement
+
+
+@lru_cache(maxsize=64)
+def _head_statement(extra: Sequence[str]) -> Update:
+    columns = {name: bindparam(f"v_{name}") for name in (*_WRITTEN, *extra)}
+    statement: Update = (
+        update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id")).values(columns)
+    )
+    return statement

@@ -1,0 +1,86 @@
+"""The values that pass between the stages of a worker's stay with an execution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.claims import Claim
+from engine.definition import Definition, Step
+from engine.machine.change import RunKey
+from engine.machine.status import StepStatus
+from engine.prepare import Prepared
+from engine.scope import Scope
+from engine.store.executions import Pinned
+from engine.store.steps import RunRow, Ticket
+
+
+@dataclass(slots=True)
+class Sends:
+    """Messages that a verb asks its caller to send, after its commit."""
+
+    now: list[Ticket] = field(default_factory=list)
+    later: list[tuple[Ticket, int]] = field(default_factory=list)  # with µs of delay
+    dispatches: list[str] = field(default_factory=list)  # execution ids
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Says whose page has news, never what they are."""
+
+    execution: str
+    owner: str
+    workflow: str
+
+
+@dataclass(slots=True)
+class Stay:
+    """A worker's stay with one execution: what it read once and keeps while it goes on."""
+
+    pinned: Pinned
+    definition: Definition
+    scope: Scope
+    until: float  # monotonic seconds: when to hand on by message instead
+    steps_left: int
+
+
+@dataclass(slots=True)
+class Work:
+    """A step run in hand, claimed or not yet."""
+
+    stay: Stay
+    step: Step
+    run: RunRow
+    prepared: Prepared
+    claim: Claim | None = None
+
+    @property
+    def key(self) -> RunKey:
+        """The step run it is about."""
+        return RunKey(self.run.execution_id, self.run.step, self.run.item)
+
+    def ticket(self, epoch: int) -> Ticket:
+        """Return a message for this step run."""
+        run = self.run
+        return Ticket(run.execution_id, run.step, run.item, epoch, run.queue)
+
+
+def fresh_run(execution_id: str, step: Step) -> RunRow:
+    """Return the row of a step whose only need is about to complete, as it will be then."""
+    return RunRow(
+        execution_id=execution_id,
+        step=step.index,
+        item=-1,
+        status=StepStatus.QUEUED,
+        reason=None,
+        epoch=1,
+        attempts=0,
+        crashes=0,
+        needs_ran=1,
+        queue=step.queue,
+        due_at=None,
+        queued_at=None,
+        worker_id=None,
+        started_at=None,
+        items=None,
+        value=None,
+    )
