@@ -56,7 +56,7 @@ def workflow(
     Raises:
         NotFound: there is none that the owner may see.
     """
-    record = store.find(connection, owner_id, id_or_name)
+    record = store.readable(connection, owner_id, id_or_name)
     number = record.latest_version if version is None else version
     definition = store.definition(connection, record.id, number)
     row = _workflow_rows(connection, owner_id, _WORKFLOWS.c.id == record.id)[0]
@@ -71,7 +71,7 @@ def definition(
     Raises:
         NotFound: there is none.
     """
-    record = store.find(connection, owner_id, id_or_name)
+    record = store.readable(connection, owner_id, id_or_name)
     return store.definition(connection, record.id, version or record.latest_version)
 
 
@@ -123,7 +123,7 @@ def versions(connection: Connection, owner_id: str, id_or_name: str) -> list[Ver
     Raises:
         NotFound: there is no such workflow.
     """
-    record = store.find(connection, owner_id, id_or_name)
+    record = store.readable(connection, owner_id, id_or_name)
     rows = connection.execute(
         select(*(_VERSIONS.c[name] for name in VersionRow.__dataclass_fields__))
         .where(_VERSIONS.c.workflow_id == record.id)

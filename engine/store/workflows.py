@@ -55,7 +55,7 @@ class Published:
     created: bool
 
 
-def find(connection: Connection, owner_id: str, id_or_name: str) -> WorkflowRecord:
+def readable(connection: Connection, owner_id: str, id_or_name: str) -> WorkflowRecord:
     """Return the owner's workflow of that id or name, else a shared one.
 
     Raises:

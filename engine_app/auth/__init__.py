@@ -1,0 +1,1 @@
+"""Who is asking, and how they are let in."""

@@ -1,0 +1,94 @@
+"""Who is asking: from a session's cookie or an API token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from engine.errors import RateLimited, Unauthenticated
+from engine.store import users
+from engine.store.database import Database
+from engine_app.auth import secrets
+from engine_app.auth.limits import Limits
+
+COOKIE = "engine_session"
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """A person who is let in. ``token`` is the name of the API token they came with."""
+
+    id: str
+    name: str
+    token: str | None = None
+
+
+def of_cookie(database: Database, secret: str | None) -> Viewer | None:
+    """Return whose session the cookie's value is, or None. Asks the database each time, so that
+    signing out and shutting out work at once."""
+    if not secret:
+        return None
+    now = database.now()
+    user = database.read(
+        lambda connection: users.of_session(connection, secrets.digest(secret), now)
+    )
+    return None if user is None else Viewer(user.id, user.name)
+
+
+def of_token(database: Database, secret: str) -> Viewer | None:
+    """Return whose API token this is, or None; notes its use."""
+    if not secret.startswith(secrets.TOKEN_PREFIX):
+        return None
+    found = database.read(lambda connection: users.of_token(connection, secrets.digest(secret)))
+    if found is None:
+        return None
+    user, token = found
+    now = database.now()
+    if token.last_used_at is None or now - token.last_used_at > users.TOUCH_EVERY:
+        database.write(lambda connection: users.touch_token(connection, token.id, now))
+    return Viewer(user.id, user.name, token.name)
+
+
+def sign_in(
+    database: Database, limits: Limits, *, name: str, password: str, address: str, hours: int
+) -> str:
+    """Check a password, open a session and return its secret for the cookie.
+
+    Args:
+        limits: shared by the process: counts failures by account and address.
+        address: where the request came from.
+        hours: how long the session lasts.
+
+    Raises:
+        RateLimited: too many failures from there or for that name.
+        Unauthenticated: the name and password do not fit; which of the two is not said.
+    """
+    wait = limits.wait(name, address)
+    if wait:
+        raise RateLimited("too many failed sign-ins: wait before the next one", retry_after=wait)
+    found = database.read(lambda connection: users.password_of(connection, name))
+    user_id, stored = found or ("", None)
+    if not secrets.password_fits(stored, password) or stored is None:
+        limits.failed(name, address)
+        raise Unauthenticated("this name and password do not fit together")
+    limits.succeeded(name, address)
+    if secrets.is_outdated(stored):
+        fresh = secrets.hash_password(password)
+        database.write(lambda connection: users.rehash_password(connection, user_id, stored, fresh))
+    return open_session(database, user_id, hours=hours)
+
+
+def open_session(database: Database, user_id: str, *, hours: int) -> str:
+    """Open a session for the person and return its secret for the cookie."""
+    secret, now = secrets.new_secret(), database.now()
+    until = now + hours * 3_600_000_000
+    database.write(
+        lambda connection: users.open_session(
+            connection, user_id, secrets.digest(secret), now, until
+        )
+    )
+    return secret
+
+
+def sign_out(database: Database, secret: str) -> None:
+    """End the session of that cookie."""
+    database.write(lambda connection: users.close_session(connection, secrets.digest(secret)))
