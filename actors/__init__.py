@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dramatiq
 from dramatiq.middleware import CurrentMessage
 from periodiq import PeriodiqMiddleware, cron
@@ -39,7 +41,7 @@ def dispatch(execution_id: str) -> None:
 @dramatiq.actor(actor_name=messages.RUN_STEP, queue_name="steps")
 def run_step(execution_id: str, step: int, item: int, epoch: int) -> None:
     """Run a step run and what follows from it, then hand on."""
-    queue = CurrentMessage.get_current_message().queue_name
+    queue = current_message().queue_name
     hand_on(crew.executor.run(Ticket(execution_id, step, item, epoch, queue)))
 
 
@@ -57,8 +59,15 @@ def hand_on(sends: Sends) -> None:
         RetryStep: for the middleware, when a step is owed again soon.
     """
     if not sends.later:
-        sends.now = list(messages.pipe(CurrentMessage.get_current_message(), sends.now))
+        sends.now = list(messages.pipe(current_message(), sends.now))
     retries, sends.later = sends.later, []
     messages.send(broker, sends)
     if retries:
         raise middleware.RetryStep(*retries[0])
+
+
+def current_message() -> dramatiq.Message[Any]:
+    """Return the message that this thread works on."""
+    message = CurrentMessage.get_current_message()
+    assert message is not None, "an actor was called without a message"
+    return message

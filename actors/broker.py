@@ -75,7 +75,7 @@ class EngineBroker(RedisBroker):
         ``dramatiq actors`` behaves like the workers of ``engine up``.
         """
         prefetch = PREFETCH.get(queue_name, prefetch)
-        consumer = super().consume(queue_name, prefetch, timeout)
+        consumer: Any = super().consume(queue_name, prefetch, timeout)
         consumer.alarm = self._alarm
         return consumer
 

@@ -8,7 +8,7 @@ from engine.commit import commit
 from engine.errors import StaleClaim
 from engine.finish import finish
 from engine.machine.plan import PlannedRun, first_rows
-from engine.machine.status import ExecutionStatus
+from engine.machine.status import ExecutionStatus, StepStatus
 from engine.scope import Scope
 from engine.store import executions, steps
 from engine.store.database import Database
@@ -70,7 +70,7 @@ def _plan(database: Database, pinned: Pinned, planned: list[PlannedRun]) -> list
         return None
 
 
-def _reusable(database: Database, pinned: Pinned) -> dict[int, steps.StepStatus]:
+def _reusable(database: Database, pinned: Pinned) -> dict[int, StepStatus]:
     if pinned.origin_id is None:
         return {}
     origin_id = pinned.origin_id

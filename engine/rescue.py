@@ -104,7 +104,8 @@ class Rescue:
     def _crash(self, taken: Turn, run: RunRow) -> Ticket | None:
         crashes = run.crashes + 1
         if taken.head.ending is not None:
-            return self._revoke(taken, run)
+            self._revoke(taken, run)
+            return None
         if crashes < self.settings.max_crashes:
             key = _key(run)
             taken.apply(key, run.epoch, change.crash(now=taken.now, crashes=crashes))
@@ -269,21 +270,16 @@ class Rescue:
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
         """Send step runs that waited for their code to those who have it now."""
         rows = self.database.read(lambda connection: liveness.unknown(connection, now, BATCH))
-        known, still = [], []
+        known: list[RunRow] = []
         for run in rows:
             pinned = self.database.read(
                 lambda connection, run=run: executions.pinned(connection, run.execution_id)  # type: ignore[misc]
             )
-            if pinned is None:
-                continue
-            step = self.versions.get(pinned.workflow_id, pinned.version).steps[run.step]
-            (known if step.function in alive.functions else still).append(run)
-        self.database.write(
-            lambda connection: (
-                liveness.sent_again(connection, known, now + UNKNOWN_AGAIN),
-                liveness.sent_again(connection, still, now + UNKNOWN_AGAIN),
-            )
-        )
+            if pinned is not None:
+                step = self.versions.get(pinned.workflow_id, pinned.version).steps[run.step]
+                known += [run] if step.function in alive.functions else []
+        later = now + UNKNOWN_AGAIN
+        self.database.write(lambda connection: liveness.sent_again(connection, rows, later))
         sends.now += [_ticket(run, run.epoch) for run in known]
 
     # --- helpers ------------------------------------------------------------------------------

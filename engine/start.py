@@ -54,7 +54,7 @@ def start(
         TooLarge: the input is over 1 MB.
         Conflict: the idempotency key was used for another request.
     """
-    workflow = database.read(lambda connection: workflows.find(connection, owner_id, workflow_id))
+    workflow = database.read(lambda connection: workflows.readable(connection, owner_id, workflow_id))
     number = version or workflow.latest_version
     definition = versions.get(workflow.id, number)
     text = encode(check_input(definition, input))
@@ -84,7 +84,7 @@ def admit_slot(
 
     Its input was checked when the schedule was made; a newer version is taken as it comes.
     """
-    latest = workflows.find(connection, schedule.owner_id, schedule.workflow_id).latest_version
+    latest = workflows.readable(connection, schedule.owner_id, schedule.workflow_id).latest_version
     wanted = NewExecution(
         owner_id=schedule.owner_id,
         workflow_id=schedule.workflow_id,

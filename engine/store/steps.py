@@ -112,16 +112,34 @@ def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
     return [Ticket(turn.head.id, run.step, -1, 1, run.queue) for run in ready]
 
 
+_KEPT = (
+    "step",
+    "item",
+    "status",
+    "reason",
+    "queue",
+    "queued_at",
+    "started_at",
+    "finished_at",
+    "items",
+    "items_left",
+    "items_next",
+    "value",
+    "input",
+    "output",
+    "needs_ran",
+    "attempts",
+)
+
+
 def copy_reused(turn: Turn, origin_id: str, steps: Sequence[int]) -> None:
     """Copy the ended rows of ``steps``, items too, from the origin of a retry."""
-    kept = ("step", "item", "status", "reason", "queue", "started_at", "finished_at", "items")
-    kept += ("items_left", "items_next", "value", "input", "output", "needs_ran", "attempts")
-    columns = [_RUNS.c[name] for name in kept]
+    columns = [_RUNS.c[name] for name in _KEPT]
     for some in _chunks(steps):
         source = select(
             literal(turn.head.id), literal(origin_id), literal(0), literal(0), literal(0), *columns
         ).where(_RUNS.c.execution_id == origin_id, _RUNS.c.step.in_(some))
-        names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *kept]
+        names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *_KEPT]
         copied = turn.connection.execute(insert(_RUNS).from_select(names, source)).rowcount
         turn.head.runs_total += copied
         turn.head.runs_done += copied
