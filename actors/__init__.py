@@ -14,8 +14,8 @@ from actors.worker import Crew
 from engine import settings
 from engine.calendar_tick import tick as tick_calendar
 from engine.dispatch import dispatch as plan
+from engine.flow.sends import Sends
 from engine.store.steps import Ticket
-from engine.work import Sends
 
 _settings = settings.current()
 crew = Crew(_settings)

@@ -14,12 +14,12 @@ from actors.broker import EngineBroker
 from actors.looks import publish
 from engine import control
 from engine import start as verbs
+from engine.flow.sends import Look
+from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.store import letters
 from engine.store.database import Database
 from engine.store.executions import Admitted
-from engine.versions import Versions
-from engine.work import Look
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import time
 import redis
 
 from engine.codec import encode
-from engine.work import Look
+from engine.flow.sends import Look
 
 CHANNEL = "engine:look"
 COALESCE_SECONDS = 0.05

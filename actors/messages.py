@@ -10,8 +10,8 @@ import redis
 from dramatiq import Message
 
 from actors.broker import EngineBroker
+from engine.flow.sends import Sends
 from engine.store.steps import Ticket
-from engine.work import Sends
 
 RUN_STEP = "run_step"
 DISPATCH = "dispatch"

@@ -16,10 +16,8 @@ from actors import messages
 from actors.broker import EngineBroker
 from actors.looks import Looks
 from engine import registry
-from engine.claims import Claim, Claims, Stop
-from engine.commit import flush_lines
 from engine.errors import EngineError, NotFound
-from engine.execute import Executor
+from engine.flow.versions import Versions
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.start import admit_slot
@@ -27,7 +25,9 @@ from engine.steps import capture
 from engine.store import letters, liveness
 from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule
-from engine.versions import Versions
+from engine.worker.claims import Claim, Claims, Stop
+from engine.worker.execute import Executor
+from engine.worker.insist import flush_lines
 
 PULSE_SECONDS = 0.5  # how often lines of running steps are written
 YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book

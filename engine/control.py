@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from engine.commit import commit
 from engine.errors import Conflict
+from engine.flow.commit import commit
+from engine.flow.sends import Look
 from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Reason
 from engine.store import executions
 from engine.store.database import Database
 from engine.store.turn import Turn
-from engine.work import Look
 
 
 def cancel(

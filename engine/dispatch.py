@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.commit import commit
 from engine.errors import StaleClaim
-from engine.finish import finish
+from engine.flow.commit import commit
+from engine.flow.finish import finish
+from engine.flow.scope import Scope
+from engine.flow.sends import Look
+from engine.flow.versions import Versions
 from engine.machine.plan import PlannedRun, first_rows
 from engine.machine.status import ExecutionStatus, StepStatus
-from engine.scope import Scope
 from engine.store import executions, steps
 from engine.store.database import Database
 from engine.store.executions import Pinned
 from engine.store.steps import Ticket
 from engine.store.turn import Turn
-from engine.versions import Versions
-from engine.work import Look
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.codec import encode
-from engine.commit import commit
 from engine.errors import NotFound, StaleClaim
-from engine.follow import after_failure
+from engine.flow.commit import commit
+from engine.flow.follow import after_failure
+from engine.flow.sends import Look, Sends
+from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.change import RunKey
@@ -26,8 +28,6 @@ from engine.store import executions, liveness, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
-from engine.versions import Versions
-from engine.work import Look, Sends
 
 LEASE = "rescue"
 QUEUES = ("steps", "steps.long")

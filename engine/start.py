@@ -9,12 +9,12 @@ from typing import Any
 from engine.codec import encode
 from engine.definition import check_input
 from engine.errors import Conflict, TooLarge
+from engine.flow.versions import Versions
 from engine.machine.status import ExecutionStatus, Trigger
 from engine.store import executions, workflows
 from engine.store.database import Connection, Database
 from engine.store.executions import Admitted, NewExecution
 from engine.store.schedules import DueSchedule
-from engine.versions import Versions
 
 MAX_INPUT = 1_000_000  # bytes as JSON
 
@@ -54,7 +54,9 @@ def start(
         TooLarge: the input is over 1 MB.
         Conflict: the idempotency key was used for another request.
     """
-    workflow = database.read(lambda connection: workflows.readable(connection, owner_id, workflow_id))
+    workflow = database.read(
+        lambda connection: workflows.readable(connection, owner_id, workflow_id)
+    )
     number = version or workflow.latest_version
     definition = versions.get(workflow.id, number)
     text = encode(check_input(definition, input))

@@ -10,22 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from engine.attempt import Outcome, run_attempt
-from engine.claims import Claim, Claims
 from engine.codec import encode
-from engine.commit import commit
 from engine.definition import Step
 from engine.errors import EngineError, StaleClaim
-from engine.finish import finish
-from engine.follow import after_failure, after_success
+from engine.flow.commit import commit
+from engine.flow.finish import finish
+from engine.flow.follow import after_failure, after_success
+from engine.flow.scope import Scope
+from engine.flow.sends import Look, Sends
+from engine.flow.versions import Versions
+from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine.plan import ITEM_CHUNK, window_of
 from engine.machine.status import Reason, StepStatus
-from engine.prepare import Call, Expand, Reject, Skip, prepare
 from engine.registry import function_names
-from engine.scope import Scope
 from engine.settings import Settings
-from engine.settle import Settler
 from engine.steps.capture import AttemptLog
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
@@ -33,9 +32,11 @@ from engine.store import executions, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
-from engine.versions import Versions
-from engine.words import describe_error
-from engine.work import Look, Sends, Stay, Work, fresh_run
+from engine.worker.attempt import Outcome, run_attempt
+from engine.worker.claims import Claim, Claims
+from engine.worker.prepare import Call, Expand, Reject, Skip, prepare
+from engine.worker.settle import Settler
+from engine.worker.work import Stay, Work, fresh_run
 
 HOLD_SECONDS = (5.0, 60.0)  # first and longest wait of a step whose code this worker has not
 DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog

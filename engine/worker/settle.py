@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from engine.attempt import Failed, Lost, Outcome, Parked, Released, Returned
-from engine.claims import Claim
 from engine.codec import encode
-from engine.commit import settle
 from engine.errors import EngineError
-from engine.finish import output_text
-from engine.follow import after_failure, after_success
+from engine.flow.finish import output_text
+from engine.flow.follow import after_failure, after_success
+from engine.flow.sends import Sends
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.settings import Settings
@@ -19,10 +17,13 @@ from engine.store import artifacts, executions
 from engine.store.database import Database
 from engine.store.steps import Ticket
 from engine.store.turn import Turn
-from engine.work import Sends, Stay, Work
+from engine.worker.attempt import Failed, Lost, Outcome, Parked, Released, Returned
+from engine.worker.claims import Claim
+from engine.worker.insist import settle
+from engine.worker.work import Stay, Work
 
 if TYPE_CHECKING:
-    from engine.execute import Executor
+    from engine.worker.execute import Executor
 
 
 class Settler:

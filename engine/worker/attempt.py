@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.claims import Claim, Stop
 from engine.codec import decode, encode
 from engine.definition import Step
 from engine.errors import EngineError, StepError
+from engine.flow.words import describe_error, reason_of
 from engine.machine.status import Reason
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
 from engine.steps.watchdog import Interrupted, Watchdog
-from engine.words import describe_error, reason_of
+from engine.worker.claims import Claim, Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Commit a turn, and settle what is unknown when the database's answer was lost."""
+"""Commit what came of a claim although the database may be away, and settle what is unknown."""
 
 from __future__ import annotations
 
@@ -8,35 +8,20 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from engine.claims import Claim
 from engine.errors import StaleClaim, Unavailable
+from engine.flow.commit import commit
+from engine.flow.sends import Look
 from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.capture import Line as Said
 from engine.store import steps
-from engine.store.database import Connection, Database
-from engine.store.turn import Line, Turn, turn
-from engine.work import Look
+from engine.store.database import Database
+from engine.store.turn import Line, Turn
+from engine.worker.claims import Claim
 
 T = TypeVar("T")
 
 SETTLE_SECONDS = 45  # how long a result is offered to a database that does not answer
 _log = logging.getLogger(__name__)
-
-
-def commit(database: Database, execution_id: str, work: Callable[[Turn], T]) -> T:
-    """Run ``work`` in one turn of the execution and return what it returns.
-
-    Raises:
-        StaleClaim, NotFound: from the guards; nothing was changed.
-        Unavailable: the database did not answer; whether it committed is unknown.
-    """
-    now = database.now()
-
-    def transaction(connection: Connection) -> T:
-        with turn(connection, execution_id, now) as taken:
-            return work(taken)
-
-    return database.write(transaction)
 
 
 def settle(database: Database, claim: Claim, work: Callable[[Turn], T]) -> T | None:

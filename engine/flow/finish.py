@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from engine.codec import encode
-from engine.commit import commit
 from engine.definition import Definition
 from engine.errors import EngineError
+from engine.flow.commit import commit
+from engine.flow.scope import Scope
+from engine.flow.words import describe_error
 from engine.machine.status import Reason
-from engine.scope import Scope
 from engine.store import executions
 from engine.store.database import Database
 from engine.store.turn import Turn
-from engine.words import describe_error
 
 
 def output_text(definition: Definition, scope: Scope) -> str | None:

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from engine.claims import Claim
 from engine.definition import Definition, Step
+from engine.flow.scope import Scope
 from engine.machine.change import RunKey
 from engine.machine.status import StepStatus
-from engine.prepare import Prepared
-from engine.scope import Scope
 from engine.store.executions import Pinned
 from engine.store.steps import RunRow, Ticket
-
-
-@dataclass(slots=True)
-class Sends:
-    """Messages that a verb asks its caller to send, after its commit."""
-
-    now: list[Ticket] = field(default_factory=list)
-    later: list[tuple[Ticket, int]] = field(default_factory=list)  # with µs of delay
-    dispatches: list[str] = field(default_factory=list)  # execution ids
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Says whose page has news, never what they are."""
-
-    execution: str
-    owner: str
-    workflow: str
+from engine.worker.claims import Claim
+from engine.worker.prepare import Prepared
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from engine.codec import decode, encode
 from engine.definition import Step
 from engine.errors import EngineError, StepError
 from engine.expressions import Template
+from engine.flow.scope import Scope
 from engine.machine.status import Reason
-from engine.scope import Scope
 from engine.store.steps import RunRow
 
 MAX_ITEMS = 20_000

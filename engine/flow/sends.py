@@ -1,0 +1,25 @@
+"""What a verb leaves for its caller to do after the commit: messages to send, pages to tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.store.steps import Ticket
+
+
+@dataclass(slots=True)
+class Sends:
+    """Messages owed. One that is never sent costs time only: its row says what is owed."""
+
+    now: list[Ticket] = field(default_factory=list)
+    later: list[tuple[Ticket, int]] = field(default_factory=list)  # with µs of delay
+    dispatches: list[str] = field(default_factory=list)  # execution ids
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Says whose page has news, never what they are."""
+
+    execution: str
+    owner: str
+    workflow: str

@@ -1,0 +1,1 @@
+"""The verb of a worker: prepare, claim, call user code, settle, go on."""
