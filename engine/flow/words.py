@@ -9,7 +9,7 @@ from typing import Any
 from engine.errors import StepError
 from engine.machine.status import Reason
 
-_OWN = Path(__file__).parent
+_OWN = Path(__file__).parent.parent
 _TRACE_LIMIT = 8_000
 _MESSAGE_LIMIT = 2_000
 

@@ -14,10 +14,6 @@ from typing import Any
 from engine.machine.event import Event, EventType
 from engine.machine.status import Reason, StepStatus
 
-_NO_VALUES: Mapping[str, Any] = {}
-_NO_COUNTS: Mapping[str, int] = {}
-
-
 @dataclass(frozen=True, slots=True)
 class RunKey:
     """Names one step run; ``item`` is -1 for the node itself."""
@@ -42,10 +38,10 @@ class Change:
 
     source: StepStatus
     target: StepStatus
-    values: Mapping[str, Any] = field(default=_NO_VALUES)
-    adds: Mapping[str, int] = field(default=_NO_COUNTS)  # epoch, attempts, crashes
+    values: Mapping[str, Any] = field(default_factory=dict)
+    adds: Mapping[str, int] = field(default_factory=dict)  # epoch, attempts, crashes
     event: EventType | None = None
-    data: Mapping[str, Any] = field(default=_NO_VALUES)  # the event's payload
+    data: Mapping[str, Any] = field(default_factory=dict)  # the event's payload
     active: int = 0  # what it adds to the execution's count of queued and running
     ended: int = 0  # 1 when the step run has ended
     progress: int = 0  # what it adds to the count of runs done, as people see it

@@ -143,7 +143,7 @@ def abandoned(connection: Connection, *, dead_before: int | None, limit: int) ->
         .where(
             text("step_runs.status = 'running'"),
             _RUNS.c.worker_id.is_not(None),
-            _RUNS.c.items.is_(None),
+            _RUNS.c["items"].is_(None),
             or_(*gone),
         )
         .order_by(_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)

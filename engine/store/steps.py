@@ -254,7 +254,7 @@ _COUNT_ITEM = (
         _RUNS.c.item == -1,
     )
     .values(items_left=_RUNS.c.items_left - 1, items_next=_RUNS.c.items_next + 1)
-    .returning(_RUNS.c.items, _RUNS.c.items_left, _RUNS.c.items_next, _RUNS.c.epoch)
+    .returning(_RUNS.c["items"], _RUNS.c.items_left, _RUNS.c.items_next, _RUNS.c.epoch)
 )
 
 
@@ -301,7 +301,7 @@ def drop_open(turn: Turn, target: StepStatus, reason: Reason) -> None:
         .where(
             here,
             _RUNS.c.status == StepStatus.RUNNING.value,
-            _RUNS.c.items.is_not(None),
+            _RUNS.c["items"].is_not(None),
             _RUNS.c.item == -1,
         )
         .values({**ended, "status": StepStatus.CANCELLED.value})
@@ -333,14 +333,14 @@ def running(connection: Connection, execution_id: str) -> list[RunRow]:
         .where(
             _RUNS.c.execution_id == execution_id,
             _RUNS.c.status == StepStatus.RUNNING.value,
-            _RUNS.c.items.is_(None),
+            _RUNS.c["items"].is_(None),
         )
         .order_by(_RUNS.c.step, _RUNS.c.item)
     )
     return [as_run(row) for row in connection.execute(statement)]
 
 
-_OUTPUTS = select(_RUNS.c.step, _RUNS.c.status, _RUNS.c.items, _RUNS.c.output).where(
+_OUTPUTS = select(_RUNS.c.step, _RUNS.c.status, _RUNS.c["items"], _RUNS.c.output).where(
     _RUNS.c.execution_id == bindparam("b_execution"),
     _RUNS.c.step.in_(bindparam("b_steps", expanding=True)),
     _RUNS.c.item == -1,

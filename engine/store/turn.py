@@ -122,7 +122,7 @@ class Turn:
         self.head.runs_done += change.progress
         if key.item < 0:
             self.head.steps_left -= change.ended
-        event = event_of(change, key, attempt)
+        event = event_of(change, key, attempt or None)
         if event is not None:
             self._events.append(event)
 

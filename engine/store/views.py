@@ -36,7 +36,7 @@ from engine.store.views_rows import (
     WorkflowDetail,
     WorkflowRow,
 )
-from engine.store.views_stream import artifact, artifacts, events, logs
+from engine.store.views_stream import artifact, artifacts, events, logs, news
 
 __all__ = [
     "COUNT_CAP",
@@ -69,6 +69,7 @@ __all__ = [
     "executions",
     "items",
     "logs",
+    "news",
     "pinned",
     "schedule",
     "schedules",

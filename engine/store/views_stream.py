@@ -10,10 +10,11 @@ from sqlalchemy import Connection, select
 from engine.codec import decode
 from engine.definition import Definition
 from engine.errors import NotFound
-from engine.store.models import Artifact, EventRow, LogLine
+from engine.store.models import Artifact, EventRow, Execution, LogLine
 from engine.store.views_detail import find_step, pinned
 from engine.store.views_rows import ArtifactBody, ArtifactRow, EventView, LogView
 
+_EXECUTIONS: Any = Execution.__table__
 _EVENTS: Any = EventRow.__table__
 _LOGS: Any = LogLine.__table__
 _ARTIFACTS: Any = Artifact.__table__
@@ -49,6 +50,27 @@ def events(
         )
         for row in rows
     ]
+
+
+def news(
+    connection: Connection, owner_id: str, execution_id: str, after: int, limit: int
+) -> tuple[list[EventView], str, int]:
+    """Return events as ``events`` does, with the execution's status and its last number.
+
+    Raises:
+        NotFound: there is no such execution, or it belongs to someone else.
+    """
+    # The status is read first: an end that comes in between is only seen at the next look, and
+    # never before its last event.
+    row = connection.execute(
+        select(_EXECUTIONS.c.status, _EXECUTIONS.c.last_seq).where(
+            _EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.owner_id == owner_id
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no execution {execution_id}")
+    found = events(connection, owner_id, execution_id, after, limit) if row.last_seq > after else []
+    return found, row.status, row.last_seq
 
 
 def logs(
