@@ -1,0 +1,74 @@
+"""The REST API: ``build_api`` gives the application that serves ``/api``."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import Depends, FastAPI
+
+from actors.client import Client
+from engine_app.api import (
+    access,
+    docs,
+    events,
+    executions,
+    login,
+    operations,
+    schedules,
+    workflows,
+)
+from engine_app.api.guard import Parts, guard
+from engine_app.api.middleware import HostGuard, SecurityHeaders
+from engine_app.api.problems import Problem, install
+from engine_app.auth.limits import Limits
+from engine_app.auth.places import allowed_hosts, allowed_origins
+
+__all__ = ["build_api"]
+
+_ROUTERS = (login, executions, events, workflows, schedules, operations, access, docs)
+_ABOUT = (
+    "Durable workflows on Dramatiq. Times are ISO 8601 in UTC. Errors are problem details "
+    "(RFC 9457) with a `code` to branch on. What belongs to someone else is answered as if it "
+    "were not there."
+)
+
+
+def build_api(client: Client) -> FastAPI:
+    """Return an application with everything under ``/api``; other paths are free to mount.
+
+    The API is an application of its own inside it, so that an unknown path below ``/api`` is
+    answered as a problem, never by the pages mounted beside it.
+    """
+    origins = allowed_origins(client.settings)
+    outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins)))
+    outer.add_middleware(HostGuard, hosts=allowed_hosts(origins))
+    return outer
+
+
+def _inner(parts: Parts) -> FastAPI:
+    api = FastAPI(
+        title="Execution Engine",
+        version=_version(),
+        description=_ABOUT,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        servers=[{"url": "/api"}],
+        redirect_slashes=False,
+        dependencies=[Depends(guard)],
+        responses={"default": {"model": Problem, "description": "what is wrong"}},
+    )
+    api.state.parts = parts
+    install(api)
+    for module in _ROUTERS:
+        api.include_router(module.router)
+    api.add_middleware(SecurityHeaders, api=True)
+    return api
+
+
+def _version() -> str:
+    try:
+        return version("execution-engine")
+    except PackageNotFoundError:
+        return "0"

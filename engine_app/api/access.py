@@ -1,0 +1,56 @@
+"""Who you are, and your API tokens."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.store import users
+from engine.store.users import TokenRecord
+from engine_app.api import shapes
+from engine_app.api.guard import Me, With
+from engine_app.auth.tokens import create_token
+
+router = APIRouter(tags=["access"], max_body_size=10_000)
+
+
+class NewToken(BaseModel):
+    """What to call the token: where it will be used."""
+
+    model_config = ConfigDict(extra="forbid")
+    name: str = Field(min_length=1, max_length=64)
+
+
+class TokenMade(BaseModel):
+    """The token itself: it is never shown again."""
+
+    id: str
+    name: str
+    token: str
+
+
+@router.get("/me", response_model=None)
+def me(me: Me) -> Response:
+    """Who the session or token belongs to."""
+    return shapes.json({"id": me.id, "name": me.name})
+
+
+@router.get("/tokens", response_model=shapes.page_of(TokenRecord))
+def tokens(me: Me, parts: With) -> Response:
+    """Your API tokens, newest first, without their secrets."""
+    return shapes.listing(parts.database.read(lambda connection: users.tokens(connection, me.id)))
+
+
+@router.post("/tokens", status_code=201, response_model=TokenMade)
+def create(wanted: NewToken, me: Me, parts: With) -> Response:
+    """Make an API token. Its secret is in this answer and nowhere else."""
+    token_id, secret = create_token(parts.database, me.id, wanted.name)
+    return shapes.json({"id": token_id, "name": wanted.name, "token": secret}, status=201)
+
+
+@router.delete("/tokens/{token_id}", status_code=204, response_class=Response)
+def revoke(token_id: str, me: Me, parts: With) -> Response:
+    """Revoke a token: it stops working at once."""
+    now = parts.database.now()
+    parts.database.write(lambda connection: users.revoke_token(connection, me.id, token_id, now))
+    return Response(status_code=204)

@@ -1,0 +1,250 @@
+"""Executions: start, list, look into, cancel, retry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.machine.status import Trigger
+from engine.store import views
+from engine_app.api import shapes
+from engine_app.api.guard import Me, With
+from engine_app.auth.viewer import Viewer
+from engine_app.plain import micros, shape
+
+# Over the 1 MB that an input may have, for what stands around it.
+BODY_LIMIT = 1_100_000
+# Types that a browser shows and never runs; anything else is offered as plain bytes.
+_SHOWN = frozenset(
+    {
+        "application/json",
+        "application/pdf",
+        "image/gif",
+        "image/jpeg",
+        "image/png",
+        "image/svg+xml",
+        "image/webp",
+        "text/csv",
+        "text/markdown",
+        "text/plain",
+    }
+)
+router = APIRouter(tags=["executions"], max_body_size=BODY_LIMIT)
+
+
+class Execute(BaseModel):
+    """What to start."""
+
+    model_config = ConfigDict(extra="forbid")
+    input: Any = Field(default_factory=dict, description="checked by the workflow's input schema")
+    version: int | None = Field(None, ge=1, description="the newest when left out")
+    delay: float = Field(0, ge=0, le=366 * 86_400, description="seconds to wait before it starts")
+
+
+class Accepted(BaseModel):
+    """The execution that answers the request."""
+
+    execution_id: str
+    message_id: str
+
+
+class Cancel(BaseModel):
+    """Why it is cancelled."""
+
+    model_config = ConfigDict(extra="forbid")
+    note: str = Field("", max_length=256)
+
+
+@router.post("/workflows/{workflow}/execute", status_code=202, response_model=Accepted)
+def execute(
+    workflow: str,
+    me: Me,
+    parts: With,
+    wanted: Execute | None = None,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=128)] = None,
+) -> Response:
+    """Start an execution. The same `Idempotency-Key` with the same body gives the same one."""
+    wanted = wanted or Execute.model_validate({})
+    started = parts.client.start(
+        owner_id=me.id,
+        workflow_id=workflow,
+        input=wanted.input,
+        version=wanted.version,
+        trigger=Trigger.API if me.token else Trigger.MANUAL,
+        trigger_detail=_by(me),
+        idempotency_key=idempotency_key,
+        delay_seconds=wanted.delay,
+    )
+    return _accepted(started.execution_id, started.message_id)
+
+
+def _by(me: Viewer) -> str | None:
+    return f"token {me.token}" if me.token else None
+
+
+def _accepted(execution_id: str, message_id: str) -> Response:
+    return shapes.json(
+        {"execution_id": execution_id, "message_id": message_id},
+        status=202,
+        headers={"Location": f"/api/executions/{execution_id}"},
+    )
+
+
+@router.get("/executions", response_model=shapes.page_of(views.ExecutionRow))
+def listed(
+    *,
+    me: Me,
+    parts: With,
+    workflow: str | None = None,
+    status: Annotated[list[str] | None, Query(description="may be given more than once")] = None,
+    text: Annotated[str | None, Query(max_length=200)] = None,
+    since: Annotated[str | None, Query(description="ISO 8601")] = None,
+    until: Annotated[str | None, Query(description="ISO 8601, not included")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
+    limit: Annotated[int, Query(ge=1, le=views.MAX_LIMIT)] = 50,
+) -> Response:
+    """Your executions, newest first."""
+    first, end = micros(since, "since"), micros(until, "until")
+    now = parts.database.now()
+    return shapes.page(
+        parts.database.read(
+            lambda connection: views.executions(
+                connection,
+                me.id,
+                now=now,
+                workflow=workflow,
+                status=status,
+                text=text,
+                since=first,
+                until=end,
+                cursor=cursor,
+                offset=offset,
+                limit=limit,
+            )
+        )
+    )
+
+
+@router.get("/executions/counts", response_model=dict[str, int])
+def counts(me: Me, parts: With) -> Response:
+    """How many of your executions stand where; each count stops at 1000."""
+    return shapes.json(parts.database.read(lambda connection: views.counts(connection, me.id)))
+
+
+@router.get("/executions/{execution_id}", response_model=shapes.model_of(views.ExecutionDetail))
+def detail(execution_id: str, me: Me, parts: With) -> Response:
+    """One execution with its steps, input, output and failed attempts."""
+    now = parts.database.now()
+    found = parts.database.read(
+        lambda connection: views.execution(connection, me.id, execution_id, now=now)
+    )
+    return shapes.json(shape(found))
+
+
+@router.get(
+    "/executions/{execution_id}/steps/{step}", response_model=shapes.model_of(views.StepDetail)
+)
+def step(
+    execution_id: str,
+    step: str,
+    me: Me,
+    parts: With,
+    item: Annotated[int | None, Query(ge=0, description="of a fan-out")] = None,
+) -> Response:
+    """One step, or one item of it, with the values that flowed and its failed attempts."""
+    found = parts.database.read(
+        lambda connection: views.step(connection, me.id, execution_id, step, item)
+    )
+    return shapes.json(shape(found))
+
+
+@router.get(
+    "/executions/{execution_id}/steps/{step}/items", response_model=shapes.page_of(views.ItemRow)
+)
+def items(
+    *,
+    execution_id: str,
+    step: str,
+    me: Me,
+    parts: With,
+    status: str | None = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=views.MAX_LIMIT)] = 100,
+) -> Response:
+    """The items of a fan-out, in order."""
+    return shapes.page(
+        parts.database.read(
+            lambda connection: views.items(
+                connection, me.id, execution_id, step, status=status, cursor=cursor, limit=limit
+            )
+        )
+    )
+
+
+@router.get("/executions/{execution_id}/logs", response_model=shapes.page_of(views.LogView))
+def logs(
+    *,
+    execution_id: str,
+    me: Me,
+    parts: With,
+    after: Annotated[int, Query(ge=0, description="the number of the last line seen")] = 0,
+    step: str | None = None,
+    level: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=2000)] = 500,
+) -> Response:
+    """What the steps wrote, in order."""
+    rows = parts.database.read(
+        lambda connection: views.logs(
+            connection, me.id, execution_id, after, limit, step=step, level=level
+        )
+    )
+    more = str(rows[-1].seq) if len(rows) == limit else None
+    return shapes.page(views.Page(rows, more))
+
+
+@router.get(
+    "/executions/{execution_id}/artifacts", response_model=shapes.page_of(views.ArtifactRow)
+)
+def artifacts(execution_id: str, me: Me, parts: With) -> Response:
+    """What the steps made for people."""
+    return shapes.listing(
+        parts.database.read(lambda connection: views.artifacts(connection, me.id, execution_id))
+    )
+
+
+@router.get("/executions/{execution_id}/artifacts/{artifact_id}", response_class=Response)
+def artifact(execution_id: str, artifact_id: str, me: Me, parts: With) -> Response:
+    """One artifact as a download."""
+    found = parts.database.read(
+        lambda connection: views.artifact(connection, me.id, execution_id, artifact_id)
+    )
+    plain = found.media_type.partition(";")[0].strip().lower()
+    return Response(
+        found.body,
+        media_type=plain if plain in _SHOWN else "application/octet-stream",
+        headers={
+            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name, safe='')}",
+            # An SVG is a document that can carry scripts: in a sandbox they do not run.
+            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+        },
+    )
+
+
+@router.post("/executions/{execution_id}/cancel", status_code=202, response_model=None)
+def cancel(execution_id: str, me: Me, parts: With, wanted: Cancel | None = None) -> Response:
+    """Cancel: no step starts from now on, running ones may finish for a while."""
+    parts.client.cancel(
+        owner_id=me.id, execution_id=execution_id, note=wanted.note if wanted else ""
+    )
+    return shapes.json({"execution_id": execution_id}, status=202)
+
+
+@router.post("/executions/{execution_id}/retry", status_code=202, response_model=Accepted)
+def retry(execution_id: str, me: Me, parts: With) -> Response:
+    """Start a new execution that goes on where a failed or cancelled one stopped."""
+    started = parts.client.retry(owner_id=me.id, execution_id=execution_id, trigger_detail=_by(me))
+    return _accepted(started.execution_id, started.message_id)

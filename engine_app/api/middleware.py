@@ -1,0 +1,69 @@
+"""What holds for every answer, whatever route gives it: whose host it is, what a browser may do."""
+
+from __future__ import annotations
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from engine_app.api.problems import problem
+
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # "no-referrer" would make browsers send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+_API_ONLY = {
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cache-Control": "no-store",
+}
+# Asked by probes that know only an address; both tell nothing about anyone.
+_PROBES = ("/api/health", "/api/ready")
+
+
+class HostGuard:
+    """Refuses requests that name another host: a foreign name pointed at our address."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request, or refuse it."""
+        if scope["type"] in ("http", "websocket") and scope["path"] not in _PROBES:
+            host = Headers(scope=scope).get("host", "").lower()
+            if host not in self._hosts:
+                if scope["type"] == "websocket":
+                    await send({"type": "websocket.close", "code": 1008})
+                    return
+                refusal = problem(
+                    421,
+                    "unknown_host",
+                    f"the engine is not known as {host!r}",
+                    hint="add its address to ENGINE_ALLOWED_ORIGINS, e.g. https://engine.example",
+                )
+                await refusal(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+class SecurityHeaders:
+    """Tells browsers what not to do with an answer; a route's own header wins."""
+
+    def __init__(self, app: ASGIApp, *, api: bool) -> None:
+        self._app = app
+        self._headers = _ALWAYS | (_API_ONLY if api else {})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request with the headers added."""
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, add if scope["type"] == "http" else send)

@@ -1,0 +1,105 @@
+"""What the engine runs on: queues, workers, dead letters, and whether it is ready."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import redis
+from fastapi import APIRouter, Query, Response
+
+from engine.errors import EngineError, Unavailable
+from engine.store import migrate, views
+from engine_app.api import shapes
+from engine_app.api.guard import Me, Parts, With, open_to_all
+
+router = APIRouter(tags=["operations"], max_body_size=0)
+
+
+@router.get("/queues", response_model=None)
+def queues(me: Me, parts: With) -> Response:
+    """How many messages each queue holds: ready, delayed, in flight."""
+    try:
+        found = parts.client.queues()
+    except redis.RedisError as error:
+        raise Unavailable(f"Redis does not answer: {error}") from error
+    return shapes.json({"items": found, "next_cursor": None})
+
+
+@router.get("/workers", response_model=shapes.page_of(views.WorkerRow))
+def workers(me: Me, parts: With) -> Response:
+    """The worker processes of the last hour, the newest sign of life first."""
+    return shapes.listing(_workers(parts))
+
+
+def _workers(parts: Parts) -> list[views.WorkerRow]:
+    now = parts.database.now()
+    return parts.database.read(
+        lambda connection: views.workers(
+            connection, now=now, lease_seconds=parts.settings.lease_seconds
+        )
+    )
+
+
+@router.get("/dead-letters", response_model=shapes.page_of(views.DeadLetterRow))
+def dead_letters(
+    me: Me, parts: With, replayed: Annotated[bool, Query(description="those too")] = False
+) -> Response:
+    """Messages of yours that could not be carried out, newest first."""
+    return shapes.listing(
+        parts.database.read(
+            lambda connection: views.dead_letters(connection, me.id, replayed=replayed)
+        )
+    )
+
+
+@router.post("/dead-letters/{letter_id}/replay", status_code=202, response_model=None)
+def replay(letter_id: str, me: Me, parts: With) -> Response:
+    """Send the letter's execution again."""
+    execution_id = parts.client.replay(owner_id=me.id, dead_letter_id=letter_id)
+    return shapes.json(
+        {"execution_id": execution_id},
+        status=202,
+        headers={"Location": f"/api/executions/{execution_id}"},
+    )
+
+
+@router.get("/health", response_model=None)
+@open_to_all
+def health() -> Response:
+    """200 while this process answers at all."""
+    return shapes.json({"status": "ok"})
+
+
+@router.get("/ready", response_model=None)
+@open_to_all
+def ready(parts: With) -> Response:
+    """200 once work can be done: the database is migrated, Redis answers, a worker lives."""
+    found = {"database": _database(parts), "redis": _redis(parts), "workers": _alive(parts)}
+    good = all(state == "ok" for state in found.values())
+    return shapes.json(
+        {"status": "ok" if good else "not ready", "parts": found}, status=200 if good else 503
+    )
+
+
+def _database(parts: Parts) -> str:
+    try:
+        revision = migrate.current(parts.settings.database)
+    except EngineError:
+        return "does not answer"
+    return "ok" if revision == migrate.newest() else "not migrated"
+
+
+def _redis(parts: Parts) -> str:
+    try:
+        parts.client.redis.ping()
+    except redis.RedisError:
+        return "does not answer"
+    return "ok"
+
+
+def _alive(parts: Parts) -> str:
+    try:
+        alive: list[Any] = [worker for worker in _workers(parts) if worker.alive]
+    except EngineError:
+        return "unknown"
+    return "ok" if alive else "none is alive"
