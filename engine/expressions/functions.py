@@ -1,0 +1,233 @@
+"""The functions an expression may call, by name. ``a.f(b)`` and ``f(a, b)`` are the same.
+
+Regular expressions and times come from the `cel` library (linear-time matching, CEL's formats);
+its messages are replaced, for they repeat the data. Each function charges for what it makes.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any
+
+import cel
+
+from engine.codec import encode
+from engine.errors import ExpressionError
+from engine.expressions.values import (
+    MAX_TEXT,
+    Budget,
+    capped,
+    combine,
+    export,
+    is_number,
+    kind,
+    less,
+    settle,
+)
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_BOOLEAN = re.compile("true|false")
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+_UPPER = {lower: upper for upper, lower in _LOWER.items()}
+MAX_PATTERN = 256  # characters: longer ones take milliseconds to compile, on every call
+Function = Callable[..., Any]
+_PARTS = "FullYear Month Date DayOfMonth DayOfWeek DayOfYear Hours Minutes Seconds Milliseconds"
+
+
+def call(name: str, arguments: list[Any], budget: Budget) -> Any:
+    """Return what function ``name`` gives for ``arguments``.
+
+    Raises:
+        ExpressionError: for wrong arguments, naming their types and never their values.
+    """
+    budget.spend(1 + sum(len(value) // 64 for value in arguments if isinstance(value, str | list)))
+    try:
+        return FUNCTIONS[name](budget, *arguments)
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        kinds = ", ".join(kind(value) for value in arguments)
+        raise ExpressionError(f"{name}() does not work on ({kinds})", hint=HINTS[name]) from None
+
+
+@cache
+def _program(method: str, count: int) -> cel.Program:
+    names = ", ".join("bcd"[:count])
+    return cel.compile(f"a.{method}({names})" if method[0] != "=" else f"{method[1:]}(a)")
+
+
+def _library(method: str) -> Function:
+    def function(budget: Budget, value: Any, *rest: Any) -> Any:
+        if not isinstance(value, str | datetime | timedelta) or len(rest) > 1:
+            raise TypeError
+        scope = {"a": value, **dict(zip("bcd", rest, strict=False))}
+        try:
+            return _program(method, len(rest)).execute(scope)
+        except RuntimeError:
+            raise ValueError from None
+
+    return function
+
+
+def _matches(budget: Budget, text: str, pattern: str) -> Any:
+    if len(_is(str, pattern)) > MAX_PATTERN:
+        raise ExpressionError(f"a pattern may have {MAX_PATTERN} characters", hint="shorten it")
+    # A counted repetition can make a tiny pattern huge once compiled: few of those per run.
+    budget.spend(50_000 if "{" in pattern else 200)
+    return _library("matches")(budget, _is(str, text), pattern)
+
+
+def _is(wanted: type | tuple[type, ...], value: Any) -> Any:
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _size(budget: Budget, value: Any) -> int:
+    return len(_is((str, list, Mapping), value))
+
+
+def _string(budget: Budget, value: Any) -> str:
+    plain = export(value, budget)
+    if isinstance(plain, str):
+        return plain
+    text = encode(settle(plain) if is_number(plain) else plain)
+    return capped(text, budget)
+
+
+def _int(budget: Budget, value: Any) -> int | float:
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    if isinstance(value, str):
+        return settle(int(_spelled(_INTEGER, value)))
+    return settle(math.trunc(_number(value)))
+
+
+def _double(budget: Budget, value: Any) -> float:
+    return float(_spelled(_DECIMAL, value) if isinstance(value, str) else _number(value))
+
+
+def _spelled(pattern: re.Pattern[str], value: str) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError
+    return value
+
+
+def _number(value: Any) -> Any:
+    return _is((int, float), value)
+
+
+def _bool(budget: Budget, value: Any) -> bool:
+    return value if isinstance(value, bool) else _spelled(_BOOLEAN, _is(str, value)) == "true"
+
+
+def _split(budget: Budget, text: str, separator: str) -> list[str]:
+    if not separator:
+        raise ValueError
+    budget.spend(text.count(separator))
+    return _is(str, text).split(separator)  # type: ignore[no-any-return]
+
+
+def _join(budget: Budget, entries: list[Any], separator: str = "") -> str:
+    budget.spend(len(_is(list, entries)))
+    size = sum(len(_is(str, entry)) for entry in entries) + len(separator) * len(entries)
+    return capped(separator.join(entries) if size <= 2 * MAX_TEXT else None, budget)
+
+
+def _replace(budget: Budget, text: str, old: str, new: str) -> str:
+    grown = len(text) + _is(str, text).count(old) * len(new)
+    return capped(text.replace(old, new) if grown <= 2 * MAX_TEXT else None, budget)
+
+
+def _substring(budget: Budget, text: str, start: int, end: int | None = None) -> str:
+    last = len(_is(str, text)) if end is None else _is(int, end)
+    if not 0 <= _is(int, start) <= last <= len(text):
+        raise ValueError
+    return str(text[start:last])
+
+
+def _sum(budget: Budget, entries: list[Any]) -> Any:
+    budget.spend(len(_is(list, entries)))
+    total: Any = 0
+    for entry in entries:
+        total = combine("+", total, _number(entry), budget)
+    return total
+
+
+def _most(operator: str) -> Function:
+    def function(budget: Budget, *arguments: Any) -> Any:
+        entries = arguments[0] if len(arguments) == 1 else list(arguments)
+        if not _is(list, entries):
+            raise ExpressionError("min() and max() need at least one entry", hint="check size()")
+        budget.spend(len(entries))
+        best = entries[0]
+        for entry in entries[1:]:
+            if less(operator, entry, best):
+                best = entry
+        return best
+
+    return function
+
+
+def _rounded(function: Callable[[Any], Any]) -> Function:
+    return lambda budget, value: settle(function(_number(value)))
+
+
+def _half_away(value: float) -> float:
+    return math.copysign(math.floor(abs(value) + 0.5), value)
+
+
+def _text(function: Callable[..., Any]) -> Function:
+    return lambda budget, *texts: function(*(_is(str, text) for text in texts))
+
+
+FUNCTIONS: dict[str, Function] = {
+    "size": _size,
+    "string": _string,
+    "int": _int,
+    "double": _double,
+    "bool": _bool,
+    "contains": _text(str.__contains__),
+    "startsWith": _text(str.startswith),
+    "endsWith": _text(str.endswith),
+    "lowerAscii": _text(lambda text: text.translate(_LOWER)),
+    "upperAscii": _text(lambda text: text.translate(_UPPER)),
+    "trim": _text(str.strip),
+    "matches": _matches,
+    "split": _split,
+    "join": _join,
+    "replace": _replace,
+    "substring": _substring,
+    "sum": _sum,
+    "min": _most("<"),
+    "max": _most(">"),
+    "abs": _rounded(abs),
+    "round": _rounded(_half_away),
+    "floor": _rounded(math.floor),
+    "ceil": _rounded(math.ceil),
+    "timestamp": _library("=timestamp"),
+    "duration": _library("=duration"),
+}
+FUNCTIONS |= {f"get{part}": _library(f"get{part}") for part in _PARTS.split()}
+
+HINTS: dict[str, str] = dict.fromkeys(FUNCTIONS, "") | {
+    "size": "it takes a string, a list or an object",
+    "string": "it takes one value",
+    "int": "it takes a number, or a string of digits",
+    "double": "it takes a number, or a string that is one",
+    "contains": "it takes two strings; for lists write x in list",
+    "startsWith": "it takes two strings",
+    "endsWith": "it takes two strings",
+    "matches": "it takes a string and a regular expression without look-around",
+    "join": "it takes a list of strings and a separator",
+    "split": "it takes a string and a separator",
+    "substring": "it takes a string, and positions inside it",
+    "sum": "it takes a list of numbers",
+    "min": "it takes a list, or several values of one type",
+    "max": "it takes a list, or several values of one type",
+    "timestamp": "it takes a string as 2024-01-31T12:00:00Z",
+    "duration": "it takes a string as 90s, 15m or 1.5h",
+}
