@@ -210,7 +210,7 @@ class Outbound:
 
     def _read(self, response: httpx.Response, deadline: float) -> Response:
         body = bytearray()
-        for chunk in response.iter_bytes(64 * 1024):
+        for chunk in response.iter_bytes():  # as it comes: a chunk size would wait for a full one
             body += chunk
             if len(body) > self._max_body:
                 raise StepError(

@@ -32,18 +32,27 @@ class Python:
             raise _rejected(f"step {context.step}: with.function must name a function", "")
         function = find_function(name)
         _check_arguments(context.step, name, function, arguments)
-        try:
-            if inspect.iscoroutinefunction(function):
-                return asyncio.run(_wakeable(function, arguments))
-            return function(**arguments)
-        except SystemExit as error:
-            # Let through, it would end a worker thread without a word.
-            raise StepError(
-                f"function {name} called exit({error.code}): a step returns or raises",
-                hint="raise an exception to fail the attempt",
-            ) from error
-        except asyncio.CancelledError as error:
-            raise StepError(f"function {name} was cancelled by its own code") from error
+        return run_function(name, function, arguments)
+
+
+def run_function(name: str, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Return ``function(**arguments)``, awaited when it is a coroutine function.
+
+    Raises:
+        StepError: it tried to end the process, or cancelled itself.
+    """
+    try:
+        if inspect.iscoroutinefunction(function):
+            return asyncio.run(_wakeable(function, arguments))
+        return function(**arguments)
+    except SystemExit as error:
+        # Let through, it would end a worker thread without a word.
+        raise StepError(
+            f"function {name} called exit({error.code}): a step returns or raises",
+            hint="raise an exception to fail the attempt",
+        ) from error
+    except asyncio.CancelledError as error:
+        raise StepError(f"function {name} was cancelled by its own code") from error
 
 
 async def _wakeable(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

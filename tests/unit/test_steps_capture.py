@@ -1,0 +1,254 @@
+"""What a step says is kept with its attempt, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+
+from engine.errors import EngineError, StepError
+from engine.steps import capture
+from engine.steps.capture import AttemptLog, capturing
+from engine.steps.context import MAX_ARTIFACT, MAX_ARTIFACTS, Context, context, entered
+
+
+@pytest.fixture(autouse=True)
+def unchanged() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@contextmanager
+def _capturing(log: AttemptLog) -> Iterator[None]:
+    # Not in a fixture: pytest puts its own stdout in place again before the test itself.
+    capture.install()
+    with capturing(log):
+        yield
+
+
+def _said(log: AttemptLog) -> list[tuple[str, str]]:
+    return [(line.level, line.message) for line in log.drain()]
+
+
+def _attempt(**changes: object) -> Context:
+    given: dict[str, object] = {
+        "execution_id": "0000000000001",
+        "workflow": "orders",
+        "step": "fetch",
+        "idempotency_key": "0000000000001.0.-1",
+    }
+    return Context(**(given | changes))  # type: ignore[arg-type]
+
+
+def test_logging_and_print_are_kept_in_order_with_level_and_time() -> None:
+    times = iter(range(100, 200))
+    log = AttemptLog(clock=lambda: next(times))
+    with _capturing(log):
+        logging.getLogger("shop").info("got %d orders", 3)
+        print("half", end="")
+        print(" a line")
+        logging.getLogger("shop").warning("late")
+        logging.getLogger("shop").error("broken")
+    lines = log.drain()
+    assert [(line.at, line.level, line.message) for line in lines] == [
+        (100, "info", "got 3 orders"),
+        (101, "info", "half a line"),
+        (102, "warning", "late"),
+        (103, "error", "broken"),
+    ]
+    assert log.drain() == []
+
+
+def test_printed_text_without_a_newline_is_kept_when_the_attempt_ends() -> None:
+    log = AttemptLog()
+    with _capturing(log):
+        print("no newline", end="")
+        assert log.drain() == []
+    assert _said(log) == [("info", "no newline")]
+
+
+def test_outside_an_attempt_print_and_logging_go_where_they_always_did(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log = AttemptLog()
+    with _capturing(log):
+        print("inside")
+    print("outside")
+    logging.getLogger("shop").info("outside")
+    assert _said(log) == [("info", "inside")]
+    assert "inside" not in capsys.readouterr().out
+
+
+def test_what_a_library_says_below_info_is_not_kept() -> None:
+    log = AttemptLog()
+    chatty = logging.getLogger("chatty")
+    chatty.setLevel(logging.DEBUG)
+    with _capturing(log):
+        chatty.debug("socket opened")
+        chatty.info("done")
+    assert _said(log) == [("info", "done")]
+
+
+def test_a_logged_exception_keeps_its_traceback() -> None:
+    log = AttemptLog()
+    with _capturing(log):
+        try:
+            raise ValueError("bad row")
+        except ValueError:
+            logging.getLogger("shop").exception("row 7")
+    ((level, message),) = _said(log)
+    assert level == "error"
+    assert message.startswith("row 7\nTraceback")
+    assert message.endswith("ValueError: bad row")
+
+
+def test_attempts_in_many_threads_never_mix() -> None:
+    ready = threading.Barrier(8)
+
+    def attempt(number: int) -> list[str]:
+        log = AttemptLog()
+        with _capturing(log):
+            ready.wait(5)
+            for line in range(200):
+                print(number, end=" ")
+                print(line)
+        return [line.message for line in log.drain()]
+
+    with ThreadPoolExecutor(8) as pool:
+        for number, lines in enumerate(pool.map(attempt, range(8))):
+            assert lines == [f"{number} {line}" for line in range(200)]
+
+
+def test_coroutines_and_their_threads_are_kept_too() -> None:
+    log = AttemptLog()
+
+    async def main() -> None:
+        print("loop")
+        await asyncio.to_thread(print, "thread")
+
+    with _capturing(log):
+        asyncio.run(main())
+    assert _said(log) == [("info", "loop"), ("info", "thread")]
+
+
+def test_too_many_lines_end_in_one_notice() -> None:
+    log = AttemptLog(max_lines=3)
+    with _capturing(log):
+        for number in range(10):
+            print(number)
+    said = _said(log)
+    assert [message for _level, message in said[:3]] == ["0", "1", "2"]
+    assert len(said) == 4
+    assert said[3][0] == "warning"
+    assert "3 lines" in said[3][1]
+    assert log.dropped == 7
+
+
+def test_too_many_bytes_cut_the_line_that_passes_the_limit() -> None:
+    log = AttemptLog(max_bytes=2048)
+    with _capturing(log):
+        print("a" * 2000)
+        print("é" * 2000)
+        print("never seen")
+    first, cut, notice = _said(log)
+    assert first[1] == "a" * 2000
+    assert cut[1] == "é" * 24 + "…"
+    assert "2 KiB" in notice[1]
+
+
+def test_endless_text_without_a_newline_is_bounded_in_memory() -> None:
+    log = AttemptLog(max_bytes=2048)
+    with _capturing(log):
+        for _ in range(100):
+            print("x" * 1000, end="")
+    said = _said(log)
+    assert sum(len(message) for _level, message in said) < 3000
+    assert said[-1][0] == "warning"
+
+
+def test_what_no_database_can_hold_is_replaced() -> None:
+    log = AttemptLog()
+    with _capturing(log):
+        print("nul \0 and half \ud800 a character")
+    assert _said(log) == [("info", "nul \ufffd and half ? a character")]
+
+
+def test_installing_twice_keeps_each_line_once() -> None:
+    capture.install()
+    capture.install()
+    log = AttemptLog()
+    with _capturing(log):
+        print("once")
+        logging.getLogger("shop").info("once more")
+    assert len(log.drain()) == 2
+
+
+def test_context_is_the_current_attempt() -> None:
+    attempt = _attempt(item=4, attempt=2, is_cancelled=lambda: True)
+    with entered(attempt):
+        assert (context.execution_id, context.step, context.item) == ("0000000000001", "fetch", 4)
+        assert (context.attempt, context.cancelled, context.woken) == (2, True, False)
+        assert context.idempotency_key == "0000000000001.0.-1"
+
+
+def test_context_outside_a_step_says_so() -> None:
+    with pytest.raises(EngineError, match=r"context\.attempt means something only while"):
+        _ = context.attempt
+    assert repr(context) == "<context: no step is running>"
+    assert not hasattr(context, "__wrapped__")
+
+
+def test_context_log_keeps_all_levels_and_never_fails_a_step() -> None:
+    attempt = _attempt()
+    attempt.log.debug("d %s", 1)
+    attempt.log.info("100%")
+    attempt.log.warning("%d", "no number")
+    attempt.log.error("e")
+    attempt.log.log(logging.CRITICAL, "c")
+    assert _said(attempt.lines) == [
+        ("debug", "d 1"),
+        ("info", "100%"),
+        ("warning", "%d ('no number',)"),
+        ("error", "e"),
+        ("error", "c"),
+    ]
+
+
+def test_an_artifact_replaces_the_one_of_its_name() -> None:
+    attempt = _attempt()
+    attempt.artifact("report.txt", "old")
+    attempt.artifact("chart.svg", b"<svg/>", "image/svg+xml")
+    attempt.artifact("report.txt", "néw")
+    kept = [(one.name, one.media_type, one.body) for one in attempt.artifacts]
+    assert kept == [
+        ("report.txt", "text/plain", "néw".encode()),
+        ("chart.svg", "image/svg+xml", b"<svg/>"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "..", "../up", "a/b", "a\\b", "a\nb", "x" * 129])
+def test_an_artifact_needs_a_plain_name(name: str) -> None:
+    with pytest.raises(StepError) as caught:
+        _attempt().artifact(name, "x")
+    assert not caught.value.retryable
+
+
+def test_artifacts_are_bounded_in_type_size_and_number() -> None:
+    attempt = _attempt()
+    with pytest.raises(StepError, match="no media type"):
+        attempt.artifact("a", "x", "text/html; charset=utf-8\r\nX: y")
+    with pytest.raises(StepError) as caught:
+        attempt.artifact("a", b"x" * (MAX_ARTIFACT + 1))
+    assert caught.value.reason == "too_large"
+    for number in range(MAX_ARTIFACTS):
+        attempt.artifact(f"a{number}", "x")
+    with pytest.raises(StepError, match="one too many"):
+        attempt.artifact("last", "x")
