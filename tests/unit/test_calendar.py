@@ -123,7 +123,17 @@ def test_slots_between_are_the_newest_of_those_met_one_by_one(
 
 @pytest.mark.parametrize(
     "cron",
-    ["", "x", "* * * *", "* * * * * *", "61 * * * *", "0 24 * * *", "0 0 30 2 *", "@reboot", "*/0 * * * *"],
+    [
+        "",
+        "x",
+        "* * * *",
+        "* * * * * *",
+        "61 * * * *",
+        "0 24 * * *",
+        "0 0 30 2 *",
+        "@reboot",
+        "*/0 * * * *",
+    ],
 )
 def test_an_expression_that_means_nothing_is_refused_with_its_path(cron: str) -> None:
     with pytest.raises(InvalidInput) as caught:
@@ -131,7 +141,9 @@ def test_an_expression_that_means_nothing_is_refused_with_its_path(cron: str) ->
     assert [fault.path for fault in caught.value.faults] == ["schedule.cron"]
 
 
-@pytest.mark.parametrize("zone", ["", "Mars/Base", "Europe", "../etc/passwd", "/etc/passwd", "a\0b"])
+@pytest.mark.parametrize(
+    "zone", ["", "Mars/Base", "Europe", "../etc/passwd", "/etc/passwd", "a\0b"]
+)
 def test_a_zone_that_is_none_is_refused_beside_other_faults(zone: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         next_slot("nonsense", zone, 0)

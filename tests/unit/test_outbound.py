@@ -27,7 +27,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = getattr(self, f"_{self.path.split('?')[0].strip('/').replace('-', '_')}", self._ok)
         answer()
 
-    do_POST = do_GET
+    do_POST = do_GET  # noqa: N815  # the library's name
 
     def log_message(self, *_: Any) -> None:
         """Say nothing on the console."""
@@ -134,7 +134,8 @@ def test_addresses_that_are_not_plainly_public_are_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1.1.1.1", "8.8.8.8", "93.184.215.14", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"]
+    "text",
+    ["1.1.1.1", "8.8.8.8", "93.184.215.14", "100.128.0.1", "2606:4700::1111", "2a00:1450::1"],
 )
 def test_public_addresses_pass(text: str) -> None:
     assert is_public(ipaddress.ip_address(text))
@@ -188,8 +189,38 @@ def test_a_name_is_resolved_once_and_the_checked_address_is_used(
     assert server.seen[0][1]["Host"] == f"rebind.example:{server.server_port}"
 
 
+def test_tls_asks_for_the_name_not_for_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    hello: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def take_hello() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                hello.append(connection.recv(4096))
+
+        thread = threading.Thread(target=take_hello)
+        thread.start()
+        answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+        real = socket.getaddrinfo
+        monkeypatch.setattr(
+            socket,
+            "getaddrinfo",
+            lambda host, *rest, **more: (
+                answer if host == "shop.example" else real(host, *rest, **more)
+            ),
+        )
+        client = Outbound(["127.0.0.1"])
+        with pytest.raises(StepError):
+            client.request("GET", f"https://shop.example:{port}/")
+        client.close()
+        thread.join(5)
+    assert b"shop.example" in hello[0]
+
+
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"]
+    "host",
+    ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]"],
 )
 def test_without_the_allow_list_loopback_is_refused_however_it_is_written(
     server: _Server, host: str

@@ -81,8 +81,10 @@ def test_arguments_that_do_not_fit_are_refused_before_the_call(
     functions: dict[str, Any], extra: dict[str, Any]
 ) -> None:
     called = []
-    functions["shop.add"] = lambda first: called.append(first)
-    with pytest.raises(StepError, match=r"step fetch: function shop\.add cannot be called") as caught:
+    functions["shop.add"] = lambda first: called.append(first)  # noqa: PLW0108  # its name counts
+    with pytest.raises(
+        StepError, match=r"step fetch: function shop\.add cannot be called"
+    ) as caught:
         _python({"function": "shop.add", **extra})
     assert (caught.value.reason, caught.value.retryable) == ("rejected_input", False)
     assert called == []

@@ -1,0 +1,209 @@
+"""The http step against a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from engine.errors import StepError
+from engine.outbound import Outbound, Refused
+from engine.steps import Context
+from engine.steps.http import Http
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """Answers with what ``server.answer`` says, and keeps what it was sent."""
+
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_GET(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        self.server.seen.append(
+            {
+                "method": self.command,
+                "path": self.path,
+                "headers": {name.lower(): value for name, value in self.headers.items()},
+                "body": body,
+            }
+        )
+        status, headers, answer = self.server.answer
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET  # noqa: N815  # the library's names
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing on the console."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.seen: list[dict[str, Any]] = []
+        self.answer: tuple[int, dict[str, str], bytes] = (200, {}, b"")
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[_Server]:
+    made = _Server()
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join(5)
+
+
+@pytest.fixture
+def server(running: _Server) -> _Server:
+    running.seen.clear()
+    running.answer = (200, {}, b"")
+    return running
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Outbound]:
+    made = Outbound(["127.0.0.1/32"])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def http(client: Outbound) -> Http:
+    return Http(lambda: client)
+
+
+CONTEXT = Context(
+    execution_id="0000000000001", workflow="orders", step="fetch", idempotency_key="key-1"
+)
+JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+def test_a_json_answer_is_its_value(server: _Server, http: Http) -> None:
+    server.answer = (201, JSON, b'{"a": [1, 2.5, null, "\xc3\xa9"]}')
+    output = http.run({"url": f"{server.url}/x"}, CONTEXT)
+    assert output["status"] == 201
+    assert output["headers"]["content-type"] == "application/json; charset=utf-8"
+    assert output["body"] == {"a": [1, 2.5, None, "é"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "expected"),
+    [
+        ("text/plain; charset=latin-1", b"\xe9", "é"),
+        ("text/plain; charset=no-such", b"plain", "plain"),
+        ("text/plain", b"a\0b\xff", "a\ufffdb\ufffd"),
+        ("application/problem+json", b'{"x": 1}', {"x": 1}),
+        ("application/json", b"{broken", "{broken"),
+        ("application/json", b'{"n": NaN}', '{"n": NaN}'),
+        ("application/json", b"", ""),
+    ],
+)
+def test_other_answers_are_text(
+    server: _Server, http: Http, kind: str, body: bytes, expected: object
+) -> None:
+    server.answer = (200, {"Content-Type": kind}, body)
+    assert http.run({"url": server.url}, CONTEXT)["body"] == expected
+
+
+def test_a_request_is_sent_as_it_is_written(server: _Server, http: Http) -> None:
+    http.run(
+        {
+            "method": "post",
+            "url": f"{server.url}/orders?a=1",
+            "headers": {"X-Shop": 7, "Accept": "text/csv"},
+            "query": {"tag": ["x", "y z"], "on": True, "none": None},
+            "json": {"sum": 3},
+        },
+        CONTEXT,
+    )
+    (sent,) = server.seen
+    assert (sent["method"], sent["path"]) == ("POST", "/orders?a=1&tag=x&tag=y+z&on=true")
+    assert json.loads(sent["body"]) == {"sum": 3}
+    expected = {"x-shop": "7", "accept": "text/csv", "content-type": "application/json"}
+    assert expected.items() <= sent["headers"].items()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_what_changes_things_carries_the_same_key_each_time(
+    server: _Server, http: Http, method: str
+) -> None:
+    for _attempt in range(2):
+        http.run({"method": method, "url": server.url, "body": "text"}, CONTEXT)
+    assert [sent["headers"]["idempotency-key"] for sent in server.seen] == ["key-1", "key-1"]
+    assert [sent["body"] for sent in server.seen] == [b"text", b"text"]
+
+
+def test_a_key_of_ones_own_wins_and_reading_needs_none(server: _Server, http: Http) -> None:
+    own = {"idempotency-key": "mine"}
+    http.run({"method": "POST", "url": server.url, "headers": own}, CONTEXT)
+    http.run({"method": "GET", "url": server.url}, CONTEXT)
+    http.run({"method": "HEAD", "url": server.url}, CONTEXT)
+    assert [sent["headers"].get("idempotency-key") for sent in server.seen] == ["mine", None, None]
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [
+        *((status, False) for status in (400, 401, 404, 409, 410, 422)),
+        *((status, True) for status in (408, 425, 429, 500, 502, 503)),
+    ],
+)
+def test_a_bad_status_fails_the_attempt_and_says_whether_another_helps(
+    server: _Server, http: Http, status: int, again: bool
+) -> None:
+    server.answer = (status, {"Retry-After": "17"}, b"<p>no\nway</p>" + b"x" * 1000)
+    with pytest.raises(StepError) as caught:
+        http.run({"url": f"{server.url}/x?token=secret"}, CONTEXT)
+    assert caught.value.retryable is again
+    message = str(caught.value)
+    assert f"GET {server.url}/x answered {status} " in message
+    assert "Retry-After: 17: <p>no way</p>xxx" in message
+    assert len(message) < 500
+    assert "secret" not in message
+
+
+@pytest.mark.parametrize(
+    ("params", "path"),
+    [
+        ({}, "with.url"),
+        ({"url": 7}, "with.url"),
+        ({"url": "http://x", "method": "BREW"}, "with.method"),
+        ({"url": "http://x", "verb": "GET"}, "with.verb"),
+        ({"url": "http://x", "headers": ["a"]}, "with.headers"),
+        ({"url": "http://x", "headers": {"a": ["b"]}}, "with.headers.a"),
+        ({"url": "http://x", "query": "a=1"}, "with.query"),
+        ({"url": "http://x", "query": {"a": {"b": 1}}}, "with.query.a"),
+        ({"url": "http://x", "json": 1, "body": "x"}, "with.json"),
+        ({"url": "http://x", "body": {"a": 1}}, "with.body"),
+    ],
+)
+def test_parameters_that_mean_nothing_are_refused_with_their_path(
+    http: Http, params: dict[str, Any], path: str
+) -> None:
+    with pytest.raises(StepError) as caught:
+        http.run(params, CONTEXT)
+    assert path in str(caught.value)
+    assert (caught.value.reason, caught.value.retryable) == ("rejected_input", False)
+
+
+def test_without_the_allow_list_loopback_is_refused(server: _Server) -> None:
+    guarded = Outbound()
+    with pytest.raises(Refused, match="ENGINE_HTTP_ALLOW"):
+        Http(lambda: guarded).run({"url": server.url}, CONTEXT)
+    guarded.close()
+    assert server.seen == []
