@@ -1,0 +1,124 @@
+"""One process: started, listened to, restarted alone when it dies, stopped with its helpers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import psutil
+
+from engine_app.supervisor.console import LineBuffer, Lines
+from engine_app.supervisor.programs import Program
+from engine_app.supervisor.record import kill_group
+
+_GUARD = str(Path(__file__).with_name("guard.py"))
+_FIRST_WAIT = 0.25  # seconds before a restart; doubled for each death in a row
+_LONGEST_WAIT = 10.0
+_STEADY = 30.0  # seconds of life after which a death counts as the first again
+
+
+class Child:
+    """A program and its current process.
+
+    Must be started from the supervisor's main thread: the kernel ends a child when the
+    *thread* that made it ends.
+    """
+
+    def __init__(self, program: Program, environment: Mapping[str, str], lines: Lines) -> None:
+        self.program = program
+        self.deaths = 0  # in a row
+        self.workers: set[int] = set()  # process ids under which it may be in the workers' table
+        self._environment = environment
+        self._lines = lines
+        self._buffer = LineBuffer(lambda line: lines.say(line, name=program.name))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self._due = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid if self._process else None
+
+    @property
+    def output(self) -> int | None:
+        """The descriptor of what it prints, while it runs."""
+        return self._process.stdout.fileno() if self._process and self._process.stdout else None
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it should be started now."""
+        return self._process is None and time.monotonic() >= self._due
+
+    def start(self) -> None:
+        """Start the process, in a group of its own that can be ended as a whole."""
+        tie = [sys.executable, "-I", "-S", _GUARD, str(int(signal.SIGTERM)), str(os.getpid())]
+        self._process = subprocess.Popen(  # noqa: S603  # our own command line
+            [*tie, *self.program.command],
+            cwd=self.program.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
+        os.set_blocking(self._output(), False)
+        self._started = time.monotonic()
+
+    def listen(self) -> None:
+        """Print what it said since the last time."""
+        if self._process is None:
+            return
+        try:
+            while data := os.read(self._output(), 65536):
+                self._buffer.feed(data)
+        except BlockingIOError:
+            return
+
+    def look(self) -> None:
+        """Learn under which process ids it works: dramatiq's worker is a child of its master."""
+        if self.program.works and self.pid and not self.workers:
+            try:
+                self.workers = {child.pid for child in psutil.Process(self.pid).children()}
+            except psutil.Error:
+                return
+
+    def reap(self) -> int | None:
+        """Return the exit code when it has ended, once, and end what it left behind."""
+        if self._process is None or (code := self._process.poll()) is None:
+            return None
+        kill_group(self._process.pid)
+        self.listen()
+        self._buffer.flush()
+        if self._process.stdout:
+            self._process.stdout.close()
+        lived = time.monotonic() - self._started
+        self._process = None
+        self.deaths = 1 if lived > _STEADY else self.deaths + 1
+        wait = min(_FIRST_WAIT * 2 ** (self.deaths - 1), _LONGEST_WAIT)
+        self._due = time.monotonic() + wait
+        return code
+
+    def restart_soon(self) -> None:
+        """Make the next start due at once: it ended because it was asked to."""
+        self.deaths, self._due = 0, 0.0
+
+    def stop(self) -> None:
+        """Ask it to end in good order; asked twice, it ends at once."""
+        if self._process:
+            self._process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it and its helpers now."""
+        if self._process:
+            kill_group(self._process.pid)
+
+    def _output(self) -> int:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()

@@ -1,0 +1,149 @@
+"""``engine up``: everything one machine needs, started, watched and stopped together."""
+
+from __future__ import annotations
+
+import http.client
+import time
+
+from engine.errors import EngineError
+from engine.settings import Settings
+from engine_app import build, embedded
+from engine_app.bootstrap import Bootstrap
+from engine_app.supervisor import checks
+from engine_app.supervisor.console import Lines
+from engine_app.supervisor.loop import Signals, Supervisor
+from engine_app.supervisor.programs import environment, programs, valkey
+from engine_app.supervisor.record import Record, only_one
+from engine_app.supervisor.watch import Watcher
+from engine_app.supervisor.welcome import welcome
+
+_PATIENCE = 60.0  # seconds until a slow start gets a word
+_DEATHS_AT_START = 3
+_VALKEY_SECONDS = 20.0
+
+
+def up(settings: Settings, *, reload: bool) -> int:
+    """Run until asked to stop; return the exit code.
+
+    Args:
+        settings: of this process; children get the same.
+        reload: restart what changed when a source file changes.
+
+    Raises:
+        EngineError: it cannot start; the message says all that is in the way.
+    """
+    lines = Lines()
+    checks.prepare_home(settings)
+    with only_one(settings.home):
+        record = Record(settings.home)
+        if ended := record.end_leftovers(settings.drain_seconds):
+            lines.say(f"ended {ended} processes that an earlier run left behind")
+        checks.refuse(settings)
+        build.build(lines.say)
+        return _Run(settings, lines, record).run(reload=reload)
+
+
+class _Run:
+    """One run from the first process to the last."""
+
+    def __init__(self, settings: Settings, lines: Lines, record: Record) -> None:
+        self._settings = settings
+        self._lines = lines
+        self._signals = Signals()
+        self._boot = Bootstrap(settings)
+        self._supervisor = Supervisor(
+            environment(settings),
+            lines=lines,
+            signals=self._signals,
+            record=record,
+            died=self._buried,
+        )
+
+    def run(self, *, reload: bool) -> int:
+        """Start, watch, stop."""
+        try:
+            self._start()
+            self._watch(reload=reload)
+        finally:
+            self._stop()
+        return 0
+
+    def _buried(self, pids: set[int]) -> None:
+        if not self._boot.bury(pids):
+            self._lines.say("the database does not answer: the worker's steps wait for its lease")
+
+    def _start(self) -> None:
+        if embedded.wanted(self._settings):
+            self._start_valkey()
+        for program in programs(self._settings):
+            self._supervisor.add(program)
+        names = self._boot.publish()
+        self._await_ready()
+        if not self._signals.requests:
+            link = self._settings.origin + self._boot.link()
+            self._lines.show(welcome(self._settings, self._boot.user, link, names))
+            self._lines.say(f"ready after {self._lines.seconds:.1f} s; Ctrl-C stops it")
+
+    def _await_ready(self) -> None:
+        late = False
+        while not self._signals.requests and not _is_ready(self._settings):
+            self._supervisor.turn()
+            self._refuse_deaths()
+            if not late and self._lines.seconds > _PATIENCE:
+                late = True
+                self._lines.say("still starting: the lines above say what it waits for")
+
+    def _start_valkey(self) -> None:
+        self._supervisor.add(valkey(self._settings))
+        deadline = time.monotonic() + _VALKEY_SECONDS
+        while not embedded.answers(self._settings):
+            self._supervisor.turn()
+            self._refuse_deaths()
+            if time.monotonic() > deadline:
+                raise EngineError("the embedded Valkey does not answer: its lines say why")
+        embedded.announce(self._settings)
+
+    def _refuse_deaths(self) -> None:
+        for child in self._supervisor.children:
+            if child.deaths >= _DEATHS_AT_START:
+                raise EngineError(
+                    f"{child.program.name} ended {child.deaths} times while starting",
+                    hint="its lines above say why",
+                )
+
+    def _watch(self, *, reload: bool) -> None:
+        watcher = Watcher(build.ROOT, self._signals.wake) if reload else None
+        while not self._signals.requests:
+            self._supervisor.turn()
+            if watcher and watcher.take():
+                self._reload()
+
+    def _reload(self) -> None:
+        self._lines.say("sources have changed: restarting")
+        try:
+            build.build(self._lines.say)
+        except EngineError as error:
+            self._lines.say(str(error))
+            return
+        self._supervisor.restart(lambda name: name != "valkey", self._settings.drain_seconds)
+
+    def _stop(self) -> None:
+        drain = self._settings.drain_seconds
+        self._lines.say(f"stopping: running steps get {drain:g} s (Ctrl-C again: at once)")
+        self._supervisor.stop(drain)
+        if embedded.wanted(self._settings):
+            embedded.retract(self._settings)
+        self._boot.close()
+        self._lines.say("stopped")
+
+
+def _is_ready(settings: Settings) -> bool:
+    host = settings.origin.removeprefix("http://").rsplit(":", 1)[0]
+    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    try:
+        connection.request("GET", "/api/ready")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,42 @@
+"""A supervisor over toy programs, to be killed: ``python -m tests.support.toy HOME PROGRAM…``.
+
+Each PROGRAM is Python source. Prints what ``engine up`` prints, and stops the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from engine_app.supervisor.console import Lines
+from engine_app.supervisor.loop import Signals, Supervisor
+from engine_app.supervisor.programs import Program
+from engine_app.supervisor.record import Record, only_one
+
+DRAIN_SECONDS = 1.0
+
+
+def main(folder: str, *sources: str) -> None:
+    home, lines = Path(folder), Lines()
+    with only_one(home):
+        record, signals = Record(home), Signals()
+        lines.say(f"ended {record.end_leftovers(DRAIN_SECONDS)} left")
+        supervisor = Supervisor(
+            {**os.environ, "ENGINE_HOME": str(home.absolute())},
+            lines=lines,
+            signals=signals,
+            record=record,
+            died=lambda pids: lines.say(f"buried {sorted(pids)}"),
+        )
+        for number, source in enumerate(sources):
+            command = (sys.executable, "-c", source)
+            supervisor.add(Program(f"toy {number}", command, works=True))
+        while not signals.requests:
+            supervisor.turn()
+        supervisor.stop(DRAIN_SECONDS)
+        lines.say("stopped")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
