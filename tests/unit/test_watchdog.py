@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.steps import watchdog as watchdogs
 from engine.steps.python import run_function
 from engine.steps.watchdog import Cut, Interrupted, TimedOut, Watchdog
 
@@ -131,6 +132,29 @@ def test_a_callback_that_fails_leaves_the_other_calls_watched(watchdog: Watchdog
         watchdog.call(_spin, seconds=0.05, interrupted=broken)
 
 
+def test_code_that_ends_between_decision_and_interruption_is_cut_before_it_has_left(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    real = watchdogs._set_async_exception
+
+    def slow(thread: int, error: type[BaseException] | None) -> None:
+        if error is not None:
+            assert ended.wait(5)
+            threading.Event().wait(0.05)  # time enough to leave, were leaving not guarded
+        real(thread, error)
+
+    def ends() -> None:
+        _spin(0.1)
+        ended.set()
+
+    monkeypatch.setattr(watchdogs, "_set_async_exception", slow)
+    with pytest.raises(TimedOut):
+        watchdog.call(ends, seconds=0.02, interrupted=_never)
+    threading.Event().wait(0.1)
+    sum(range(1000))  # where a late interruption would strike
+
+
 def test_leaving_at_the_very_moment_of_the_interruption_leaves_nothing_behind() -> None:
     """Thousands of calls end around their deadline: none may be cut after it has left."""
     watchdog = Watchdog(poll=0.0005)
@@ -139,7 +163,7 @@ def test_leaving_at_the_very_moment_of_the_interruption_leaves_nothing_behind() 
 
     def work() -> None:
         try:
-            end = time.monotonic() + 1.5
+            end = time.monotonic() + 0.7
             number = 0
             while time.monotonic() < end:
                 number += 1
