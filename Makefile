@@ -5,11 +5,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-HASH = $(shell cat requirements.txt requirements-dev.txt pyproject.toml Makefile | cksum | cut -d' ' -f1)
+HASH = $(shell cat requirements*.txt constraints.txt pyproject.toml | cksum | cut -d" " -f1)
 RUN_STAMP = $(VENV)/installed-run-$(HASH)
 DEV_STAMP = $(VENV)/installed-dev-$(HASH)
 # pip is asked for nothing but the packages: no new-version notice, no prompt
-PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input
+PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev test lint format bench docs clean

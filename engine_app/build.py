@@ -14,7 +14,17 @@ from engine.errors import EngineError
 
 ROOT = Path(__file__).parent.parent
 _STAMP = ROOT / ".web" / "engine-build"
-_SOURCES = ("engine_app", "assets", "reflex.lock")
+# What the bundle is made from; the rest of the server may change without a new build.
+_SOURCES = (
+    "rxconfig.py",
+    "constraints.txt",
+    "assets",
+    "reflex.lock",
+    "engine_app/engine_app.py",
+    "engine_app/components",
+    "engine_app/pages",
+    "engine_app/states",
+)
 _LINES_SHOWN = 25
 
 
@@ -82,13 +92,18 @@ def _hash() -> str:
     digest = hashlib.sha256()
     for path in _sources():
         digest.update(f"{path.relative_to(ROOT)}\0".encode())
-        digest.update(path.read_bytes())
+        digest.update(path.read_bytes() if path.is_file() else b"")
     return digest.hexdigest()
 
 
 def _sources() -> Iterator[Path]:
-    yield ROOT / "rxconfig.py"
-    yield ROOT / "requirements.txt"
-    for folder in _SOURCES:
-        files = (path for path in (ROOT / folder).rglob("*") if path.is_file())
-        yield from sorted(path for path in files if "__pycache__" not in path.parts)
+    for name in _SOURCES:
+        path = ROOT / name
+        yield from sorted(_files(path)) if path.is_dir() else [path]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in folder.rglob("*"):
+        # Reflex links assets of its own into `external` while it builds
+        if path.is_file() and not {"__pycache__", "external"} & set(path.parts):
+            yield path
