@@ -119,7 +119,7 @@ def load() -> Settings:
         SettingsError: with every fault, each under its variable's name.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # fields come from the environment
+        return Settings()
     except ValidationError as error:
         faults = [Fault(_variable(item["loc"]), item["msg"]) for item in error.errors()]
         raise SettingsError("the settings are not usable", faults=faults) from None

@@ -7,11 +7,12 @@ import platform
 from collections.abc import Collection
 
 from engine import publish, registry
-from engine.errors import Unavailable
+from engine.errors import InvalidError, Unavailable
 from engine.settings import Settings
 from engine.store import liveness, migrate, users
 from engine.store.database import Database
 from engine_app.auth.links import create_link
+from engine_app.auth.names import check_name
 
 _FIRST_USER = "owner"
 
@@ -62,6 +63,7 @@ class Bootstrap:
 def _name_of_person() -> str:
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):
-        return _FIRST_USER  # an account without a name, as containers have
+        check_name(name)
+    except (KeyError, OSError, InvalidError):
+        return _FIRST_USER  # an account without a name, as containers have, or with an odd one
     return _FIRST_USER if name == "root" else name

@@ -16,6 +16,7 @@ from engine.store.database import Database
 from tests.support.browser import chromium
 from tests.support.budget import BUDGET, Clock, level_of
 from tests.support.postgres import create_database, drop_database, postgres
+from tests.support.system import System, running
 from tests.support.valkey import valkey
 
 if TYPE_CHECKING:
@@ -98,6 +99,13 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database.open(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def system() -> Iterator[System]:
+    """The whole engine on SQLite and its own Valkey, shared by the run: do it no lasting harm."""
+    with running() as started:
+        yield started.await_ready()
 
 
 @pytest.fixture(scope="session")

@@ -129,7 +129,8 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.start()
-        self._record.write(pid for one in self.children if (pid := one.pid) is not None)
+        alive = {one.program.name: pid for one in self.children if (pid := one.pid) is not None}
+        self._record.write(alive)
 
     def _bury(self, child: Child) -> None:
         if child.workers:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,9 +49,13 @@ class Record:
         self._home = home.absolute()
         self._path = home / "processes.json"
 
-    def write(self, pids: Iterable[int]) -> None:
-        """Replace what is written: these are the children now, each the leader of its group."""
-        rows = [[pid, started] for pid in pids if (started := _start_of(pid)) is not None]
+    def write(self, children: Mapping[str, int]) -> None:
+        """Replace what is written: the children now by name, each the leader of its group."""
+        rows = [
+            {"name": name, "pid": pid, "started": started}
+            for name, pid in children.items()
+            if (started := _start_of(pid)) is not None
+        ]
         new = self._path.with_suffix(".new")
         new.write_text(json.dumps(rows))
         new.replace(self._path)
@@ -82,12 +86,12 @@ class Record:
         except (FileNotFoundError, json.JSONDecodeError):
             return []
         members: list[psutil.Process] = []
-        for pid, started in rows:
-            now = _start_of(pid)
+        for row in rows:
+            pid, now = row["pid"], _start_of(row["pid"])
             if now is None:
                 # The leader is gone, its number may be another's group: the home must match too
                 members += [member for member in group(pid) if self._is_ours(member)]
-            elif abs(now - started) < _SAME_START_SECONDS:
+            elif abs(now - row["started"]) < _SAME_START_SECONDS:
                 members += group(pid)
         return members
 

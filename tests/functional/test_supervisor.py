@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -186,8 +187,8 @@ def test_a_second_supervisor_in_the_same_home_is_refused(start: Start) -> None:
 
 def test_a_process_with_a_recycled_number_is_left_alone(start: Start, tmp_path: Path) -> None:
     bystander = subprocess.Popen([sys.executable, "-c", SLEEPER], process_group=0)
-    long_ago = 1.0
-    (tmp_path / "processes.json").write_text(f"[[{bystander.pid}, {long_ago}]]")
+    row = {"name": "toy 0", "pid": bystander.pid, "started": 1.0}
+    (tmp_path / "processes.json").write_text(json.dumps([row]))
     try:
         start(SLEEPER).hears("ended 0 left")
         assert bystander.poll() is None
