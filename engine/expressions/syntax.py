@@ -138,9 +138,11 @@ class _Parser:
             signs.append(self.advance().text)
         if len(signs) > MAX_NESTING:
             raise ExpressionError("too many signs in a row", hint="remove them")
-        node = self.postfix(negative=bool(signs) and signs[-1] == "-")
-        if signs and signs[-1] == "-" and isinstance(node, tree.Literal):
-            signs.pop()  # the literal took it: -9223372036854775808 has no positive twin
+        # The literal takes its sign: -9223372036854775808 has no positive twin.
+        negative = bool(signs) and signs[-1] == "-" and self.token.kind in ("int", "float")
+        if negative:
+            signs.pop()
+        node = self.postfix(negative=negative)
         for sign in reversed(signs):
             node = tree.Unary(sign, node)
         return node

@@ -15,7 +15,7 @@ from typing import Any
 from engine.codec import MAX_INTEGER, MIN_INTEGER
 from engine.errors import ExpressionError
 
-BUDGET = 5_000_000  # units of work one evaluation may use: about a second
+BUDGET = 2_000_000  # units of work one evaluation may use: about a second
 MAX_TEXT = 1_000_000  # characters of one string made by an expression
 _EXACT = 2.0**53  # above it a double no longer holds every integer
 
