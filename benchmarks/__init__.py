@@ -1,0 +1,1 @@
+"""Public, repeatable measurements: ``make bench``."""
