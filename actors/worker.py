@@ -31,6 +31,7 @@ from engine.worker.insist import flush_lines
 
 PULSE_SECONDS = 0.5  # how often lines of running steps are written
 YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book
+RELEASE_SECONDS = 3  # what interrupted threads get to give their claims back
 MANY_STUCK = 0.5  # share of threads lost to steps that ignore their timeout: then start afresh
 
 _log = logging.getLogger("engine.worker")
@@ -120,7 +121,11 @@ class Crew:
         timer.start()
 
     def leave(self) -> None:
-        """Stop the threads and say that this worker has ended."""
+        """Give back what still runs, stop the threads and say that this worker has ended."""
+        self.claims.interrupt_all()
+        until = time.monotonic() + RELEASE_SECONDS
+        while self.claims.all() and time.monotonic() < until:
+            time.sleep(0.05)
         self._ended.set()
         now = self.database.now()
         self.database.write(lambda connection: liveness.stopped(connection, now, worker_id=self.id))

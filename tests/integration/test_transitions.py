@@ -1,0 +1,615 @@
+"""One test per row of ``docs/transitions.md``, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.errors import Conflict, StaleClaim
+from engine.flow.commit import commit
+from engine.machine import change
+from engine.machine.change import RunKey
+from engine.machine.status import Reason, StepStatus
+from engine.store.database import Database
+from tests.support.house import House, python
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    """An engine on each database."""
+    return House(database)
+
+
+def inc(x: int) -> int:
+    return x + 1
+
+
+def boom() -> None:
+    raise ValueError("boom")
+
+
+def chain(house: House, length: int = 2) -> str:
+    """Publish a chain of ``length`` steps and return its id."""
+    steps: dict[str, Any] = {"s0": python(inc, x=0)}
+    for index in range(1, length):
+        steps[f"s{index}"] = python(inc, x=f"${{{{ steps.s{index - 1}.output }}}}")
+    return house.publish("chain", steps)
+
+
+def claimed(house: House, worker: str = "w1") -> tuple[str, RunKey]:
+    """Return an execution of two steps whose first is claimed by ``worker``."""
+    execution_id = house.start(chain(house))
+    house.plan(execution_id)
+    house.inbox.clear()
+    key = RunKey(execution_id, 0)
+    commit(
+        house.database,
+        execution_id,
+        lambda taken: taken.apply(
+            key,
+            1,
+            change.claim(
+                StepStatus.QUEUED,
+                worker_id=worker,
+                now=taken.now,
+                deadline=taken.now + 60_000_000,
+                input="{}",
+            ),
+        ),
+    )
+    return execution_id, key
+
+
+def apply(house: House, key: RunKey, epoch: int, move: change.Change) -> None:
+    commit(house.database, key.execution_id, lambda taken: taken.apply(key, epoch, move))
+
+
+# --- plan, claim -------------------------------------------------------------------------------
+
+
+def test_planning_queues_the_roots_and_nothing_else(house: House) -> None:
+    execution_id = house.start(chain(house))
+    [ticket] = house.plan(execution_id)
+    assert (ticket.step, ticket.epoch) == (0, 1)
+    assert house.step(execution_id, 0, "status") == ("queued",)
+    assert house.step(execution_id, 1, "status", "needs_left") == ("pending", 1)
+    assert house.events(execution_id) == ["created", "started"]
+
+
+def test_planning_twice_changes_nothing(house: House) -> None:
+    execution_id = house.start(chain(house))
+    house.plan(execution_id)
+    before = house.query("SELECT * FROM step_runs ORDER BY step")
+    assert house.plan(execution_id) == []
+    assert house.query("SELECT * FROM step_runs ORDER BY step") == before
+
+
+def test_a_claim_counts_an_attempt_and_names_its_worker(house: House) -> None:
+    execution_id, _key = claimed(house)
+    assert house.step(execution_id, 0, "status", "attempts", "worker_id") == ("running", 1, "w1")
+    assert house.execution(execution_id, "status", "active") == ("running", 1)
+
+
+def test_a_claim_with_an_old_epoch_is_stale(house: House) -> None:
+    execution_id = house.start(chain(house))
+    house.plan(execution_id)
+    key = RunKey(execution_id, 0)
+    move = change.claim(StepStatus.QUEUED, worker_id="w2", now=0, deadline=0, input=None)
+    with pytest.raises(StaleClaim):
+        apply(house, key, 0, move)
+
+
+def test_of_two_claims_the_second_is_stale(house: House) -> None:
+    _id, key = claimed(house)
+    move = change.claim(StepStatus.QUEUED, worker_id="w2", now=0, deadline=0, input=None)
+    with pytest.raises(StaleClaim):
+        apply(house, key, 1, move)
+
+
+def test_a_doubled_message_runs_its_step_once(house: House) -> None:
+    calls: list[int] = []
+
+    def count() -> int:
+        calls.append(1)
+        return len(calls)
+
+    execution_id = house.start(house.publish("once", {"a": python(count)}))
+    [ticket] = house.plan(execution_id)
+    house.deliver(ticket)
+    house.deliver(ticket, house.worker("w2"))
+    assert calls == [1]
+    assert house.status(execution_id) == "completed"
+
+
+def test_nothing_is_claimed_while_an_execution_ends(house: House) -> None:
+    execution_id, _key = claimed(house)
+    house.cancel(execution_id)
+    house.deliver(house.ticket(execution_id, 1))
+    assert house.step(execution_id, 1, "status", "attempts") == ("cancelled", 0)
+
+
+# --- complete ----------------------------------------------------------------------------------
+
+
+def test_completing_readies_the_dependant_in_the_same_commit(house: House) -> None:
+    execution_id = house.start(chain(house))
+    [ticket] = house.plan(execution_id)
+    sends = house.deliver(ticket)
+    assert [t.step for t in sends.now] == [1]
+    assert house.step(execution_id, 1, "status", "epoch") == ("queued", 1)
+
+
+def test_a_result_under_an_old_epoch_changes_nothing(house: House) -> None:
+    execution_id, key = claimed(house)
+    apply(house, key, 1, change.crash(now=1, crashes=1))
+    before = house.query("SELECT * FROM events ORDER BY seq")
+    with pytest.raises(StaleClaim):
+        apply(house, key, 1, change.complete(now=2, output="1"))
+    assert house.step(execution_id, 0, "status", "output") == ("queued", None)
+    assert house.query("SELECT * FROM events ORDER BY seq") == before
+
+
+def test_completing_twice_is_stale(house: House) -> None:
+    _id, key = claimed(house)
+    apply(house, key, 1, change.complete(now=1, output="1"))
+    with pytest.raises(StaleClaim):
+        apply(house, key, 1, change.complete(now=1, output="2"))
+
+
+def test_a_chain_gives_its_last_output_and_gapless_events(house: House) -> None:
+    execution_id = house.run(chain(house, 4))
+    assert house.output(execution_id) == 4
+    assert house.execution(execution_id, "status", "active", "steps_left", "runs_done") == (
+        "completed",
+        0,
+        0,
+        4,
+    )
+    expected = ["created", "started", *["step_started", "step_completed"] * 4, "completed"]
+    assert house.events(execution_id) == expected
+
+
+def test_a_chain_that_continues_leaves_the_same_facts(database: Database) -> None:
+    from engine.settings import Settings
+
+    house = House(database, Settings(continuation_ms=60_000))
+    execution_id = house.start(chain(house, 4))
+    [ticket] = house.plan(execution_id)
+    sends = house.deliver(ticket)
+    assert sends.now == []
+    assert house.output(execution_id) == 4
+    expected = ["created", "started", *["step_started", "step_completed"] * 4, "completed"]
+    assert house.events(execution_id) == expected
+
+
+# --- retry, fail, reject -----------------------------------------------------------------------
+
+
+def flaky(house: House) -> str:
+    retry = {"attempts": 3, "backoff": "20s", "jitter": False}
+    return house.publish("flaky", {"a": {**python(boom), "retry": retry}})
+
+
+def test_a_failure_with_attempts_left_is_owed_again_with_a_new_epoch(house: House) -> None:
+    execution_id = house.run(flaky(house))
+    assert house.step(execution_id, 0, "status", "attempts", "epoch", "reason") == (
+        "retrying",
+        1,
+        2,
+        "error",
+    )
+    [(ticket, delay)] = house.later
+    assert (ticket.epoch, delay) == (2, 20_000_000)
+    assert house.status(execution_id) == "waiting"
+    assert house.events(execution_id)[-2:] == ["step_retrying", "waiting"]
+    assert house.query("SELECT attempt, outcome, reason FROM attempts") == [(1, "failed", "error")]
+
+
+def test_a_retry_that_arrives_early_comes_back_by_the_rest(house: House) -> None:
+    execution_id = house.run(flaky(house))
+    [(ticket, _delay)] = house.later
+    house.later.clear()
+    house.deliver(ticket)
+    [(again, rest)] = house.later
+    assert again == ticket
+    assert 0 < rest <= 20_000_000
+    assert house.step(execution_id, 0, "attempts") == (1,)
+
+
+def test_attempts_never_pass_their_limit(house: House) -> None:
+    execution_id = house.run(flaky(house))
+    for _ in range(5):
+        house.write("UPDATE step_runs SET due_at = 0 WHERE status = 'retrying'")
+        tickets, house.later = house.later, []
+        for ticket, _delay in tickets:
+            house.deliver(ticket)
+    assert house.step(execution_id, 0, "status", "attempts", "reason") == ("failed", 3, "error")
+    assert house.execution(execution_id, "status", "reason") == ("failed", "step_failed")
+
+
+def test_a_failure_ends_what_follows_and_names_its_cause(house: House) -> None:
+    steps = {"a": python(boom), "b": {**python(inc, x=1), "needs": ["a"]}}
+    execution_id = house.run(house.publish("fails", steps))
+    assert house.status(execution_id) == "failed"
+    assert house.step(execution_id, 1, "status", "reason") == ("skipped", "upstream_failed")
+    from engine.codec import decode
+
+    error = decode(house.execution(execution_id, "error")[0])
+    assert (error["message"], error["type"], error["step"]) == ("boom", "ValueError", "a")
+    assert "in boom" in error["trace"]
+    assert house.events(execution_id)[-2:] == ["step_failed", "failed"]
+
+
+def test_no_retry_is_granted_while_the_execution_ends(house: House) -> None:
+    def slow() -> None:
+        house.cancel(execution_id)
+        raise ValueError("late")
+
+    retry = {"attempts": 5}
+    workflow_id = house.publish("ends", {"a": {**python(slow), "retry": retry}})
+    execution_id = house.start(workflow_id)
+    house.plan(execution_id)
+    house.drain()
+    assert house.step(execution_id, 0, "status") == ("failed",)
+    assert house.status(execution_id) == "cancelled"
+
+
+def test_a_step_whose_own_expression_fails_is_rejected_without_an_attempt(house: House) -> None:
+    steps = {"a": python(inc, x="${{ input.missing.deep }}")}
+    execution_id = house.run(house.publish("rejects", steps))
+    assert house.step(execution_id, 0, "status", "reason", "attempts") == (
+        "failed",
+        "rejected_input",
+        0,
+    )
+    assert house.status(execution_id) == "failed"
+
+
+# --- skip --------------------------------------------------------------------------------------
+
+
+def test_a_false_condition_skips_and_what_needs_only_skipped_steps_is_skipped_too(
+    house: House,
+) -> None:
+    steps = {
+        "a": python(inc, x=1),
+        "b": {**python(inc, x=1), "when": "${{ steps.a.output > 5 }}"},
+        "c": {**python(inc, x=1), "needs": ["b"]},
+        "d": {**python(inc, x=1), "needs": ["a", "c"]},
+    }
+    execution_id = house.run(house.publish("skips", steps))
+    found = [house.step(execution_id, index, "status", "reason") for index in range(4)]
+    assert found == [
+        ("completed", None),
+        ("skipped", "condition_false"),
+        ("skipped", "needs_skipped"),
+        ("completed", None),
+    ]
+    assert house.status(execution_id) == "completed"
+
+
+# --- fan-out -----------------------------------------------------------------------------------
+
+
+def fan(house: House, **more: Any) -> str:
+    return house.publish(
+        "fan",
+        {
+            "each": {
+                **python(inc, x="${{ item }}"),
+                "for_each": "${{ input.xs }}",
+                **more,
+            },
+            "all": {"uses": "transform", "with": {"value": "${{ steps.each.output }}"}},
+        },
+    )
+
+
+def test_a_fan_out_joins_once_with_results_in_item_order(house: House) -> None:
+    execution_id = house.run(fan(house), {"xs": list(range(40))})
+    assert house.output(execution_id) == [x + 1 for x in range(40)]
+    assert house.execution(execution_id, "runs_done", "runs_total") == (41, 41)
+    assert house.step(execution_id, 0, "status", "items", "items_left") == ("completed", 40, 0)
+
+
+def test_max_parallel_bounds_what_is_in_flight(house: House) -> None:
+    execution_id = house.start(fan(house, max_parallel=3), {"xs": list(range(10))})
+    [ticket] = house.plan(execution_id)
+    house.inbox.clear()
+    house.deliver(ticket)
+    assert len(house.inbox) == 3
+    while house.inbox:
+        house.deliver(house.inbox.pop())
+        [(flying,)] = house.query(
+            "SELECT count(*) FROM step_runs WHERE item >= 0 AND status IN ('queued', 'running')"
+        )
+        assert flying <= 3
+    assert house.output(execution_id) == [x + 1 for x in range(10)]
+
+
+def test_an_empty_fan_out_completes_at_once(house: House) -> None:
+    execution_id = house.run(fan(house), {"xs": []})
+    assert house.output(execution_id) == []
+    assert house.execution(execution_id, "status", "runs_done", "runs_total") == (
+        "completed",
+        2,
+        2,
+    )
+
+
+def test_an_expansion_begun_twice_makes_each_item_once(house: House) -> None:
+    execution_id = house.start(fan(house), {"xs": [1, 2, 3]})
+    [ticket] = house.plan(execution_id)
+    house.write(
+        "INSERT INTO step_runs (execution_id, step, item, status, queue, value)"
+        " VALUES (:id, 0, 1, 'pending', 'steps', '2')",
+        id=execution_id,
+    )
+    house.deliver(ticket)
+    house.deliver(ticket)
+    house.drain()
+    assert house.output(execution_id) == [2, 3, 4]
+
+
+def test_a_failed_item_fails_its_fan_out_and_the_execution(house: House) -> None:
+    def picky(x: int) -> int:
+        if x == 2:
+            raise ValueError("not two")
+        return x
+
+    steps = {"each": {**python(picky, x="${{ item }}"), "for_each": "${{ input.xs }}"}}
+    execution_id = house.run(house.publish("picky", steps), {"xs": [1, 2, 3]})
+    assert house.status(execution_id) == "failed"
+    assert house.step(execution_id, 0, "status", "reason") == ("failed", "step_failed")
+    assert house.step(execution_id, 0, "status", item=2) == ("skipped",)
+
+
+# --- park, wake, hold, release -----------------------------------------------------------------
+
+
+def test_a_sleep_parks_the_step_run_and_holds_no_claim(house: House) -> None:
+    steps = {"nap": {"uses": "sleep", "with": {"for": "1h"}}, "b": {**python(inc, x=1)}}
+    steps["b"]["needs"] = ["nap"]
+    execution_id = house.run(house.publish("naps", steps))
+    assert house.step(execution_id, 0, "status", "attempts") == ("waiting", 0)
+    assert house.execution(execution_id, "status", "active") == ("waiting", 0)
+
+
+def test_a_parked_step_run_that_is_due_is_woken_and_completes(house: House) -> None:
+    execution_id = house.run(
+        house.publish("naps", {"nap": {"uses": "sleep", "with": {"for": "1h"}}})
+    )
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'waiting'")
+    house.inbox += house.rescue.sweep("w1", steady=True).now
+    assert house.step(execution_id, 0, "status") == ("queued",)
+    house.drain()
+    assert house.status(execution_id) == "completed"
+
+
+def test_a_step_unknown_to_this_worker_stays_queued_with_the_reason(house: House) -> None:
+    steps = {"a": {"uses": "python", "with": {"function": "elsewhere.work"}}}
+    execution_id = house.run(house.publish("elsewhere", steps))
+    assert house.step(execution_id, 0, "status", "reason", "attempts") == (
+        "queued",
+        "unknown_step",
+        0,
+    )
+    assert house.events(execution_id)[-1] == "step_unknown"
+
+
+def test_an_unknown_step_is_sent_only_to_workers_that_know_it(house: House) -> None:
+    steps = {"a": {"uses": "python", "with": {"function": "elsewhere.work"}}}
+    execution_id = house.run(house.publish("elsewhere", steps))
+    house.broker.empty = True
+    house.write("UPDATE step_runs SET due_at = 1")
+    assert house.rescue.sweep("w1", steady=True).now == []
+    house.write("UPDATE step_runs SET due_at = 1")
+    house.worker("w2", functions=["elsewhere.work"])
+    assert [t.key.execution_id for t in house.rescue.sweep("w1", steady=True).now] == [execution_id]
+
+
+def test_a_release_counts_neither_as_attempt_nor_as_crash(house: House) -> None:
+    execution_id, key = claimed(house)
+    apply(house, key, 1, change.release(now=5))
+    assert house.step(execution_id, 0, "status", "attempts", "crashes", "epoch") == (
+        "queued",
+        0,
+        0,
+        2,
+    )
+    assert house.query("SELECT attempt, outcome FROM attempts") == [(1, "released")]
+
+
+# --- crash, revoke, cancel ---------------------------------------------------------------------
+
+
+def test_a_dead_workers_step_runs_again_under_a_new_epoch(house: House) -> None:
+    execution_id, _key = claimed(house, worker="w2")
+    house.worker("w2")
+    house.write("UPDATE workers SET beat_at = 1 WHERE id = 'w2'")
+    [ticket] = house.rescue.sweep("w1", steady=True).now
+    assert ticket.epoch == 2
+    assert house.step(execution_id, 0, "status", "attempts", "crashes") == ("queued", 0, 1)
+    house.deliver(ticket)
+    house.drain()
+    assert house.output(execution_id) == 2
+
+
+def test_an_unsteady_sweeper_declares_nobody_dead(house: House) -> None:
+    execution_id, _key = claimed(house, worker="w2")
+    house.worker("w2")
+    house.write("UPDATE workers SET beat_at = 1 WHERE id = 'w2'")
+    assert house.rescue.sweep("w1", steady=False).now == []
+    assert house.step(execution_id, 0, "status") == ("running",)
+
+
+def test_a_worker_known_to_have_stopped_needs_no_lease_to_run_out(house: House) -> None:
+    claimed(house, worker="w2")
+    house.worker("w2")
+    house.write("UPDATE workers SET stopped_at = 1 WHERE id = 'w2'")
+    assert len(house.rescue.sweep("w1", steady=False).now) == 1
+
+
+def test_the_third_crash_is_the_last(house: House) -> None:
+    execution_id, key = claimed(house, worker="gone")
+    house.write("UPDATE step_runs SET crashes = 2 WHERE status = 'running'")
+    house.rescue.sweep("w1", steady=True)
+    assert house.step(execution_id, key.step, "status", "reason", "crashes") == (
+        "failed",
+        "worker_crashed",
+        3,
+    )
+    assert house.status(execution_id) == "failed"
+
+
+def test_a_claim_beyond_its_deadline_times_out(house: House) -> None:
+    execution_id, _key = claimed(house)
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'running'")
+    house.rescue.sweep("w1", steady=True)
+    assert house.step(execution_id, 0, "status", "reason") == ("failed", "timeout")
+
+
+def test_cancelling_a_pending_execution_ends_it_at_once(house: House) -> None:
+    execution_id = house.start(chain(house))
+    house.cancel(execution_id, "wrong file")
+    assert house.execution(execution_id, "status", "reason", "cancel_note") == (
+        "cancelled",
+        "cancelled_by_user",
+        "wrong file",
+    )
+    assert house.plan(execution_id) == []
+
+
+def test_cancelling_lets_the_running_step_finish_and_starts_no_other(house: House) -> None:
+    def during(x: int) -> int:
+        house.cancel(execution_id)
+        return x
+
+    steps = {"a": python(during, x=1), "b": python(inc, x="${{ steps.a.output }}")}
+    execution_id = house.start(house.publish("cancels", steps))
+    house.plan(execution_id)
+    house.drain()
+    assert house.step(execution_id, 0, "status", "output") == ("completed", "1")
+    assert house.step(execution_id, 1, "status") == ("cancelled",)
+    assert house.status(execution_id) == "cancelled"
+
+
+def test_a_claim_that_outlives_the_grace_is_revoked(house: House) -> None:
+    execution_id, key = claimed(house)
+    house.cancel(execution_id)
+    assert house.status(execution_id) == "running"
+    house.rescue.sweep("w1", steady=True)
+    assert house.status(execution_id) == "cancelled"
+    assert house.step(execution_id, 0, "status", "epoch") == ("cancelled", 2)
+    with pytest.raises(StaleClaim):
+        apply(house, key, 1, change.complete(now=1, output="1"))
+
+
+def test_cancelling_twice_or_after_the_end_is_a_conflict(house: House) -> None:
+    execution_id, _key = claimed(house)
+    house.cancel(execution_id)
+    with pytest.raises(Conflict, match="ending already"):
+        house.cancel(execution_id)
+    done = house.run(chain(house))
+    with pytest.raises(Conflict, match="completed already"):
+        house.cancel(done)
+
+
+# --- messages that are lost --------------------------------------------------------------------
+
+
+def test_an_unclaimed_row_is_sent_again_without_a_new_epoch(house: House) -> None:
+    execution_id = house.start(chain(house))
+    [ticket] = house.plan(execution_id)
+    house.inbox.clear()
+    house.broker.empty = True
+    house.write("UPDATE step_runs SET due_at = due_at - 10000000 WHERE status = 'queued'")
+    assert house.rescue.sweep("w1", steady=True).now == [ticket]
+    assert house.rescue.sweep("w1", steady=True).now == []
+
+
+def test_no_message_is_sent_again_without_evidence(house: House) -> None:
+    execution_id = house.start(chain(house))
+    house.plan(execution_id)
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'queued'")
+    assert house.rescue.sweep("w1", steady=True).now == []
+
+
+def test_all_messages_are_sent_again_when_redis_lost_its_memory(house: House) -> None:
+    house.rescue.sweep("w1", steady=True)
+    planned = house.start(chain(house))
+    house.plan(planned)
+    pending = house.start(chain(house))
+    house.broker.word = "second"
+    sends = house.rescue.sweep("w1", steady=True)
+    assert [ticket.execution_id for ticket in sends.now] == [planned]
+    assert sends.dispatches == [pending]
+
+
+def test_an_execution_whose_worker_died_before_its_end_is_finished(house: House) -> None:
+    execution_id, key = claimed(house)
+    from engine.flow.follow import after_success
+
+    definition = house.versions.get(house.execution(execution_id, "workflow_id")[0], 1)
+
+    def both(taken: Any) -> None:
+        taken.apply(key, 1, change.complete(now=taken.now, output="1"))
+        after_success(taken, definition, key, ran=True)
+
+    commit(house.database, execution_id, both)
+    second = RunKey(execution_id, 1)
+    move = change.skip(now=1, reason=Reason.CONDITION_FALSE)
+
+    def last(taken: Any) -> None:
+        taken.apply(second, 1, move)
+        after_success(taken, definition, second, ran=False)
+
+    commit(house.database, execution_id, last)
+    assert house.status(execution_id) == "running"
+    house.write("UPDATE executions SET due_at = 1")
+    [again] = house.rescue.sweep("w1", steady=True).dispatches
+    house.plan(again)
+    assert house.status(execution_id) == "completed"
+
+
+# --- admit, retry ------------------------------------------------------------------------------
+
+
+def test_the_same_idempotency_key_gives_the_same_execution(house: House) -> None:
+    workflow_id = chain(house)
+    first = house.start(workflow_id, idempotency_key="k")
+    assert house.start(workflow_id, idempotency_key="k") == first
+    with pytest.raises(Conflict, match="another request"):
+        house.start(workflow_id, {"other": 1}, idempotency_key="k")
+
+
+def test_a_retry_is_a_new_execution_that_reuses_what_completed(house: House) -> None:
+    calls: list[str] = []
+
+    def first() -> int:
+        calls.append("first")
+        return 7
+
+    def second(x: int) -> int:
+        calls.append("second")
+        if calls.count("second") == 1:
+            raise ValueError("once")
+        return x + 1
+
+    steps = {"a": python(first), "b": python(second, x="${{ steps.a.output }}")}
+    failed = house.run(house.publish("again", steps))
+    assert house.status(failed) == "failed"
+    again = house.retry(failed)
+    house.plan(again)
+    house.drain()
+    assert calls == ["first", "second", "second"]
+    assert house.output(again) == 8
+    assert house.execution(again, "origin_id", "trigger") == (failed, "retry")
+    assert house.status(failed) == "failed"
+
+
+def test_only_a_failed_or_cancelled_execution_is_retried(house: House) -> None:
+    done = house.run(chain(house))
+    with pytest.raises(Conflict, match="is completed"):
+        house.retry(done)

@@ -1,0 +1,199 @@
+"""An engine in one process: a real database, real verbs, and messages in a list.
+
+The tests deliver messages themselves: in any order, twice, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+
+from engine import control, registry
+from engine.codec import decode
+from engine.definition import parse
+from engine.dispatch import dispatch
+from engine.flow.sends import Sends
+from engine.flow.versions import Versions
+from engine.publish import publish
+from engine.rescue import Rescue
+from engine.settings import Settings
+from engine.start import start, start_again
+from engine.store import liveness, users
+from engine.store.database import Database
+from engine.store.steps import Ticket
+from engine.worker.claims import Claims
+from engine.worker.execute import Executor
+
+
+class QuietBroker:
+    """Evidence as a test wants it: by default nothing has been lost."""
+
+    def __init__(self) -> None:
+        self.word = "first"
+        self.empty = False
+
+    def generation(self) -> str:
+        """Return the word of the broker's present life."""
+        return self.word
+
+    def is_empty(self, queue: str) -> bool:
+        """Return whether the test says that no message waits."""
+        return self.empty
+
+
+@dataclass
+class House:
+    """Everything one execution needs, in this thread."""
+
+    database: Database
+    settings: Settings = field(default_factory=lambda: Settings(continuation_ms=0))
+    broker: QuietBroker = field(default_factory=QuietBroker)
+    inbox: list[Ticket] = field(default_factory=list)
+    later: list[tuple[Ticket, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.versions = Versions(self.database)
+        now = self.database.now()
+        self.owner_id = self.database.write(lambda connection: users.add(connection, "owner", now))
+        self.worker("w1")
+
+    def worker(self, worker_id: str, *, functions: Iterable[str] = ()) -> Executor:
+        """Introduce another worker and return its executor; the first is ``executor``."""
+        row = liveness.WorkerRow(worker_id, "here", 1, ["steps"], 8, list(functions))
+        now = self.database.now()
+        self.database.write(lambda connection: liveness.register(connection, row, now))
+        executor = Executor(
+            settings=self.settings,
+            database=self.database,
+            versions=self.versions,
+            worker_id=worker_id,
+            claims=Claims(),
+            look=lambda _look: None,
+        )
+        if worker_id == "w1":
+            self.executor = executor
+        return executor
+
+    @property
+    def rescue(self) -> Rescue:
+        """A rescue that belongs to the first worker."""
+        return Rescue(self.settings, self.database, self.versions, self.broker, lambda _look: None)
+
+    def publish(self, name: str, steps: dict[str, Any], **more: Any) -> str:
+        """Publish a document and return the workflow's id."""
+        definition = parse({"name": name, "steps": steps, **more})
+        return publish(self.database, self.owner_id, definition).workflow_id
+
+    def start(self, workflow_id: str, input: Any = None, **more: Any) -> str:
+        """Admit an execution and return its id."""
+        admitted = start(
+            self.database,
+            self.versions,
+            owner_id=self.owner_id,
+            workflow_id=workflow_id,
+            input=input or {},
+            message_id="m",
+            **more,
+        )
+        return admitted.execution_id
+
+    def retry(self, execution_id: str) -> str:
+        """Admit a retry and return its id."""
+        again = start_again(
+            self.database, owner_id=self.owner_id, execution_id=execution_id, message_id="m"
+        )
+        return again.execution_id
+
+    def plan(self, execution_id: str) -> list[Ticket]:
+        """Dispatch the execution and return the tickets of what is ready."""
+        tickets = dispatch(self.database, self.versions, execution_id).tickets
+        self.inbox += tickets
+        return tickets
+
+    def deliver(self, ticket: Ticket, executor: Executor | None = None) -> Sends:
+        """Run one ticket; what it sends goes to the inbox."""
+        sends = (executor or self.executor).run(ticket)
+        self.inbox += sends.now
+        self.later += sends.later
+        return sends
+
+    def drain(self) -> None:
+        """Deliver everything that is due, until nothing is left."""
+        while self.inbox:
+            self.deliver(self.inbox.pop(0))
+
+    def run(self, workflow_id: str, input: Any = None) -> str:
+        """Start an execution, run it to where nothing is due, and return its id."""
+        execution_id = self.start(workflow_id, input)
+        self.plan(execution_id)
+        self.drain()
+        return execution_id
+
+    def cancel(self, execution_id: str, note: str = "") -> None:
+        """Cancel with no grace left to running steps but a sweep."""
+        control.cancel(
+            self.database,
+            owner_id=self.owner_id,
+            execution_id=execution_id,
+            grace_seconds=0,
+            note=note,
+        )
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Return the rows of a query."""
+        return self.database.read(
+            lambda connection: [tuple(row) for row in connection.execute(text(sql), values)]
+        )
+
+    def write(self, sql: str, **values: Any) -> None:
+        """Change rows behind the engine's back."""
+        self.database.write(lambda connection: connection.execute(text(sql), values))
+
+    def execution(self, execution_id: str, *columns: str) -> tuple[Any, ...]:
+        """Return columns of an execution."""
+        names = ", ".join(columns)
+        return self.query(f"SELECT {names} FROM executions WHERE id = :id", id=execution_id)[0]
+
+    def status(self, execution_id: str) -> str:
+        """Return an execution's status."""
+        return str(self.execution(execution_id, "status")[0])
+
+    def output(self, execution_id: str) -> Any:
+        """Return an execution's output as a value."""
+        found = self.execution(execution_id, "output")[0]
+        return None if found is None else decode(found)
+
+    def step(self, execution_id: str, step: int, *columns: str, item: int = -1) -> tuple[Any, ...]:
+        """Return columns of a step run."""
+        return self.query(
+            f"SELECT {', '.join(columns)} FROM step_runs"
+            " WHERE execution_id = :id AND step = :step AND item = :item",
+            id=execution_id,
+            step=step,
+            item=item,
+        )[0]
+
+    def events(self, execution_id: str) -> list[str]:
+        """Return the names of an execution's events, in order; checks that none is missing."""
+        rows = self.query(
+            "SELECT seq, type FROM events WHERE execution_id = :id ORDER BY seq", id=execution_id
+        )
+        assert [seq for seq, _ in rows] == list(range(1, len(rows) + 1))
+        return [name for _, name in rows]
+
+    def ticket(self, execution_id: str, step: int, item: int = -1) -> Ticket:
+        """Return the message that a step run is owed now."""
+        epoch, queue = self.step(execution_id, step, "epoch", "queue", item=item)
+        return Ticket(execution_id, step, item, epoch, queue)
+
+
+def python(function: Callable[..., Any], **params: Any) -> dict[str, Any]:
+    """Register ``function`` and return a step that calls it with ``params``."""
+    name = f"tests.{function.__module__}.{function.__qualname__}"
+    registry.register_step(name, function)
+    return {"uses": "python", "with": {"function": name, **params}}
