@@ -22,6 +22,7 @@ _HERE = Path(__file__).parent / "migrations"
 # Any fixed number does, as long as every release of the engine uses the same one.
 _ADVISORY_LOCK = 0x656E67696E65
 _SQLITE_BUSY_SECONDS = 30
+_CONNECT_SECONDS = 5
 
 
 def upgrade(url: str) -> None:
@@ -34,7 +35,10 @@ def upgrade(url: str) -> None:
         EngineError: the tables were made by a newer release than this code.
         Unavailable: the database does not answer, or its folder cannot be written.
     """
-    with _connection(_parsed(url)) as connection, _alone(connection):
+    parsed = _parsed(url)
+    if _is_sqlite(parsed):
+        _make_folder(parsed)
+    with _connection(parsed) as connection, _alone(connection):
         _refuse_newer(connection)
         config = _config()
         config.attributes["connection"] = connection
@@ -43,7 +47,10 @@ def upgrade(url: str) -> None:
 
 def current(url: str) -> str | None:
     """Return the revision the tables are at, or None when there are none."""
-    with _connection(_parsed(url)) as connection:
+    parsed = _parsed(url)
+    if _is_sqlite(parsed) and not Path(parsed.database or "").exists():
+        return None  # connecting would make an empty file, and looking must change nothing
+    with _connection(parsed) as connection:
         return MigrationContext.configure(connection).get_current_revision()
 
 
@@ -68,20 +75,34 @@ def _parsed(text: str) -> URL:
 
 @contextmanager
 def _connection(url: URL) -> Iterator[Connection]:
-    if url.get_backend_name() == "sqlite" and url.database:
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, poolclass=pool.NullPool)
+    """Yield a connection; what goes wrong on it is said in one sentence."""
+    options = {} if _is_sqlite(url) else {"connect_timeout": _CONNECT_SECONDS}
+    engine = create_engine(url, poolclass=pool.NullPool, connect_args=options)
     if engine.dialect.name == "sqlite":
         _begin_explicitly(engine)
     try:
-        connection = engine.connect()
+        with engine.connect() as connection:
+            yield connection
     except OperationalError as error:
         raise Unavailable(
-            f"the database {url.render_as_string()} does not answer: {error.orig}",
-            hint="check DATABASE_URL and that the server is up",
+            f"the database {url.render_as_string()} does not work: {str(error.orig).strip()}",
+            hint="check DATABASE_URL, and that the server is up or the folder can be written",
         ) from error
-    with connection:
-        yield connection
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _make_folder(url: URL) -> None:
+    folder = Path(url.database or ".").parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(
+            f"the database's folder {folder} cannot be made: {error.strerror}",
+            hint="give another in DATABASE_URL",
+        ) from error
 
 
 def _begin_explicitly(engine: Engine) -> None:

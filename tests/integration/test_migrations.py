@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
-from engine.errors import EngineError
+from engine.errors import EngineError, Unavailable
 from engine.store import migrate
 from engine.store.models import Base
 from tests.support.postgres import create_database, drop_database
@@ -46,8 +46,21 @@ def test_upgrading_again_changes_nothing(database_url: str) -> None:
     assert migrate.current(database_url) == migrate.newest()
 
 
-def test_an_empty_database_has_no_revision(tmp_path: Path) -> None:
+def test_a_database_that_is_not_there_has_no_revision_and_is_not_made(tmp_path: Path) -> None:
     assert migrate.current(f"sqlite:///{tmp_path / 'new.db'}") is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_does_not_answer_is_one_sentence_without_the_password() -> None:
+    with pytest.raises(Unavailable, match=r"does not work: .*refused") as caught:
+        migrate.upgrade("postgresql://me:canary-secret@127.0.0.1:1/name")
+    assert "canary-secret" not in str(caught.value)
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="cannot be made: Not a directory"):
+        migrate.upgrade(f"sqlite:///{tmp_path / 'file' / 'folder' / 'engine.db'}")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
