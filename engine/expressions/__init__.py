@@ -1,6 +1,7 @@
 """CEL over plain JSON, in ``${{ … }}``: compiled with the document, evaluated per step run."""
 
+from engine.expressions.functions import matches
 from engine.expressions.suggest import did_you_mean
 from engine.expressions.template import ROOTS, Reference, Template, compile
 
-__all__ = ["ROOTS", "Reference", "Template", "compile", "did_you_mean"]
+__all__ = ["ROOTS", "Reference", "Template", "compile", "did_you_mean", "matches"]

@@ -85,6 +85,15 @@ def _matches(budget: Budget, text: str, pattern: str) -> Any:
     return _library("matches")(budget, text, pattern)
 
 
+def matches(text: str, pattern: str) -> bool:
+    """Return whether ``pattern`` is found in ``text``, in time linear in its length.
+
+    Raises:
+        ExpressionError: the pattern is not valid, or too costly.
+    """
+    return bool(call("matches", [text, pattern], Budget()))
+
+
 def _is(wanted: type | tuple[type, ...], value: Any) -> Any:
     if not isinstance(value, wanted) or isinstance(value, bool):
         raise TypeError

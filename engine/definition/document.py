@@ -1,0 +1,327 @@
+"""Workflow document to `Definition`: every fault at once, each with its path and a hint."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from engine.codec import encode, plain
+from engine.definition import graph, policies, schema, text, uses
+from engine.definition.faults import Faults
+from engine.definition.model import DEFAULT_PARALLEL, Definition, RetryPolicy, Step
+from engine.errors import Fault, InvalidDocument, PayloadError
+from engine.expressions import Template, did_you_mean
+from engine.ids import is_id
+
+MAX_STEPS = 20_000
+MAX_ITEMS = 20_000
+
+_KEYS = ("name", "title", "description", "input", "defaults", "steps", "output")
+_STEP_KEYS = (
+    *("uses", "with", "needs", "when", "for_each", "max_parallel", "retry", "timeout", "queue"),
+)
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_SCOPES = {"execution": ("id", "workflow"), "steps": ("output", "status")}
+
+
+def parse(document: object) -> Definition:
+    """Return the workflow that ``document`` (plain values) describes.
+
+    Raises:
+        InvalidDocument: with every fault (the first hundred), each with its path and a hint.
+    """
+    faults = Faults()
+    try:
+        source = plain(document)
+    except PayloadError as error:
+        raise _invalid([Fault("", error.message, error.hint)], "the document") from None
+    if not faults.typed(source, dict, "", "write name: … and steps: …"):
+        raise _invalid(faults.found, "the document")
+    definition = _Reader(source, faults).definition()
+    if faults.found or definition is None:
+        name = source.get("name")
+        raise _invalid(faults.found, f"workflow '{name}'" if _is_text(name) else "the document")
+    return definition
+
+
+def parse_text(source: str, *, limit: int = text.MAX_TEXT) -> Definition:
+    """Return the workflow that JSON or YAML text describes, of at most ``limit`` bytes.
+
+    Raises:
+        InvalidDocument: as `parse` does, or the text is neither JSON nor YAML.
+        TooLarge: over ``limit``.
+    """
+    return parse(text.read(source, limit=limit))
+
+
+def content_hash(document: dict[str, Any]) -> str:
+    """Return the sha256 (hex) of ``document`` in its normal form.
+
+    The order of steps and of input properties counts: pages and forms show them in it.
+    """
+    return hashlib.sha256(encode(_normal(document)).encode()).hexdigest()
+
+
+def _normal(document: dict[str, Any]) -> dict[str, Any]:
+    """Return ``document`` with the engine's own keys in one order and empty ones left out."""
+    normal = _ordered(document, _KEYS)
+    steps = document.get("steps")
+    if isinstance(steps, dict):
+        normal["steps"] = {
+            name: _ordered(step, _STEP_KEYS) if isinstance(step, dict) else step
+            for name, step in steps.items()
+        }
+    return normal
+
+
+def _ordered(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: value[key] for key in keys if value.get(key) not in (None, {}, [], "")}
+
+
+def _invalid(faults: list[Fault], what: str) -> InvalidDocument:
+    count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
+    return InvalidDocument(f"{what} is not valid: {count}", faults=faults)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) < 80
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A step whose edges are not known yet."""
+
+    step: Step
+    path: str
+    templates: list[Template]
+    needs: list[str]
+
+
+class _Reader:
+    """Goes through one document, stage by stage, keeping faults and going on."""
+
+    def __init__(self, source: dict[str, Any], faults: Faults) -> None:
+        self.source = source
+        self.faults = faults
+        self.schema: dict[str, Any] = {"type": "object"}
+        self.indexes: dict[str, int] = {}
+
+    def definition(self) -> Definition | None:
+        """Return the workflow; only to be used when no fault was found."""
+        source, faults = self.source, self.faults
+        faults.keys(source, _KEYS, "")
+        name = self.name()
+        self.read_schema()
+        drafts = self.drafts()
+        output = None
+        if source.get("output") is not None:
+            output = faults.template(source["output"], "output")
+        for draft in drafts:
+            self.check_references(draft.templates[:1], items=draft.step.for_each is not None)
+            self.check_references(draft.templates[1:], items=False)
+        self.check_references([output] if output else [], items=False)
+        steps = self.connect(drafts)
+        return Definition(
+            name=name,
+            title=self.text("title", 200) or name.replace("-", " ").capitalize(),
+            description=self.text("description", 10_000),
+            input_schema=self.schema,
+            steps=steps,
+            output=output,
+            document=_normal(source),
+        )
+
+    def name(self) -> str:
+        name = self.source.get("name")
+        hint = "lower-case letters, digits and dashes, as nightly-report"
+        if name is None:
+            self.faults.add("name", "is required", hint)
+        elif not isinstance(name, str) or not _NAME.fullmatch(name):
+            self.faults.add("name", "must be a slug of at most 63 characters", hint)
+        elif is_id(name) and any(letter.isdigit() for letter in name):
+            self.faults.add("name", "looks like an id, so no path could tell which", "add a dash")
+        else:
+            return name
+        return ""
+
+    def text(self, key: str, limit: int) -> str:
+        value = self.source.get(key)
+        if value is None or not self.faults.typed(value, str, key):
+            return ""
+        if len(value) > limit:
+            self.faults.add(key, f"has over {limit} characters", "shorten it")
+        return str(value).strip()
+
+    def read_schema(self) -> None:
+        given = self.source.get("input")
+        if given is None or not self.faults.typed(given, dict, "input", "write a JSON Schema"):
+            return
+        schema.check_schema(given, self.faults)
+        self.schema = {"type": "object"} | given
+
+    def drafts(self) -> list[_Draft]:
+        """Return the steps as they are written, without edges."""
+        steps = self.source.get("steps")
+        hint = "write steps: {fetch: {uses: http, with: {…}}}"
+        if not steps:
+            self.faults.add("steps", "needs at least one step", hint)
+            return []
+        if not self.faults.typed(steps, dict, "steps", hint):
+            return []
+        if len(steps) > MAX_STEPS:
+            self.faults.add("steps", f"has {len(steps)} steps, over the limit of {MAX_STEPS}")
+            return []
+        retry, timeout = self.defaults()
+        self.indexes = {name: index for index, name in enumerate(steps)}
+        found = [self.draft(name, body, retry, timeout) for name, body in steps.items()]
+        return [draft for draft in found if draft is not None]
+
+    def defaults(self) -> tuple[RetryPolicy, float | None]:
+        given = self.source.get("defaults")
+        if given is None or not self.faults.typed(given, dict, "defaults"):
+            return RetryPolicy(), None
+        self.faults.keys(given, ("retry", "timeout"), "defaults")
+        retry = policies.retry(given.get("retry"), "defaults.retry", RetryPolicy(), self.faults)
+        timeout = policies.timeout(given.get("timeout"), "defaults.timeout", None, self.faults)
+        return retry, timeout
+
+    def draft(
+        self, name: str, body: Any, retry: RetryPolicy, timeout: float | None
+    ) -> _Draft | None:
+        path, faults = f"steps.{name}", self.faults
+        if not _STEP_NAME.fullmatch(name):
+            faults.add(path, "is no name for a step", "lower-case letters, digits, - and _")
+            path = f"steps[{self.indexes[name]}]"
+        if not faults.typed(body, dict, path, "write {uses: python, with: {…}}"):
+            return None
+        faults.keys(body, _STEP_KEYS, path)
+        params = self.params(body, path)
+        if params is None:
+            return None
+        when = self.when(body, path)
+        for_each = self.for_each(body, path)
+        limit = policies.timeout(body.get("timeout"), f"{path}.timeout", timeout, faults)
+        step = Step(
+            index=self.indexes[name],
+            name=name,
+            uses=str(body["uses"]),
+            params=params,
+            when=when,
+            for_each=for_each,
+            max_parallel=self.max_parallel(body, path),
+            retry=policies.retry(body.get("retry"), f"{path}.retry", retry, faults),
+            timeout=limit,
+            queue=policies.queue(body.get("queue"), f"{path}.queue", limit, faults),
+        )
+        templates = [part for part in (params, when, for_each) if part is not None]
+        return _Draft(step, path, templates, self.needs(body, path))
+
+    def params(self, body: dict[str, Any], path: str) -> Template | None:
+        """Return ``with`` compiled, once it fits ``uses``."""
+        used = body.get("uses")
+        if used is None:
+            self.faults.add(f"{path}.uses", "is required", f"one of {', '.join(uses.known())}")
+        elif used not in uses.known():
+            hint = did_you_mean(str(used), uses.known())
+            self.faults.add(f"{path}.uses", f"{used!r} is no step type", hint)
+        given = body.get("with", {})
+        if not self.faults.typed(given, dict, f"{path}.with"):
+            return None
+        if used in uses.known():
+            uses.check(used, given, f"{path}.with", self.faults)
+        template = self.faults.template(given, f"{path}.with")
+        return template if used in uses.known() else None
+
+    def when(self, body: dict[str, Any], path: str) -> Template | None:
+        given = body.get("when")
+        if given is None:
+            return None
+        if not isinstance(given, bool) and "${{" not in str(given):
+            self.faults.add(f"{path}.when", "must be an expression", f"write ${{{{ {given} }}}}")
+            return None
+        return self.faults.template(given, f"{path}.when")
+
+    def for_each(self, body: dict[str, Any], path: str) -> Template | None:
+        given = body.get("for_each")
+        if given is None:
+            return None
+        if isinstance(given, list) and len(given) > MAX_ITEMS:
+            self.faults.add(f"{path}.for_each", f"has over {MAX_ITEMS} items")
+        elif not isinstance(given, list) and "${{" not in str(given):
+            hint = "write ${{ steps.a.output }}"
+            self.faults.add(f"{path}.for_each", "must be a list or an expression", hint)
+        else:
+            return self.faults.template(given, f"{path}.for_each")
+        return None
+
+    def max_parallel(self, body: dict[str, Any], path: str) -> int:
+        given = body.get("max_parallel")
+        if given is None:
+            return DEFAULT_PARALLEL
+        if "for_each" not in body:
+            self.faults.add(f"{path}.max_parallel", "means nothing without for_each", "remove it")
+        if type(given) is int and 1 <= given <= MAX_ITEMS:
+            return given
+        self.faults.add(f"{path}.max_parallel", f"must be a whole number from 1 to {MAX_ITEMS}")
+        return DEFAULT_PARALLEL
+
+    def needs(self, body: dict[str, Any], path: str) -> list[str]:
+        given = body.get("needs", [])
+        if not self.faults.typed(given, list, f"{path}.needs", "write [a, b]"):
+            return []
+        known = []
+        for index, name in enumerate(given):
+            if not isinstance(name, str) or name not in self.indexes:
+                hint = did_you_mean(str(name), self.indexes)
+                self.faults.add(f"{path}.needs[{index}]", f"there is no step {name!r}", hint)
+            else:
+                known.append(name)
+        return known
+
+    def check_references(self, templates: list[Template], *, items: bool) -> None:
+        for template in templates:
+            for reference in template.references:
+                self.check_reference(reference.path, reference.where, items=items)
+
+    def check_reference(self, path: tuple[str | int, ...], where: str, *, items: bool) -> None:
+        root, first = path[0], path[1] if len(path) > 1 else None
+        if root in ("item", "index") and not items:
+            hint = "they exist in the with of a step that has for_each"
+            self.faults.add(where, f"'{root}' has no value here", hint)
+        elif root == "input" and isinstance(first, str):
+            if schema.undeclared(self.schema, first):
+                hint = did_you_mean(first, self.schema["properties"])
+                self.faults.add(where, f"the input has no '{first}'", hint)
+        elif root == "steps" and first not in self.indexes:
+            hint = did_you_mean(str(first), self.indexes)
+            self.faults.add(where, f"there is no step '{first}'", hint)
+        elif root in _SCOPES and not (root == "execution" and first is None):
+            field = first if root == "execution" else path[2] if len(path) > 2 else None
+            if field is not None and field not in _SCOPES[str(root)]:
+                hint = did_you_mean(str(field), _SCOPES[str(root)])
+                self.faults.add(where, f"'{root}' has no '{field}'", hint)
+
+    def connect(self, drafts: list[_Draft]) -> tuple[Step, ...]:
+        """Return the steps with their edges, or as they are once there are faults."""
+        if self.faults.found:
+            return tuple(draft.step for draft in drafts)
+        needs = [self.edges(draft) for draft in drafts]
+        circle = graph.cycle(needs)
+        if circle:
+            names = [drafts[index].step.name for index in circle]
+            shown = " → ".join([*names[:20], *(["…"] if len(names) > 20 else []), names[0]])
+            hint = "a step cannot use what comes after it"
+            self.faults.add(f"steps.{names[0]}", f"waits for itself: {shown}", hint)
+        dependants = graph.invert(needs)
+        return tuple(
+            replace(draft.step, needs=tuple(wanted), dependants=tuple(after))
+            for draft, wanted, after in zip(drafts, needs, dependants, strict=True)
+        )
+
+    def edges(self, draft: _Draft) -> list[int]:
+        names = {*draft.needs, *(name for part in draft.templates for name in part.steps)}
+        return sorted(self.indexes[name] for name in names)

@@ -1,0 +1,76 @@
+"""A workflow as the engine sees it: steps by position, with their edges and policies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.expressions import Template
+
+SHORT_QUEUE, LONG_QUEUE = "steps", "steps.long"
+LONG_SECONDS = 60.0  # a step that may take longer must not hold the short ones up
+DEFAULT_PARALLEL = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When another attempt follows a failed one. Times in seconds."""
+
+    attempts: int = 1
+    backoff: float = 1.0
+    factor: float = 2.0
+    max: float = 60.0
+    jitter: bool = True
+    on: frozenset[str] = frozenset({"error", "timeout"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One node. ``index`` is its place in the document; edges are indexes too."""
+
+    index: int
+    name: str
+    uses: str
+    params: Template
+    needs: tuple[int, ...] = ()
+    dependants: tuple[int, ...] = ()
+    when: Template | None = None
+    for_each: Template | None = None
+    max_parallel: int = DEFAULT_PARALLEL
+    retry: RetryPolicy = RetryPolicy()
+    timeout: float | None = None
+    queue: str = SHORT_QUEUE
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A valid workflow. Two are equal when their documents are."""
+
+    name: str
+    title: str = field(compare=False)
+    description: str = field(compare=False)
+    input_schema: dict[str, Any] = field(compare=False)
+    steps: tuple[Step, ...] = field(compare=False, repr=False)
+    output: Template | None = field(compare=False, repr=False)
+    document: dict[str, Any] = field(repr=False)
+
+    def step(self, name: str) -> Step:
+        """Return the step called ``name``.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    @property
+    def roots(self) -> tuple[Step, ...]:
+        """The steps that need no other."""
+        return tuple(step for step in self.steps if not step.needs)
+
+    @property
+    def sinks(self) -> tuple[Step, ...]:
+        """The steps that no other needs."""
+        return tuple(step for step in self.steps if not step.dependants)
