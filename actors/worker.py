@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import Any
 
-from actors import messages
+from actors import console, messages
 from actors.broker import EngineBroker
 from actors.looks import Looks
 from engine import registry
@@ -94,6 +94,7 @@ class Crew:
     def board(self, *, queues: Collection[str] | None, threads: int) -> None:
         """Load the user's modules, introduce the worker, start its pulse and its rescue."""
         self._threads = threads
+        console.set_up(self.settings)
         capture.install()
         registry.load_modules(self.settings.modules)
         assert self.broker is not None

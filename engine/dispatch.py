@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from engine.errors import StaleClaim
 from engine.flow.commit import commit
 from engine.flow.finish import finish
+from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Look
 from engine.flow.versions import Versions
@@ -38,21 +39,26 @@ def dispatch(database: Database, versions: Versions, execution_id: str) -> Dispa
     if pinned is None:
         return Dispatched([])
     definition = versions.get(pinned.workflow_id, pinned.version)
+    journal = Journal(versions)
     look = Look(pinned.id, pinned.owner_id, pinned.workflow_id)
     if pinned.status is ExecutionStatus.PENDING:
-        tickets = _plan(database, pinned, first_rows(definition, _reusable(database, pinned)))
+        tickets = _plan(
+            database, pinned, first_rows(definition, _reusable(database, pinned)), journal
+        )
         if tickets is None:
             return Dispatched([])
         if not tickets:
-            finish(database, pinned.id, definition, Scope(database, pinned, definition))
+            finish(database, pinned.id, definition, Scope(database, pinned, definition), journal)
         return Dispatched(tickets, look, pinned.due_at)
     if pinned.ending is None and pinned.steps_left == 0:
-        finish(database, pinned.id, definition, Scope(database, pinned, definition))
+        finish(database, pinned.id, definition, Scope(database, pinned, definition), journal)
         return Dispatched([], look)
     return Dispatched([])
 
 
-def _plan(database: Database, pinned: Pinned, planned: list[PlannedRun]) -> list[Ticket] | None:
+def _plan(
+    database: Database, pinned: Pinned, planned: list[PlannedRun], journal: Journal
+) -> list[Ticket] | None:
     reused = [run.step for run in planned if run.reused]
 
     def move(taken: Turn) -> list[Ticket]:
@@ -65,7 +71,7 @@ def _plan(database: Database, pinned: Pinned, planned: list[PlannedRun]) -> list
         return tickets
 
     try:
-        return commit(database, pinned.id, move)
+        return commit(database, pinned.id, move, journal)
     except StaleClaim:
         return None
 

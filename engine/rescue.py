@@ -17,6 +17,7 @@ from engine.codec import encode
 from engine.errors import NotFound, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.follow import after_failure
+from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.machine import change
@@ -210,7 +211,7 @@ class Rescue:
             executions.end_if_idle(taken)
             return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
 
-        self.look(commit(self.database, execution_id, move))
+        self.look(commit(self.database, execution_id, move, Journal(self.versions)))
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -294,7 +295,7 @@ class Rescue:
             return ticket, Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
 
         try:
-            ticket, look = commit(self.database, run.execution_id, work)
+            ticket, look = commit(self.database, run.execution_id, work, Journal(self.versions))
         except (StaleClaim, NotFound):
             return
         self.look(look)

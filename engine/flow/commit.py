@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from engine.flow.journal import Journal
 from engine.store.database import Connection, Database
 from engine.store.turn import Turn, turn
 
 T = TypeVar("T")
 
 
-def commit(database: Database, execution_id: str, work: Callable[[Turn], T]) -> T:
+def commit(
+    database: Database,
+    execution_id: str,
+    work: Callable[[Turn], T],
+    journal: Journal | None = None,
+) -> T:
     """Run ``work`` in one turn of the execution and return what it returns.
+
+    ``journal`` is told once the turn has committed.
 
     Raises:
         StaleClaim, NotFound: from the guards; nothing was changed.
@@ -20,8 +28,11 @@ def commit(database: Database, execution_id: str, work: Callable[[Turn], T]) -> 
     """
     now = database.now()
 
-    def transaction(connection: Connection) -> T:
+    def transaction(connection: Connection) -> tuple[T, Turn]:
         with turn(connection, execution_id, now) as taken:
-            return work(taken)
+            return work(taken), taken
 
-    return database.write(transaction)
+    result, taken = database.write(transaction)
+    if journal is not None:
+        journal.tell(taken)
+    return result

@@ -8,6 +8,7 @@ from engine.codec import encode
 from engine.definition import Definition
 from engine.errors import EngineError
 from engine.flow.commit import commit
+from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.words import describe_error
 from engine.machine.status import Reason
@@ -36,7 +37,13 @@ def output_text(definition: Definition, scope: Scope) -> str | None:
     return encode(outputs[sinks[0].name] if len(sinks) == 1 else outputs)
 
 
-def finish(database: Database, execution_id: str, definition: Definition, scope: Scope) -> None:
+def finish(
+    database: Database,
+    execution_id: str,
+    definition: Definition,
+    scope: Scope,
+    journal: Journal | None = None,
+) -> None:
     """Complete the execution if all its steps ended and nobody has done it; fail it when its
     output cannot be told."""
     try:
@@ -49,11 +56,11 @@ def finish(database: Database, execution_id: str, definition: Definition, scope:
             if taken.head.finishable:
                 executions.fail_unplanned(taken, reason=reason, error=cause)
 
-        commit(database, execution_id, give_up)
+        commit(database, execution_id, give_up, journal)
         return
 
     def complete(taken: Turn) -> None:
         if taken.head.finishable:
             executions.complete(taken, output)
 
-    commit(database, execution_id, complete)
+    commit(database, execution_id, complete, journal)

@@ -126,6 +126,11 @@ class Turn:
         if event is not None:
             self._events.append(event)
 
+    @property
+    def facts(self) -> list[Event]:
+        """The facts left so far, in order."""
+        return self._events
+
     def emit(self, event_type: EventType, **data: Any) -> None:
         """Leave a fact about the execution itself."""
         self._events.append(Event(event_type, data=data))
@@ -256,7 +261,7 @@ def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Update:
 
 @lru_cache(maxsize=64)
 def _head_statement(extra: Sequence[str]) -> Update:
-    columns = {name: bindparam(f"v_{name}") for name in (*_WRITTEN, *extra)}
+    columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in (*_WRITTEN, *extra)}
     statement: Update = (
         update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id")).values(columns)
     )

@@ -16,6 +16,7 @@ from engine.errors import EngineError, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.finish import finish
 from engine.flow.follow import after_failure, after_success
+from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
@@ -62,7 +63,8 @@ class Executor:
         self._claims = claims
         self._look = look
         self._watchdog = Watchdog()
-        self._settler = Settler(settings, database, self)
+        self._journal = Journal(versions)
+        self._settler = Settler(settings, database, self, self._journal)
 
     @property
     def stuck_threads(self) -> int:
@@ -124,7 +126,7 @@ class Executor:
             taken.apply(key, run.epoch, change.hold(due_at=due_at, first=run.reason is None))
 
         if run.status is StepStatus.QUEUED:
-            commit(self._database, run.execution_id, move)
+            commit(self._database, run.execution_id, move, self._journal)
 
     # --- advance: one move --------------------------------------------------------------------
 
@@ -151,7 +153,7 @@ class Executor:
         """Keep the first ready step run in hand while there is time, hand on the others."""
         if not ready:
             if stay.steps_left == 0:
-                finish(self._database, stay.pinned.id, stay.definition, stay.scope)
+                finish(self._database, stay.pinned.id, stay.definition, stay.scope, self._journal)
             return None
         if not self.may_stay(stay, ready[0].queue):
             sends.now += ready
@@ -178,7 +180,7 @@ class Executor:
             work.stay.steps_left = taken.head.steps_left
             return tickets
 
-        return commit(self._database, work.run.execution_id, move)
+        return commit(self._database, work.run.execution_id, move, self._journal)
 
     def _reject(self, work: Work, error: EngineError) -> None:
         described = describe_error(error)
@@ -190,7 +192,7 @@ class Executor:
             grace = int(self._settings.cancel_grace_seconds * 1e6)
             after_failure(taken, work.stay.definition, work.key, error=described, grace=grace)
 
-        commit(self._database, work.run.execution_id, move)
+        commit(self._database, work.run.execution_id, move, self._journal)
 
     def _expand(self, work: Work, items: list[str]) -> list[Ticket]:
         """Make the items' rows in chunks, then open the window on them in one move."""
@@ -215,7 +217,7 @@ class Executor:
             work.stay.steps_left = taken.head.steps_left
             return tickets
 
-        return commit(self._database, work.run.execution_id, move)
+        return commit(self._database, work.run.execution_id, move, self._journal)
 
     # --- attempt: claim, call, settle ---------------------------------------------------------
 
@@ -235,7 +237,7 @@ class Executor:
                 raise StaleClaim("the execution ends or is paused: nothing new starts")
             return taken.apply(work.key, work.run.epoch, self.claim_change(work, taken.now))
 
-        attempts = commit(self._database, work.run.execution_id, move)
+        attempts = commit(self._database, work.run.execution_id, move, self._journal)
         return self.held(work, attempts, sent_at=work.run.due_at)
 
     def claim_change(self, work: Work, now: int) -> change.Change:

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from engine.errors import StaleClaim, Unavailable
 from engine.flow.commit import commit
+from engine.flow.journal import Journal
 from engine.flow.sends import Look
 from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.capture import Line as Said
@@ -24,7 +25,9 @@ SETTLE_SECONDS = 45  # how long a result is offered to a database that does not 
 _log = logging.getLogger(__name__)
 
 
-def settle(database: Database, claim: Claim, work: Callable[[Turn], T]) -> T | None:
+def settle(
+    database: Database, claim: Claim, work: Callable[[Turn], T], journal: Journal
+) -> T | None:
     """Commit what came of a claim, insisting while the database is away.
 
     Returns what ``work`` returns, or None when an earlier try had committed although its answer
@@ -41,16 +44,18 @@ def settle(database: Database, claim: Claim, work: Callable[[Turn], T]) -> T | N
             taken.log(lines)
             return work(taken)
 
-        return _insist(database, claim, with_lines)
+        return _insist(database, claim, with_lines, journal)
 
 
-def _insist(database: Database, claim: Claim, work: Callable[[Turn], T]) -> T | None:
+def _insist(
+    database: Database, claim: Claim, work: Callable[[Turn], T], journal: Journal
+) -> T | None:
     until = time.monotonic() + SETTLE_SECONDS
     doubtful = False
     pause = 0.1
     while True:
         try:
-            return commit(database, claim.key.execution_id, work)
+            return commit(database, claim.key.execution_id, work, journal)
         except Unavailable as error:
             if time.monotonic() > until:
                 raise

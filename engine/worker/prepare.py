@@ -58,8 +58,9 @@ def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
                 return Skip(Reason.CONDITION_FALSE)
             if step.for_each is not None:
                 return Expand(_items(step, step.for_each, scope))
-        params = _params(step, run, scope)
-        return Call(params, encode(params))
+        text = encode(_params(step, run, scope))
+        # User code gets values of its own: what it changes in place must not be seen by others.
+        return Call(decode(text), text)
     except EngineError as error:
         return Reject(error)
 

@@ -9,6 +9,7 @@ from engine.codec import encode
 from engine.errors import EngineError
 from engine.flow.finish import output_text
 from engine.flow.follow import after_failure, after_success
+from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.machine import change
 from engine.machine import retry as retries
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 class Settler:
     """Commits outcomes of claimed step runs and tells what to go on with."""
 
-    def __init__(self, settings: Settings, database: Database, executor: Executor) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, executor: Executor, journal: Journal
+    ) -> None:
+        self._journal = journal
         self._grace = int(settings.cancel_grace_seconds * 1e6)
         self._database = database
         self._executor = executor
@@ -77,7 +81,7 @@ class Settler:
                 claimed = taken.apply(following.key, following.run.epoch, riding)
             return tickets
 
-        ready = settle(self._database, claim, move)
+        ready = settle(self._database, claim, move, self._journal)
         if ready is None or told:
             return None
         if following is not None and claimed:
@@ -116,7 +120,7 @@ class Settler:
             )
             return None
 
-        delay = settle(self._database, claim, move)
+        delay = settle(self._database, claim, move, self._journal)
         if delay is not None:
             sends.later.append((work.ticket(claim.epoch + 1), delay))
 
@@ -131,7 +135,7 @@ class Settler:
             taken.apply(claim.key, claim.epoch, made)
             executions.end_if_idle(taken)
 
-        settle(self._database, claim, move)
+        settle(self._database, claim, move, self._journal)
 
 
 def _output(stay: Stay) -> tuple[str | None, bool]:

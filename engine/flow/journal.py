@@ -1,0 +1,52 @@
+"""Say on the console what happened, after it has been committed: one line a fact."""
+
+from __future__ import annotations
+
+import logging
+
+from engine.errors import EngineError
+from engine.flow.versions import Versions
+from engine.machine.event import Event, EventType
+from engine.store.turn import Turn
+
+_log = logging.getLogger("engine.lifecycle")
+_LOUD = {
+    EventType.FAILED: logging.ERROR,
+    EventType.STEP_FAILED: logging.ERROR,
+    EventType.STEP_RETRYING: logging.WARNING,
+    EventType.STEP_CRASHED: logging.WARNING,
+    EventType.STEP_UNKNOWN: logging.WARNING,
+}
+
+
+class Journal:
+    """Logs the facts of committed turns, with the names that people know."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    def tell(self, taken: Turn) -> None:
+        """Log each fact of a turn that has committed."""
+        if not _log.isEnabledFor(logging.INFO):
+            return
+        head = taken.head
+        for fact in taken.facts:
+            fields = {"execution": head.id, "event": fact.type.value}
+            fields |= self._where(head.workflow_id, head.version, fact)
+            if "message" in fact.data:
+                fields["error"] = f"{fact.data.get('type', '')}: {fact.data['message']}"
+            _log.log(_LOUD.get(fact.type, logging.INFO), fact.type.value, extra={"fields": fields})
+
+    def _where(self, workflow_id: str, version: int, fact: Event) -> dict[str, str]:
+        try:
+            definition = self._versions.get(workflow_id, version)
+        except EngineError:
+            return {"workflow": workflow_id}  # a log line is never the reason that work fails
+        fields = {"workflow": definition.name}
+        if fact.step is not None:
+            fields["step"] = definition.steps[fact.step].name
+        if fact.item is not None and fact.item >= 0:
+            fields["item"] = str(fact.item)
+        if fact.attempt:
+            fields["attempt"] = str(fact.attempt)
+        return fields
