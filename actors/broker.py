@@ -41,12 +41,15 @@ def connect(url: str, *, connections: int = 64) -> redis.Redis:
     redis-py's own defaults (5 s of socket timeout, ten retries) doubled an enqueue and lost a
     fetch when the server stalled for 7 s: the fetch had happened, its answer was thrown away.
     """
+    # A socket in the file system, as the embedded server's, has neither of the two.
+    network = (
+        {} if url.startswith("unix:") else {"socket_connect_timeout": 5, "socket_keepalive": True}
+    )
     pool = redis.ConnectionPool.from_url(
         url,
         max_connections=connections,
         socket_timeout=30,
-        socket_connect_timeout=5,
-        socket_keepalive=True,
+        **network,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
     )
