@@ -61,12 +61,14 @@ def add(connection: Connection, name: str, now: int, *, password_hash: str | Non
     """
     user_id = new_id()
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    # RETURNING tells an insert from none on both databases; psycopg's rowcount does not.
     added = connection.execute(
         dialect.insert(_USERS)
         .on_conflict_do_nothing(index_elements=["name"])
         .values(id=user_id, name=name, password_hash=password_hash, created_at=now)
-    ).rowcount
-    if not added:
+        .returning(_USERS.c.id)
+    ).one_or_none()
+    if added is None:
         raise Conflict(f"there is a user {name} already", hint="choose another name")
     return user_id
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 from fastapi import Depends, FastAPI
 
-from actors.client import Client
 from engine_app.api import (
     access,
     docs,
@@ -22,6 +22,9 @@ from engine_app.api.middleware import HostGuard, SecurityHeaders
 from engine_app.api.problems import Problem, install
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import allowed_hosts, allowed_origins
+
+if TYPE_CHECKING:
+    from actors.client import Client
 
 __all__ = ["build_api"]
 

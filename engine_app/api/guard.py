@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
 
-from actors.client import Client
 from engine.errors import Forbidden, Unauthenticated
 from engine.settings import Settings
 from engine.store.database import Database
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import is_ours
 from engine_app.auth.viewer import COOKIE, Viewer, of_cookie, of_token
+
+if TYPE_CHECKING:
+    from actors.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

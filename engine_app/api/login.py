@@ -45,7 +45,7 @@ def login(
     except EngineError as error:
         if "text/html" not in request.headers.get("accept", ""):
             raise
-        why = "wait" if isinstance(error, RateLimited) else "failed"
+        why = "limited" if isinstance(error, RateLimited) else "credentials"
         target = quote(local_path(next), safe="")
         return RedirectResponse(f"/login?error={why}&next={target}", 303)
     return _let_in(request, parts, secret, local_path(next))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from engine.definition import Definition, parse_text
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
+from engine.definition import Definition, parse_text
 from engine.errors import InvalidDocument
 from engine.publish import MAX_DOCUMENT, publish
 from engine.store import views

@@ -194,9 +194,7 @@ def test_an_output_nobody_stored_is_told_by_the_last_step(
     assert found.output == [7]
 
 
-def test_failed_attempts_stand_oldest_first(
-    database: Database, owner: str, workflow: str
-) -> None:
+def test_failed_attempts_stand_oldest_first(database: Database, owner: str, workflow: str) -> None:
     execution = rows.execution(database, owner, workflow)
     for epoch in (1, 2):
         rows.attempt(database, execution, 2, epoch, finished_at=NOW + epoch)
@@ -210,7 +208,14 @@ def test_events_and_lines_come_after_a_number_with_names(
     execution = rows.execution(database, owner, workflow, status="failed", last_seq=2)
     events = [
         {"execution_id": execution, "seq": 1, "type": "started", "at": NOW},
-        {"execution_id": execution, "seq": 2, "type": "step_failed", "step": 2, "item": -1, "at": 1},
+        {
+            "execution_id": execution,
+            "seq": 2,
+            "type": "step_failed",
+            "step": 2,
+            "item": -1,
+            "at": 1,
+        },
     ]
     line = {"execution_id": execution, "step": 1, "item": 0, "attempt": 1, "at": NOW}
     lines = [

@@ -1,0 +1,63 @@
+"""``engine``: everything from a terminal, as an operator of this machine.
+
+Exit codes: 0 done, 1 the execution did not complete, 2 what was asked cannot be done, 3 the
+database or Redis cannot be reached.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import redis
+import typer
+
+from engine.errors import EngineError, Unavailable
+from engine_app.cli import check, executions, people, schedules, serve, workflows
+from engine_app.cli.output import clean, errors, print_error
+
+__all__ = ["app", "main"]
+
+USAGE = 2
+UNREACHABLE = 3
+
+app = typer.Typer(
+    name="engine",
+    help="Durable workflows on Dramatiq.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (serve.up, serve.web, serve.worker, serve.scheduler, serve.rescue):
+    app.command()(command)
+for command in (executions.run, executions.show, executions.logs):
+    app.command()(command)
+app.command("list")(executions.list_)
+app.command()(executions.cancel)
+app.command()(executions.retry)
+app.command()(check.check)
+app.add_typer(workflows.app, name="workflows")
+app.add_typer(schedules.app, name="schedules")
+app.add_typer(people.user, name="user")
+app.add_typer(people.token, name="token")
+app.add_typer(serve.db, name="db")
+
+
+def main() -> None:
+    """Run the command line and exit with its code. No error shows a traceback."""
+    # Warnings of libraries belong to stderr, as lines: stdout is for what was asked.
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        app(prog_name="engine")
+    except EngineError as error:
+        print_error(error)
+        sys.exit(UNREACHABLE if isinstance(error, Unavailable) else USAGE)
+    except redis.RedisError as error:
+        errors.print(f"[red]error:[/] Redis does not answer: {clean(error)}")
+        sys.exit(UNREACHABLE)
+    except Exception as error:  # the last line of defence before a terminal
+        first = str(error).strip().partition("\n")[0]
+        errors.print(
+            f"[red]error:[/] a fault of the engine: {type(error).__name__}: {clean(first)}"
+        )
+        sys.exit(USAGE)

@@ -1,0 +1,101 @@
+"""``engine check``: everything that is wrong with this installation, at once."""
+
+from __future__ import annotations
+
+import http.client
+import time
+
+import redis
+import typer
+
+from engine.errors import EngineError, Fault, SettingsError
+from engine.settings import Settings, load
+from engine.store import migrate
+from engine.store.database import Database
+from engine_app import supervisor
+from engine_app.cli.local import Json
+from engine_app.cli.output import clean, console, print_json
+
+FAULTY = 2  # the exit code when something is wrong
+CLOCK_SECONDS = 2.0  # leases are 10 s long: a difference well below cannot hurt
+
+
+def check(*, as_json: Json = False) -> None:
+    """Check settings, database, tables, Redis, clocks and disk; name every fault."""
+    found = find_faults()
+    if as_json:
+        print_json({"items": found})
+    elif not found:
+        console.print("[green]✓[/] no fault found")
+    for fault in [] if as_json else found:
+        console.print(f"[red]✗[/] {clean(fault)}")
+    if found:
+        raise typer.Exit(FAULTY)
+
+
+def find_faults() -> list[Fault]:
+    """Return all that is wrong."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        return list(error.faults)
+    found = supervisor.faults(settings)
+    if _is_up(settings):
+        # The port is taken, as it should be: by the engine itself.
+        found = [fault for fault in found if fault.path != "ENGINE_PORT"]
+    broken = {fault.path for fault in found}
+    if "DATABASE_URL" not in broken:
+        found += _database(settings)
+    if "REDIS_URL" not in broken:
+        found += _redis(settings)
+    return found
+
+
+def _is_up(settings: Settings) -> bool:
+    host = settings.origin.removeprefix("http://").rpartition(":")[0]
+    connection = http.client.HTTPConnection(host, settings.port, timeout=2)
+    try:
+        connection.request("GET", "/api/health")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _database(settings: Settings) -> list[Fault]:
+    try:
+        revision = migrate.current(settings.database)
+        if revision != migrate.newest():
+            at = f"at {revision}" if revision else "not there"
+            problem = f"the tables are {at}, this release needs {migrate.newest()}"
+            return [Fault("DATABASE_URL", problem, "run `engine db upgrade`")]
+        database = Database.open(settings.database, threads=1)
+        try:
+            return _clock("DATABASE_URL", "the database's clock", database.now() / 1e6)
+        finally:
+            database.close()
+    except EngineError as error:
+        return [Fault("DATABASE_URL", error.message, error.hint)]
+
+
+def _redis(settings: Settings) -> list[Fault]:
+    try:
+        client = redis.Redis.from_url(settings.redis, socket_connect_timeout=3)
+    except SettingsError as error:
+        return [Fault("REDIS_URL", error.message, error.hint)]
+    try:
+        seconds, micros = client.time()
+    except redis.RedisError as error:
+        return [Fault("REDIS_URL", f"Redis does not answer: {error}", "start it")]
+    finally:
+        client.close()
+    return _clock("REDIS_URL", "Redis's clock", seconds + micros / 1e6)
+
+
+def _clock(path: str, whose: str, there: float) -> list[Fault]:
+    apart = there - time.time()
+    if abs(apart) <= CLOCK_SECONDS:
+        return []
+    problem = f"{whose} is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} this one"
+    return [Fault(path, problem, "set both by NTP")]

@@ -1,0 +1,227 @@
+"""``engine run, list, show, logs, cancel, retry``."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
+from engine.store import views
+from engine.store.database import Database
+from engine.store.views import ExecutionDetail, LogView
+from engine_app.cli.follow import LOOK_SECONDS, follow, tree
+from engine_app.cli.inputs import parse_input
+from engine_app.cli.local import As, Json, acting, database, engine
+from engine_app.cli.output import (
+    clean,
+    console,
+    length,
+    moment,
+    print_json,
+    print_table,
+    status,
+)
+
+FAILED = 1  # the exit code of a followed execution that did not complete
+_LINES = 1000  # log lines read at once
+Execution = Annotated[str, typer.Argument(metavar="EXECUTION", help="Its id.")]
+
+
+def run(
+    workflow: Annotated[str, typer.Argument(help="Its name or id.")],
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", help="KEY=VALUE, @FILE or a JSON object; may be repeated."),
+    ] = None,
+    *,
+    following: Annotated[
+        bool, typer.Option("--follow", "-f", help="Watch it until it has ended.")
+    ] = False,
+    version: Annotated[int | None, typer.Option(help="Of the workflow [default: newest].")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same again starts nothing new.")
+    ] = None,
+    delay: Annotated[float, typer.Option(min=0, help="Seconds to wait before it starts.")] = 0,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Start an execution. With --follow the exit code is 1 unless it completed."""
+    with engine() as client:
+        user = acting(client.database, as_user)
+        started = client.start(
+            owner_id=user.id,
+            workflow_id=workflow,
+            input=parse_input(given or []),
+            version=version,
+            trigger=Trigger.CLI,
+            idempotency_key=key,
+            delay_seconds=delay,
+        )
+        if not following:
+            _started(started.execution_id, started.message_id, as_json=as_json)
+            return
+        _follow(client.database, user.id, started.execution_id, as_json=as_json)
+
+
+def _started(execution_id: str, message_id: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"execution_id": execution_id, "message_id": message_id})
+    else:
+        console.print(execution_id)
+
+
+def _follow(opened: Database, owner_id: str, execution_id: str, *, as_json: bool) -> None:
+    found = follow(opened, owner_id, execution_id, quiet=as_json)
+    if as_json:
+        print_json(found)
+    else:
+        _ending(found)
+    if found.row.status != ExecutionStatus.COMPLETED:
+        raise typer.Exit(FAILED)
+
+
+def _ending(found: ExecutionDetail) -> None:
+    if found.error:
+        console.print(f"[red]{clean(found.row.detail)}[/]")
+        if trace := found.error.get("trace"):
+            console.print(f"[bright_black]{clean(trace)}[/]")
+    if found.output is not None:
+        console.print_json(data=found.output)
+
+
+def list_(
+    *,
+    workflow: Annotated[str | None, typer.Option(help="Name or id.")] = None,
+    statuses: Annotated[list[str] | None, typer.Option("--status", help="May be repeated.")] = None,
+    text: Annotated[str | None, typer.Option(help="In id, workflow, error.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=views.MAX_LIMIT)] = 20,
+    cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """List executions, newest first."""
+    with database() as opened:
+        user, now = acting(opened, as_user), opened.now()
+        page = opened.read(
+            lambda connection: views.executions(
+                connection,
+                user.id,
+                now=now,
+                workflow=workflow,
+                status=statuses,
+                text=text,
+                cursor=cursor,
+                limit=limit,
+            )
+        )
+    if as_json:
+        print_json({"items": page.rows, "next_cursor": page.next_cursor})
+        return
+    rows = (
+        (
+            clean(row.id),
+            status(row.status),
+            f"{clean(row.workflow)} v{row.version}",
+            f"{row.runs_done}/{row.runs_total}",
+            moment(row.created_at),
+            length(row.started_at, row.finished_at or now),
+            clean(row.detail),
+        )
+        for row in page.rows
+    )
+    columns = ("id", "status", "workflow", "done", "created", "took", "")
+    print_table(columns, rows, empty="no executions: start one with `engine run WORKFLOW`")
+
+
+def show(execution: Execution, *, as_user: As = None, as_json: Json = False) -> None:
+    """Show an execution with its steps, its output or what it died of."""
+    with database() as opened:
+        user, now = acting(opened, as_user), opened.now()
+        found = opened.read(
+            lambda connection: views.execution(connection, user.id, execution, now=now)
+        )
+    if as_json:
+        print_json(found)
+        return
+    console.print(tree(found, now))
+    _ending(found)
+
+
+def logs(
+    execution: Execution,
+    *,
+    following: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on until it has ended.")
+    ] = False,
+    step: Annotated[str | None, typer.Option(help="Only this step.")] = None,
+    level: Annotated[str | None, typer.Option(help="Only this level, e.g. ERROR.")] = None,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Print what the steps wrote."""
+    with database() as opened:
+        user, after = acting(opened, as_user), 0
+        while True:
+            # Asked before the lines are read: an end between the two must not hide the last ones.
+            now = opened.now()
+            row = opened.read(
+                lambda connection, now=now: views.execution_row(  # type: ignore[misc]
+                    connection, user.id, execution, now=now
+                )
+            )
+            lines = opened.read(
+                lambda connection, after=after: views.logs(  # type: ignore[misc]
+                    connection, user.id, execution, after, _LINES, step=step, level=level
+                )
+            )
+            for line in lines:
+                _print_line(line, as_json=as_json)
+            after = lines[-1].seq if lines else after
+            if len(lines) == _LINES:
+                continue
+            if not following or row.status in EXECUTION_ENDS:
+                return
+            time.sleep(LOOK_SECONDS)
+
+
+def _print_line(line: LogView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(line)
+        return
+    where = clean(line.step) + ("" if line.item is None else f"\\[{line.item}]")
+    attempt = f" #{line.attempt}" if line.attempt > 1 else ""
+    console.print(
+        f"[bright_black]{moment(line.at)}[/] {line.level:7} {where}{attempt}  {clean(line.message)}"
+    )
+
+
+def cancel(
+    execution: Execution,
+    *,
+    note: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
+    as_user: As = None,
+) -> None:
+    """Cancel an execution: no step starts from now on."""
+    with engine() as client:
+        user = acting(client.database, as_user)
+        client.cancel(owner_id=user.id, execution_id=execution, note=note)
+    console.print(f"cancelling {clean(execution)}: running steps may finish")
+
+
+def retry(
+    execution: Execution,
+    *,
+    following: Annotated[bool, typer.Option("--follow", "-f", help="Watch it.")] = False,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Start a new execution that goes on where a failed or cancelled one stopped."""
+    with engine() as client:
+        user = acting(client.database, as_user)
+        started = client.retry(owner_id=user.id, execution_id=execution)
+        if not following:
+            _started(started.execution_id, started.message_id, as_json=as_json)
+            return
+        _follow(client.database, user.id, started.execution_id, as_json=as_json)

@@ -1,0 +1,93 @@
+"""What commands work on: this machine's settings, database and engine, as one of its people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from engine.errors import EngineError, NotFound, Unavailable
+from engine.settings import Settings, current
+from engine.store import migrate, users
+from engine.store.database import Database
+from engine.store.users import UserRecord
+
+if TYPE_CHECKING:
+    from actors.client import Client
+
+As = Annotated[
+    str | None, typer.Option("--as", metavar="NAME", help="Act as this user [default: the first].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def settings() -> Settings:
+    """Return this process's settings."""
+    return current()
+
+
+@contextmanager
+def database() -> Iterator[Database]:
+    """Yield the database, which must have its tables.
+
+    Raises:
+        Unavailable: it does not answer, or `engine db upgrade` is still to be run.
+    """
+    url = settings().database
+    if migrate.current(url) != migrate.newest():
+        raise Unavailable(
+            "the database does not have this release's tables",
+            hint="run `engine db upgrade`, or start the engine once with `engine up`",
+        )
+    opened = Database.open(url, synchronous=settings().sqlite_synchronous, threads=2)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def engine() -> Iterator[Client]:
+    """Yield a client that can start and steer executions."""
+    with database():
+        # Importing actors makes this process's broker, which needs Redis: commands that only
+        # read or write rows must work without it.
+        from actors.client import open_client  # noqa: PLC0415
+
+        client = open_client(settings(), threads=2)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def acting(opened: Database, name: str | None) -> UserRecord:
+    """Return the user of that name, else the first.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if name is not None:
+        return opened.read(lambda connection: users.find(connection, name))
+    first = opened.read(users.first)
+    if first is None:
+        raise NotFound("there is no user yet", hint="add one with `engine user add NAME`")
+    return first
+
+
+def read_text(path: str) -> str:
+    """Return a file's text; ``-`` is standard input.
+
+    Raises:
+        EngineError: it cannot be read.
+    """
+    try:
+        if path == "-":
+            return sys.stdin.read()
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EngineError(f"{path} cannot be read: {error}") from None

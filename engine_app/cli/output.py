@@ -1,0 +1,89 @@
+"""What commands print: tables for people, JSON for programs, errors as one line."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from engine.codec import encode
+from engine.errors import EngineError
+from engine_app.plain import shape
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+# A log line or a name from user code must not drive the terminal that shows it.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_COLOURS = {
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "bright_black",
+    "skipped": "bright_black",
+    "running": "blue",
+    "retrying": "yellow",
+    "waiting": "yellow",
+    "queued": "cyan",
+    "pending": "bright_black",
+}
+_MARKS = {
+    "completed": "✓",
+    "failed": "✗",
+    "cancelled": "⊘",
+    "skipped": "–",
+    "running": "▶",
+    "retrying": "↻",
+    "waiting": "◷",
+}
+
+
+def clean(text: object) -> str:
+    """Return the text without control characters and as it is for rich."""
+    return escape(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(text)))
+
+
+def status(word: str) -> str:
+    """Return a status as mark, word and colour."""
+    colour = _COLOURS.get(word, "default")
+    return f"[{colour}]{_MARKS.get(word, '·')} {clean(word)}[/]"
+
+
+def moment(micros: int | None) -> str:
+    """Return a time in this machine's zone."""
+    if micros is None:
+        return "–"
+    return datetime.fromtimestamp(micros / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def length(start: int | None, end: int | None) -> str:
+    """Return the seconds between two times."""
+    if start is None or end is None:
+        return "–"
+    return f"{max(end - start, 0) / 1e6:.1f} s"
+
+
+def print_json(value: Any) -> None:
+    """Print rows, or any plain value, as one JSON text."""
+    sys.stdout.write(encode(shape(value)) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
+    """Print cells, which are rich markup; ``empty`` when there are none."""
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table if table.row_count else f"[bright_black]{empty}[/]")
+
+
+def print_error(error: EngineError) -> None:
+    """Print what is wrong to stderr: one line, and one more per fault."""
+    hint = f" ({clean(error.hint)})" if error.hint else ""
+    errors.print(f"[red]error:[/] {clean(error.message)}{hint}")
+    for fault in error.faults:
+        errors.print(f"  {clean(fault)}")

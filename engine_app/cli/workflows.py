@@ -1,0 +1,89 @@
+"""``engine workflows push, validate, list``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from engine.definition import Definition, parse_text
+
+from engine import registry
+from engine.publish import publish
+from engine.store import views
+from engine.store.workflows import Published
+from engine_app.cli.local import As, Json, acting, database, read_text, settings
+from engine_app.cli.output import clean, console, print_json, print_table, status
+
+app = typer.Typer(no_args_is_help=True, help="Publish and list workflows.")
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[FILE]...", help="Documents; none: what ENGINE_MODULES define."),
+]
+
+
+def _definitions(files: list[str] | None) -> list[Definition]:
+    if files:
+        return [parse_text(read_text(path)) for path in files]
+    registry.load_modules(settings().modules)
+    return registry.workflows()
+
+
+@app.command()
+def push(
+    files: Files = None,
+    *,
+    shared: Annotated[bool, typer.Option(help="Everyone may read and run them.")] = False,
+    as_user: As = None,
+    as_json: Json = False,
+) -> None:
+    """Publish workflows: each becomes a new version unless it is the latest already."""
+    found = _definitions(files)
+    with database() as opened:
+        user = acting(opened, as_user)
+        made = [publish(opened, user.id, one, shared=shared) for one in found]
+    if as_json:
+        print_json({"items": made})
+        return
+    for published in made:
+        console.print(_told(published))
+
+
+def _told(published: Published) -> str:
+    word = "published" if published.created else "unchanged"
+    return f"{clean(published.name)} v{published.version} {word}"
+
+
+@app.command()
+def validate(files: Files = None, *, as_json: Json = False) -> None:
+    """Check workflows and name every fault; nothing is kept."""
+    found = _definitions(files)
+    if as_json:
+        print_json({"items": [{"name": one.name, "steps": len(one.steps)} for one in found]})
+        return
+    for one in found:
+        console.print(f"{clean(one.name)}: {len(one.steps)} steps, no fault")
+
+
+@app.command("list")
+def list_(*, as_user: As = None, as_json: Json = False) -> None:
+    """List your workflows and the shared ones."""
+    with database() as opened:
+        user = acting(opened, as_user)
+        rows = opened.read(lambda connection: views.workflows(connection, user.id))
+    if as_json:
+        print_json({"items": rows})
+        return
+    print_table(
+        ("name", "version", "steps", "last run", "title"),
+        (
+            (
+                clean(row.name) + (" [bright_black]shared[/]" if row.shared else ""),
+                f"v{row.latest_version}",
+                str(row.steps),
+                status(row.last_status) if row.last_status else "–",
+                clean(row.title),
+            )
+            for row in rows
+        ),
+        empty="no workflows: publish one with `engine workflows push FILE`",
+    )
