@@ -1,0 +1,306 @@
+// What the browser must do by itself between two words of the server: tick, tail, copy, ask.
+import { useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { ColorModeContext } from "$/utils/context";
+
+// ---- One clock: the server's. Its offset comes with each beat of the connection mark.
+let offset = 0;
+let shown = 0;
+const watchers = new Set();
+const serverNow = () => Date.now() + offset;
+function watch(redraw) {
+  watchers.add(redraw);
+  return () => watchers.delete(redraw);
+}
+if (typeof window !== "undefined") {
+  setInterval(() => { shown = serverNow(); watchers.forEach((redraw) => redraw()); }, 500);
+}
+function useNow() {
+  useSyncExternalStore(watch, () => shown, () => 0);
+  return serverNow();
+}
+
+const pad = (number, width = 2) => String(number).padStart(width, "0");
+function length(ms) {
+  if (ms < 0) ms = 0;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(ms < 10_000 ? 1 : 0)} s`;
+  const minutes = Math.floor(ms / 60_000);
+  if (minutes < 60) return `${minutes} min ${pad(Math.floor((ms % 60_000) / 1000))} s`;
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? `${hours} h ${pad(minutes % 60)} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+}
+function ago(ms) {
+  const ahead = ms < -999;
+  const s = Math.abs(ms) / 1000;
+  const text = s < 60 ? `${Math.floor(s)} s` : s < 3600 ? `${Math.floor(s / 60)} min`
+    : s < 172_800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86_400)} d`;
+  if (ahead) return `in ${text}`;
+  return s < 1 ? "now" : `${text} ago`;
+}
+const exact = (us) => new Date(us / 1000).toLocaleString(undefined, {
+  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit",
+  fractionalSecondDigits: 3, timeZoneName: "short",
+});
+function clock(us, digits) {
+  const date = new Date(us / 1000);
+  const base = `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}`;
+  return digits ? `${base}.${pad(date.getMilliseconds(), 3).slice(0, digits)}` : base;
+}
+
+export function Ago({ at }) {
+  const now = useNow();
+  if (!at) return "–";
+  return <time dateTime={new Date(at / 1000).toISOString()} title={exact(at)}>{ago(now - at / 1000)}</time>;
+}
+
+export function Clock({ at, digits }) {
+  if (!at) return "–";
+  return <time dateTime={new Date(at / 1000).toISOString()} title={exact(at)}>{clock(at, digits)}</time>;
+}
+
+export function Took({ start, end }) {
+  const now = useNow();
+  if (!start) return "–";
+  return <span>{length((end ? end / 1000 : now) - start / 1000)}</span>;
+}
+
+// ---- The connection mark: four states, each with a word.
+const WORDS = {
+  live: "Changes appear as they happen.",
+  "catching up": "Connected again; reading what happened meanwhile.",
+  stale: "Nothing heard for a while: what you see may be old. The engine goes on without this page.",
+  offline: "No connection; trying again by itself. The engine goes on without this page.",
+};
+export function Mark({ beat, errors, behind }) {
+  const now = useNow();
+  const heard = useRef(0);
+  const waiting = useRef(true);
+  useEffect(() => {
+    if (!beat) return;
+    offset = beat / 1000 - Date.now();
+    heard.current = Date.now();
+    waiting.current = false;
+  }, [beat]);
+  const away = errors || (typeof navigator !== "undefined" && navigator.onLine === false);
+  useEffect(() => { if (away) waiting.current = true; }, [away]);
+  const age = heard.current ? Date.now() - heard.current : 0;
+  const word = away ? "offline" : waiting.current || behind ? "catching up" : age > 5000 ? "stale" : "live";
+  const tail = word === "stale" ? ` · ${length(age)} old` : "";
+  return (
+    <span className={`mark ${word.split(" ")[0]}`} role="status" title={WORDS[word]} data-now={now ? undefined : 0}>
+      {word}<span aria-hidden="true">{tail}</span>
+    </span>
+  );
+}
+
+// ---- Small things
+export function CopyId({ text, short = true }) {
+  const [done, setDone] = useState(false);
+  const copy = async () => {
+    await navigator.clipboard?.writeText(text);
+    setDone(true);
+    setTimeout(() => setDone(false), 1200);
+  };
+  return (
+    <button type="button" className="plain mono" title={`Copy ${text}`} onClick={copy}>
+      {done ? "copied" : short ? String(text).slice(-8) : text}<span className="only-reader"> copy</span>
+    </button>
+  );
+}
+
+export function ThemeSwitch() {
+  const { rawColorMode, setColorMode } = useContext(ColorModeContext);
+  const next = { system: "light", light: "dark", dark: "system" };
+  const [ready, setReady] = useState(false);
+  useEffect(() => setReady(true), []);
+  const mode = ready ? rawColorMode : "system";
+  return (
+    <button type="button" className="btn s" onClick={() => setColorMode(next[mode] ?? "system")}
+      title={`Theme: ${mode}. Press for ${next[mode]}.`}>
+      {{ system: "◐", light: "☀", dark: "☾" }[mode]} {mode}<span className="only-reader"> theme</span>
+    </button>
+  );
+}
+
+// Asks once and names what it will touch. The native dialog keeps focus inside and hears Escape.
+export function Confirm({ label, title, body, action, danger, primary, ask, on_confirm }) {
+  const box = useRef(null);
+  const [note, setNote] = useState("");
+  const close = () => box.current?.close();
+  return (
+    <>
+      <button type="button" className={`btn ${primary ? "p" : ""} ${danger ? "d" : ""}`} onClick={() => box.current?.showModal()}>{label}</button>
+      <dialog ref={box} aria-label={title} onClick={(event) => event.target === box.current && close()}>
+        <h2>{title}</h2>
+        <p className="sub">{body}</p>
+        {ask ? (
+          <div className="field"><label>{ask}<input className="in" maxLength={256} value={note} onChange={(event) => setNote(event.target.value)} /></label></div>
+        ) : null}
+        <div className="row">
+          <button type="button" className="btn" onClick={close}>Back</button>
+          <button type="button" className={`btn p ${danger ? "d" : ""}`} onClick={() => { close(); on_confirm(note); }}>{action}</button>
+        </div>
+      </dialog>
+    </>
+  );
+}
+
+// ---- Timeline: places come from absolute times, so a running bar grows between two words.
+function useSpan(start, end) {
+  const now = useNow();
+  const to = end ? end / 1000 : now;
+  const from = start / 1000;
+  return [from, Math.max(to - from, 1)];
+}
+export function Track({ segs, start, end }) {
+  const [from, span] = useSpan(start, end);
+  const place = (us) => Math.min(Math.max(((us / 1000 - from) / span) * 100, 0), 100);
+  return (
+    <span className="t" aria-hidden="true">
+      {(segs ?? []).map(([kind, a, b], index) => {
+        const left = place(a);
+        const right = b ? place(b) : 100;
+        return <i key={index} className={kind} style={{ left: `${left}%`, width: `${Math.max(right - left, 0)}%` }} />;
+      })}
+    </span>
+  );
+}
+export function Axis({ start, end }) {
+  const [, span] = useSpan(start, end);
+  return <div>{[0, 0.25, 0.5, 0.75, 1].map((part) => <span key={part}>{part ? length(span * part) : "0"}</span>)}</div>;
+}
+
+// ---- Tails. The server sends only what is new; here it is kept by number, so what comes twice is
+// shown once, and a gap is noticed and asked for.
+const kept = new Map();
+function tail(name) {
+  if (!kept.has(name)) {
+    if (kept.size > 7) kept.delete(kept.keys().next().value);
+    kept.set(name, { lines: [], last: 0 });
+  }
+  return kept.get(name);
+}
+function take(store, chunk) {
+  for (const line of chunk ?? []) {
+    if (store.last && line[0] <= store.last) continue;
+    if (store.last && line[0] > store.last + 1) return true;
+    store.lines.push(line);
+    store.last = line[0];
+  }
+  if (store.lines.length > 20_000) store.lines.splice(0, store.lines.length - 20_000);
+  return false;
+}
+function useTail(name, chunk, on_gap) {
+  const store = tail(name);
+  const gap = take(store, chunk);
+  useEffect(() => { if (gap) on_gap(store.last); }, [gap, store.last]);
+  return store;
+}
+export function EventTail({ of, chunk, on_gap }) {
+  const store = useTail(`events ${of}`, chunk, on_gap);
+  const lines = store.lines.slice(-1000).reverse();
+  if (!lines.length) return <div className="empty"><h2>No event yet</h2><p>Every change of status leaves one here, numbered without gaps.</p></div>;
+  return (
+    <table><thead><tr><th className="num">No.</th><th>Time</th><th>Event</th><th>Step</th><th className="num">Attempt</th><th className="x">Data</th></tr></thead>
+      <tbody>{lines.map(([seq, type, where, at, attempt, data]) => (
+        <tr key={seq}><td className="num sub">{seq}</td><td className="mono sub nowrap"><Clock at={at} digits={3} /></td><td className="nowrap"><b>{type}</b></td>
+          <td>{where || "–"}</td><td className="num">{attempt || "–"}</td><td className="mono sub x">{data}</td></tr>
+      ))}</tbody></table>
+  );
+}
+const WEIGHT = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
+export function LogTail({ of: id, chunk, step, filters, tall, on_gap }) {
+  const [level, setLevel] = useState("debug");
+  const [text, setText] = useState("");
+  const [follow, setFollow] = useState(true);
+  const box = useRef(null);
+  const store = useTail(`logs ${id}`, chunk, on_gap);
+  const wanted = store.lines.filter((line) =>
+    (!step || line[1] === step) && (WEIGHT[line[3]] ?? 20) >= WEIGHT[level] && (!text || line[4].toLowerCase().includes(text.toLowerCase())));
+  const lines = wanted.slice(-2000);
+  useEffect(() => { if (follow && box.current) box.current.scrollTop = box.current.scrollHeight; }, [lines.length, follow]);
+  const scrolled = () => {
+    const { scrollTop, scrollHeight, clientHeight } = box.current;
+    setFollow(scrollHeight - scrollTop - clientHeight < 24);
+  };
+  return (
+    <>
+      <div className="hd">Logs <span className="sub">{step || "all steps"}</span><span className="grow" />
+        {filters ? (
+          <>
+            <label className="chip">Level<select aria-label="Lowest level" value={level} onChange={(event) => setLevel(event.target.value)}>
+              {["debug", "info", "warning", "error"].map((name) => <option key={name}>{name}</option>)}</select></label>
+            <input className="in" style={{ width: 180 }} placeholder="find in logs" aria-label="Find in logs" value={text} onChange={(event) => setText(event.target.value)} />
+          </>
+        ) : null}
+        <button type="button" className="btn s" aria-pressed={follow} onClick={() => setFollow(!follow)}>follow {follow ? "●" : "○"}</button>
+      </div>
+      <div className={tall ? "log tall" : "log"} ref={box} onScroll={scrolled} tabIndex={0} role="log" aria-label="Log lines" aria-live="off">
+        {store.lines.length && store.lines[0][0] > 1 ? <span className="faint">{store.lines[0][0] - 1} earlier lines: the API gives them all.</span> : null}
+        {lines.length ? lines.map(([seq, from, at, name, message]) => (
+          <div key={seq} className={name}><Clock at={at} digits={2} /><span className="lv">{name}</span>
+            <span className="m">{step ? null : <span className="from">{from}</span>}{message}</span></div>
+        )) : <span className="sub">{text || level !== "debug" ? "No line matches." : "Nothing written yet. What a step prints or logs appears here."}</span>}
+      </div>
+    </>
+  );
+}
+
+// ---- Keyboard: / search, g m, g w, j k rows, ? help. Never while someone types.
+const KEYS = [["/", "search"], ["g m", "go to Monitoring"], ["g w", "go to Workflows"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["?", "this help"]];
+export function Keys() {
+  const help = useRef(null);
+  useEffect(() => {
+    let before = "";
+    const move = (by) => {
+      const rows = [...document.querySelectorAll("[data-row] a, a[data-row], button[data-row]")].filter((row, index, all) => row.offsetParent && all.findIndex((other) => other.closest("[data-row]") === row.closest("[data-row]")) === index);
+      const at = rows.findIndex((row) => row.closest("[data-row]").contains(document.activeElement));
+      rows[Math.min(Math.max(at + by, 0), rows.length - 1)]?.focus();
+    };
+    const go = (path) => document.querySelector(`.side a[href="${path}"]`)?.click();
+    const press = (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.("input, textarea, select, dialog[open]")) return;
+      const key = before + event.key;
+      before = event.key === "g" ? "g" : "";
+      const found = document.querySelector("[data-search]");
+      if (event.key === "/" && found) { event.preventDefault(); found.focus(); found.select(); }
+      else if (event.key === "?") help.current?.showModal();
+      else if (key === "gm") go("/monitoring");
+      else if (key === "gw") go("/workflows");
+      else if (event.key === "j") move(1);
+      else if (event.key === "k") move(-1);
+    };
+    window.addEventListener("keydown", press);
+    return () => window.removeEventListener("keydown", press);
+  }, []);
+  return (
+    <>
+      <button type="button" className="btn s keys" title="Keyboard help" onClick={() => help.current?.showModal()}>? keys</button>
+      <dialog ref={help} aria-label="Keyboard" onClick={(event) => event.target === help.current && help.current.close()}>
+        <h2>Keyboard</h2>
+        <table><tbody>{KEYS.map(([key, what]) => <tr key={key}><td><kbd>{key}</kbd></td><td>{what}</td></tr>)}</tbody></table>
+        <div className="row"><button type="button" className="btn" onClick={() => help.current?.close()}>Close</button></div>
+      </dialog>
+    </>
+  );
+}
+
+// ---- Sign-in: a native POST. What the address says (where to go next, what went wrong) is read here.
+const REFUSALS = {
+  failed: "This name and password do not fit together.",
+  wait: "Too many failed attempts. Wait a few minutes and try again.",
+};
+export function SignIn({ action }) {
+  const [asked, setAsked] = useState(new URLSearchParams());
+  useEffect(() => setAsked(new URLSearchParams(window.location.search)), []);
+  const refusal = asked.get("error");
+  return (
+    <form action={action} method="post">
+      {refusal ? <p className="cause" role="alert">{REFUSALS[refusal] ?? "Signing in did not work."}</p> : null}
+      <input type="hidden" name="next" value={asked.get("next") ?? "/monitoring"} />
+      <div className="field"><label htmlFor="name">Name</label><input className="in" id="name" name="name" autoComplete="username" required autoFocus /></div>
+      <div className="field"><label htmlFor="password">Password</label><input className="in" id="password" name="password" type="password" autoComplete="current-password" required /></div>
+      <button className="btn p" type="submit">Sign in</button>
+    </form>
+  );
+}

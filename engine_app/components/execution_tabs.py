@@ -1,0 +1,295 @@
+"""The views of one execution: timeline, steps, logs, events, values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+from engine_app.components import kit, parts
+from engine_app.components.parts import ago, fact, pill, took
+from engine_app.states.execution import SLOTS, ExecutionState
+from engine_app.states.shapes import Bar
+
+_HEAD = ExecutionState.head
+_PICKED = ExecutionState.picked
+
+
+def timeline() -> rx.Component:
+    """Return waiting and running on one bar per step, the chosen step and its log beneath."""
+    return rx.fragment(
+        rx.el.div(
+            rx.el.div(
+                rx.el.span(),
+                kit.Axis.create(start=_HEAD.created, end=_HEAD.finished),
+                rx.el.span(),
+                class_name="axis",
+                aria_hidden="true",
+            ),
+            rx.el.div(
+                *[
+                    timeline_row(
+                        bar=getattr(ExecutionState, f"bar{number}"),
+                        start=_HEAD.created,
+                        end=_HEAD.finished,
+                        chosen=_PICKED.name,
+                    )
+                    for number in range(SLOTS)
+                ],
+                _more(),
+                class_name="gantt",
+            ),
+            class_name="panel joined",
+        ),
+        rx.el.div(
+            rx.el.div(_log(step=_PICKED.name), class_name="panel"),
+            rx.el.div(rx.el.div(_PICKED.name, class_name="hd"), _facts(), class_name="panel"),
+            class_name="two",
+        ),
+    )
+
+
+def _more() -> rx.Component:
+    return rx.cond(
+        ExecutionState.steps > SLOTS,
+        rx.el.p(
+            "and ",
+            ExecutionState.steps - SLOTS,
+            " more steps: the API gives them all.",
+            class_name="sub",
+            style={"padding": "6px 12px"},
+        ),
+    )
+
+
+_SHAPES = (
+    ("completed", "✓"),
+    ("running", "▸"),
+    ("failed", "✕"),
+    ("retrying", "↻"),
+    ("waiting", "◷"),
+    ("queued", "≡"),
+    ("cancelled", "⊘"),
+    ("skipped", "–"),
+)
+
+
+@rx.memo
+def timeline_row(
+    bar: rx.Var[Bar], start: rx.Var[int], end: rx.Var[int], chosen: rx.Var[str]
+) -> rx.Component:
+    """Return one step's row: drawn again only when its own slot changes."""
+    label = bar.name + ", " + bar.status + rx.cond(bar.note != "", ", " + bar.note, "")
+    return rx.cond(
+        bar.name != "",
+        rx.el.button(
+            rx.el.span(
+                rx.el.span(
+                    rx.match(bar.status, *_SHAPES, "·"), class_name="shape", aria_hidden="true"
+                ),
+                bar.name,
+                rx.el.span(bar.note, class_name="sub"),
+                class_name="n",
+            ),
+            kit.Track.create(segs=bar.segs, start=start, end=end),
+            rx.el.span(
+                rx.cond(bar.segs.length() > 0, took(bar.started, bar.finished), bar.status),
+                class_name="took",
+            ),
+            type="button",
+            class_name=rx.Var.create("g ") + bar.status + rx.cond(chosen == bar.name, " on", ""),
+            aria_label=label,
+            aria_pressed=chosen == bar.name,
+            title=label,
+            on_click=ExecutionState.select_step(bar.name),
+            custom_attrs={"data-row": bar.name, "data-status": bar.status},
+        ),
+    )
+
+
+def _log(*, step: Any = "", tall: bool = False) -> rx.Component:
+    return kit.LogTail.create(
+        of=_HEAD.id,
+        chunk=ExecutionState.lines,
+        step=step,
+        filters=tall,
+        tall=tall,
+        on_gap=ExecutionState.refill_logs,
+    )
+
+
+def _facts() -> rx.Component:
+    return rx.el.dl(
+        fact("Status", pill(_PICKED.status)),
+        rx.cond(_PICKED.reason != "", fact("Reason", _PICKED.reason)),
+        fact("Attempts", _PICKED.attempts),
+        fact("Uses", rx.el.span(_PICKED.uses, class_name="mono")),
+        fact("Needs", _PICKED.needs),
+        rx.cond(
+            _PICKED.started > 0,
+            rx.fragment(
+                fact("Started", ago(_PICKED.started)),
+                fact("Took", took(_PICKED.started, _PICKED.finished)),
+            ),
+        ),
+        rx.cond(
+            _PICKED.worker != "",
+            fact("Worker", kit.CopyId.create(text=_PICKED.worker)),
+        ),
+        class_name="kv",
+    )
+
+
+def steps() -> rx.Component:
+    """Return the steps beside the values, attempts and errors of the chosen one."""
+    names = [
+        step_choice(bar=getattr(ExecutionState, f"bar{number}"), chosen=_PICKED.name)
+        for number in range(SLOTS)
+    ]
+    return rx.el.div(
+        rx.el.div(*names, _more(), class_name="list"),
+        rx.el.div(
+            rx.el.div(
+                _PICKED.name,
+                rx.cond(
+                    _PICKED.item >= 0,
+                    rx.fragment(
+                        rx.el.span("item ", _PICKED.item, class_name="sub"),
+                        rx.el.button(
+                            "back to the step",
+                            type="button",
+                            class_name="btn s",
+                            on_click=ExecutionState.select_item(-1),
+                        ),
+                    ),
+                ),
+                class_name="hd",
+            ),
+            _facts(),
+            _tries(),
+            _items(),
+            _value("Input", _PICKED.input),
+            _value("Output", _PICKED.output),
+        ),
+        class_name="panel joined stepper",
+    )
+
+
+@rx.memo
+def step_choice(bar: rx.Var[Bar], chosen: rx.Var[str]) -> rx.Component:
+    """Return one step of the list."""
+    return rx.cond(
+        bar.name != "",
+        rx.el.button(
+            rx.el.span(bar.name),
+            pill(bar.status),
+            type="button",
+            class_name=rx.cond(chosen == bar.name, "on", ""),
+            aria_pressed=chosen == bar.name,
+            on_click=ExecutionState.select_step(bar.name),
+            custom_attrs={"data-row": bar.name, "data-status": bar.status},
+        ),
+    )
+
+
+def _value(name: str, text: Any) -> rx.Component:
+    return rx.el.section(
+        rx.el.div(name, class_name="hd"),
+        rx.cond(text != "", parts.code(text, name), rx.el.p("None.", class_name="sub pane")),
+    )
+
+
+def _tries() -> rx.Component:
+    return rx.cond(
+        _PICKED.tries.length() > 0,
+        rx.el.section(
+            rx.el.div("Attempts that did not complete", class_name="hd"),
+            rx.el.div(rx.foreach(_PICKED.tries, _try), class_name="pane stack"),
+        ),
+    )
+
+
+def _try(attempt: Any) -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            rx.el.b(attempt.title),
+            rx.el.span(
+                "after ",
+                took(attempt.started, attempt.finished),
+                ", ",
+                ago(attempt.finished),
+                class_name="sub",
+            ),
+            class_name="row",
+        ),
+        rx.el.p(attempt.message),
+        rx.cond(attempt.trace != "", rx.el.pre(attempt.trace, tab_index=0, class_name="sub")),
+    )
+
+
+def _items() -> rx.Component:
+    return rx.cond(
+        (_PICKED.members.length() > 0) & (_PICKED.item < 0),
+        rx.el.section(
+            rx.el.div("Items ", rx.el.span(_PICKED.more, class_name="sub"), class_name="hd"),
+            rx.el.div(rx.foreach(_PICKED.members, _item), class_name="pane row"),
+        ),
+    )
+
+
+def _item(item: Any) -> rx.Component:
+    return rx.el.button(
+        item.number,
+        type="button",
+        class_name=rx.Var.create("st ") + item.status,
+        style={"border": 0, "cursor": "pointer"},
+        title=item.status,
+        aria_label=rx.Var.create("item ") + item.number.to_string() + ", " + item.status,
+        on_click=ExecutionState.select_item(item.number),
+    )
+
+
+def logs() -> rx.Component:
+    """Return the live log of all steps."""
+    return rx.el.div(_log(tall=True), class_name="panel joined")
+
+
+def events() -> rx.Component:
+    """Return the facts, newest first."""
+    return rx.el.div(
+        kit.EventTail.create(
+            of=_HEAD.id, chunk=ExecutionState.events, on_gap=ExecutionState.refill_events
+        ),
+        class_name="panel joined scroll",
+    )
+
+
+def values() -> rx.Component:
+    """Return what went in, what came out, and the artifacts."""
+    return rx.el.div(
+        rx.cond(
+            ExecutionState.things.length() > 0,
+            rx.el.section(
+                rx.el.div("Artifacts", class_name="hd"),
+                rx.el.div(rx.foreach(ExecutionState.things, _thing), class_name="pane stack"),
+            ),
+        ),
+        rx.el.div(
+            _value("Input", ExecutionState.input),
+            _value("Output", rx.cond(_HEAD.status == "completed", ExecutionState.output, "")),
+            class_name="cols",
+        ),
+        class_name="panel joined",
+    )
+
+
+def _thing(thing: Any) -> rx.Component:
+    return rx.el.figure(
+        rx.el.figcaption(
+            rx.el.a(rx.el.b(thing.name), href=thing.href, download=thing.name),
+            rx.el.span(" ", thing.step, " · ", thing.size, class_name="sub"),
+        ),
+        rx.cond(thing.is_image, rx.el.img(src=thing.href, alt=thing.name)),
+        class_name="art",
+        style={"margin": 0},
+    )

@@ -1,0 +1,146 @@
+"""The components of ``assets/ui.jsx``: what the browser does by itself between two words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+from reflex_components_core.core.banner import has_connection_errors
+from reflex_components_core.el.element import Element
+
+
+class _Kit(rx.Component):
+    library = "$/public/ui.jsx"
+
+
+class Ago(_Kit):
+    """How long ago, exact on hover."""
+
+    tag = "Ago"
+    at: rx.Var[int]
+
+
+class Clock(_Kit):
+    """The time of day in the viewer's zone, exact on hover."""
+
+    tag = "Clock"
+    at: rx.Var[int]
+    digits: rx.Var[int]
+
+
+class Took(_Kit):
+    """A duration; ticks while there is no end."""
+
+    tag = "Took"
+    start: rx.Var[int]
+    end: rx.Var[int]
+
+
+class Mark(_Kit):
+    """The connection mark: live, catching up, stale, offline."""
+
+    tag = "Mark"
+    beat: rx.Var[int]
+    errors: rx.Var[bool]
+    behind: rx.Var[bool]
+
+
+class CopyId(_Kit):
+    """A short id that copies itself whole."""
+
+    tag = "CopyId"
+    text: rx.Var[str]
+    short: rx.Var[bool]
+
+
+class ThemeSwitch(_Kit):
+    """System, light, dark."""
+
+    tag = "ThemeSwitch"
+
+
+class Keys(_Kit):
+    """The keyboard and its help."""
+
+    tag = "Keys"
+
+
+class SignIn(_Kit):
+    """The sign-in form: a native POST, so that the answer's cookie is the browser's own."""
+
+    tag = "SignIn"
+    action: rx.Var[str]
+
+
+def _note_spec(note: rx.Var[str]) -> tuple[rx.Var[str]]:
+    return (note,)
+
+
+def _seq_spec(seq: rx.Var[int]) -> tuple[rx.Var[int]]:
+    return (seq,)
+
+
+class Confirm(_Kit):
+    """A button that asks once, naming what it will touch, and may ask for a note."""
+
+    tag = "Confirm"
+    label: rx.Var[str]
+    title: rx.Var[str]
+    body: rx.Var[str]
+    action: rx.Var[str]
+    ask: rx.Var[str]
+    danger: rx.Var[bool]
+    primary: rx.Var[bool]
+    on_confirm: rx.EventHandler[_note_spec]
+
+
+class Track(_Kit):
+    """One row's bars on the timeline."""
+
+    tag = "Track"
+    segs: rx.Var[list[Any]]
+    start: rx.Var[int]
+    end: rx.Var[int]
+
+
+class Axis(_Kit):
+    """The timeline's scale."""
+
+    tag = "Axis"
+    start: rx.Var[int]
+    end: rx.Var[int]
+
+
+class LogTail(_Kit):
+    """The log: fed with new lines only, filtered where it is read."""
+
+    tag = "LogTail"
+    # Not `id`: Reflex would make it the element's and write a ref.
+    of: rx.Var[str]
+    chunk: rx.Var[list[Any]]
+    step: rx.Var[str]
+    filters: rx.Var[bool]
+    tall: rx.Var[bool]
+    on_gap: rx.EventHandler[_seq_spec]
+
+
+class EventTail(_Kit):
+    """The events: fed with new ones only."""
+
+    tag = "EventTail"
+    of: rx.Var[str]
+    chunk: rx.Var[list[Any]]
+    on_gap: rx.EventHandler[_seq_spec]
+
+
+class NativeForm(Element):  # type: ignore[misc]  # no types come with it
+    """A form that the browser posts itself: Reflex's own blocks that."""
+
+    tag = "form"
+    action: rx.Var[str]
+    method: rx.Var[str]
+
+
+def mark(beat: Any, behind: Any) -> rx.Component:
+    """Return the connection mark, fed by a page's last beat."""
+    return Mark.create(beat=beat, behind=behind, errors=has_connection_errors)

@@ -1,0 +1,69 @@
+"""The web app: pages, API and live channel behind one port."""
+
+from __future__ import annotations
+
+import reflex as rx
+from starlette.types import ASGIApp
+
+from engine.settings import current
+from engine_app.components.shell import failed_page
+from engine_app.door import Door
+from engine_app.gate import Gate
+from engine_app.live import hub
+from engine_app.pages import execution, lost, monitoring, workflow, workflows
+from engine_app.pages import login as door
+from engine_app.reading import client
+from engine_app.states.execution import ExecutionState
+from engine_app.states.monitoring import MonitoringState
+from engine_app.states.workflow import WorkflowState
+from engine_app.states.workflows import WorkflowsState
+
+
+def _with_api(pages: ASGIApp) -> ASGIApp:
+    """Return the API with the pages behind it."""
+    # Here and not above: these open the broker, and the front end is built where there is none.
+    from engine_app.api import build_api  # noqa: PLC0415
+    from engine_app.api.middleware import SecurityHeaders  # noqa: PLC0415
+
+    api = build_api(client())
+    api.mount("", SecurityHeaders(Door(pages), api=False))
+    return api
+
+
+async def _listen() -> None:
+    """Hand on the live channel for as long as the server runs."""
+    await hub.listen(current().redis)
+
+
+app = rx.App(
+    stylesheets=["/app.css"],
+    reset_style=False,
+    html_lang="en",
+    head_components=[
+        rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
+        rx.el.meta(name="color-scheme", content="light dark"),
+    ],
+    # Not Reflex's overlays: the connection mark says it, in words, where one looks for it.
+    app_wraps={(55, "ErrorBoundary"): failed_page},
+    toaster=None,
+    api_transformer=_with_api,
+)
+app.add_middleware(Gate())
+app.register_lifespan_task(_listen)
+
+_NAME = "Execution Engine"
+app.add_page(monitoring.page, "/", title=_NAME, on_load=rx.redirect("/monitoring", replace=True))
+app.add_page(door.page, "/login", title=f"Sign in · {_NAME}")
+app.add_page(
+    monitoring.page, "/monitoring", title=f"Monitoring · {_NAME}", on_load=MonitoringState.watch
+)
+app.add_page(
+    execution.page, "/executions/[id]", title=f"Execution · {_NAME}", on_load=ExecutionState.watch
+)
+app.add_page(
+    workflows.page, "/workflows", title=f"Workflows · {_NAME}", on_load=WorkflowsState.watch
+)
+app.add_page(
+    workflow.page, "/workflows/[id]", title=f"Workflow · {_NAME}", on_load=WorkflowState.watch
+)
+app.add_page(lost.page, "/404", title=f"Not found · {_NAME}")

@@ -1,0 +1,1 @@
+"""The pages: what each route shows, as components over its state."""

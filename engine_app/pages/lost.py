@@ -1,0 +1,23 @@
+"""What is shown where there is no page."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from engine_app.components.parts import empty, link
+from engine_app.components.shell import frame
+
+
+def page() -> rx.Component:
+    """Return the page."""
+    return frame(
+        "",
+        rx.el.div(
+            empty(
+                "There is no such page",
+                "The address may be mistyped.",
+                link("Monitoring", to="/monitoring", class_name="btn"),
+            ),
+            class_name="panel",
+        ),
+    )

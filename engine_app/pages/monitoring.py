@@ -1,0 +1,116 @@
+"""``/monitoring``: what all executions of the viewer are doing, in words."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from engine_app.components import executions, kit, parts
+from engine_app.components.parts import link
+from engine_app.components.shell import frame
+from engine_app.states.monitoring import SLOTS, STATUSES, MonitoringState
+
+
+def page() -> rx.Component:
+    """Return the page."""
+    return frame(
+        "/monitoring",
+        rx.el.div(
+            rx.el.h1("Monitoring"),
+            rx.el.span(MonitoringState.summary, class_name="sub"),
+            rx.el.span(class_name="grow"),
+            kit.mark(MonitoringState.beat, MonitoringState.behind),
+            link("Run a workflow", to="/workflows", class_name="btn p"),
+            class_name="row",
+        ),
+        _filters(),
+        rx.cond(
+            MonitoringState.trouble != "",
+            parts.trouble(MonitoringState.trouble, MonitoringState.look_again),
+        ),
+        rx.cond(
+            MonitoringState.loaded,
+            _list(),
+            rx.cond(MonitoringState.trouble == "", parts.bones(8)),
+        ),
+    )
+
+
+def _filters() -> rx.Component:
+    return rx.el.div(
+        rx.el.form(
+            rx.el.kbd("/", aria_hidden="true"),
+            rx.el.input(
+                name="q",
+                type="search",
+                default_value=MonitoringState.text,
+                key=MonitoringState.text,
+                placeholder="Find by workflow, id, error or trigger",
+                class_name="in",
+                aria_label="Find executions",
+                custom_attrs={"data-search": "true"},
+            ),
+            on_submit=MonitoringState.search,
+            class_name="search",
+            role="search",
+        ),
+        parts.choice(
+            "Status",
+            MonitoringState.status,
+            [rx.el.option("any", value=""), *[rx.el.option(name, value=name) for name in STATUSES]],
+            MonitoringState.pick_status,
+        ),
+        parts.choice(
+            "Workflow",
+            MonitoringState.workflow,
+            [
+                rx.el.option("any", value=""),
+                rx.foreach(MonitoringState.workflows, lambda name: rx.el.option(name, value=name)),
+            ],
+            MonitoringState.pick_workflow,
+        ),
+        rx.cond(
+            MonitoringState.filtered, link("Clear filters", to="/monitoring", class_name="btn")
+        ),
+        class_name="filters",
+    )
+
+
+def _list() -> rx.Component:
+    return rx.cond(
+        MonitoringState.shown > 0,
+        rx.fragment(
+            executions.table([getattr(MonitoringState, f"row{number}") for number in range(SLOTS)]),
+            _pager(),
+        ),
+        rx.el.div(_nothing(), class_name="panel"),
+    )
+
+
+def _nothing() -> rx.Component:
+    return rx.cond(
+        MonitoringState.filtered | (MonitoringState.first != ""),
+        parts.empty(
+            "Nothing matches",
+            "No execution of yours fits this filter. Others may be there without it.",
+            link("Show all executions", to="/monitoring", class_name="btn"),
+        ),
+        parts.empty(
+            "No executions yet",
+            "An execution is one run of a workflow. Each appears here the moment it starts, "
+            "with what it is doing or waiting for.",
+            link("Run your first workflow", to="/workflows", class_name="btn p"),
+        ),
+    )
+
+
+def _pager() -> rx.Component:
+    return rx.el.nav(
+        rx.el.span(
+            MonitoringState.shown, rx.cond(MonitoringState.shown == 1, " execution", " executions")
+        ),
+        rx.el.span(class_name="grow"),
+        rx.cond(MonitoringState.first != "", link("← newest", to=MonitoringState.first)),
+        rx.cond(MonitoringState.older != "", link("older →", to=MonitoringState.older)),
+        class_name="pager",
+        aria_label="Pages",
+    )

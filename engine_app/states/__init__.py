@@ -1,0 +1,1 @@
+"""What each page knows about its tab: rebuilt from the database whenever it opens."""

@@ -1,0 +1,156 @@
+"""What every page's state shares: who is looking, and how it follows the engine.
+
+Reflex lets any client call every public method of a state. So helpers start with ``_``, each
+handler is named in ``engine_app.gate`` and each query carries the viewer's own id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, Generic, TypeVar
+from urllib.parse import quote
+
+import reflex as rx
+from reflex.state import BaseState
+
+from engine.errors import EngineError, NotFound
+from engine_app.auth.viewer import COOKIE, Viewer, of_cookie
+from engine_app.live import Bell, hub
+from engine_app.reading import database, in_thread
+
+T = TypeVar("T")
+
+BEAT_SECONDS = 2.0  # between two signs of life; a page says "stale" after 5 s without one
+
+
+class Session(rx.State):
+    """Who is signed in, for the frame around the pages."""
+
+    user: str = ""
+
+
+def secret_of(state: BaseState) -> str | None:
+    """Return the session's secret, as the browser sent it when the tab's channel opened."""
+    header = state.router.headers.raw_headers.get("cookie", "")
+    try:
+        found = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return None
+    return None if found is None else found.value
+
+
+def viewer_of(secret: str | None) -> Viewer | None:
+    """Return who is looking, asked of the database now: signing out works at once."""
+    return of_cookie(database(), secret)
+
+
+def to_login(state: BaseState) -> Any:
+    """Return the event that leads to the sign-in page and back."""
+    url = state.router.url
+    asked = url.path + (f"?{url.query}" if url.query else "")
+    return rx.redirect(f"/login?next={quote(asked, safe='')}")
+
+
+def query_of(state: BaseState, name: str) -> str:
+    """Return a parameter of the page's address."""
+    return str(state.router.url.query_parameters.get(name, ""))
+
+
+class Following(rx.State, mixin=True):
+    """What every live page shows of itself: whether it has read, failed, found nothing."""
+
+    loaded: bool = False
+    missing: bool = False
+    trouble: str = ""
+    behind: bool = False
+    beat: int = 0
+    _topics: tuple[str, ...] = ()
+    _still: bool = False
+
+    @rx.event
+    def look_again(self) -> None:
+        """Read now: the answer to trouble."""
+        hub.ring(*self._topics)
+
+    def _set(self, **values: Any) -> None:
+        """Set what changed: an equal value must not travel again."""
+        for name, value in values.items():
+            if getattr(self, name) != value:
+                setattr(self, name, value)
+
+
+@dataclass
+class Follow(Generic[T]):
+    """How a tab's state follows the engine.
+
+    ``topics``, found on a thread, ring for it. ``aim`` runs with the state held and returns the
+    reading, which then runs on a thread for the viewer of that moment. ``show`` runs with the
+    state held again, and sets ``_still`` when only a ring can bring news, ``behind`` when there
+    is more to read now.
+    """
+
+    state: Any
+    topics: Callable[[Viewer], tuple[str, ...]]
+    aim: Callable[[], Callable[[Viewer], T]]
+    show: Callable[[T], None]
+
+    async def run(self) -> AsyncIterator[Any]:
+        """Yield events for the browser; ends with the session, cancelled when the page is left."""
+        async with self.state:
+            secret = secret_of(self.state)
+        with ExitStack() as stack:
+            bell: Bell | None = None
+            rung = True
+            while True:
+                try:
+                    viewer = await in_thread(lambda: viewer_of(secret))
+                    if viewer is None:
+                        break
+                    if bell is None:
+                        bell = await self._join(stack, viewer)
+                    await self._turn(viewer, rung=rung)
+                except EngineError as error:
+                    await self._fail(error)
+                if bell is None:
+                    await asyncio.sleep(BEAT_SECONDS)
+                elif not self.state.behind:
+                    rung = await bell.wait(BEAT_SECONDS)
+        async with self.state:
+            yield to_login(self.state)
+
+    async def _join(self, stack: ExitStack, viewer: Viewer) -> Bell:
+        topics = await in_thread(lambda: self.topics(viewer))
+        async with self.state:
+            self.state._topics = topics
+            (await self.state.get_state(Session)).user = viewer.name
+        return stack.enter_context(hub.subscribe(*topics))
+
+    async def _turn(self, viewer: Viewer, *, rung: bool) -> None:
+        """Read and show; a page on which nothing moves only tells that it is alive."""
+        if not rung and self.state._still and hub.connected and not self.state.trouble:
+            now = await in_thread(database().now)
+            async with self.state:
+                self.state.beat = now
+            return
+        async with self.state:
+            read = self.aim()
+        now, found = await in_thread(lambda: (database().now(), read(viewer)))
+        async with self.state:
+            self.show(found)
+            self.state._set(trouble="", missing=False, loaded=True, beat=now)
+
+    async def _fail(self, error: EngineError) -> None:
+        async with self.state:
+            if isinstance(error, NotFound):
+                self.state._set(missing=True, loaded=True, trouble="")
+            else:
+                self.state._set(trouble=str(error))
+
+
+def param_of(state: BaseState, name: str) -> str:
+    """Return a part of the page's path: ``id`` of ``/executions/[id]``."""
+    return str(state.router_data.get("query", {}).get(name, ""))

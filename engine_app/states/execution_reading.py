@@ -1,0 +1,181 @@
+"""What an execution's page reads in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.store import views
+from engine.store.views import ExecutionDetail, ItemRow, StepDetail, StepRow
+from engine_app.reading import database
+from engine_app.states.shapes import (
+    Bar,
+    Cause,
+    Head,
+    Thing,
+    Try,
+    bars,
+    cause,
+    event_line,
+    head,
+    log_line,
+    pretty,
+    thing,
+    tries,
+)
+
+LINES = 500  # log lines or events in one delta; a longer tail follows in the next
+_ITEMS = 200  # of a fan-out on screen
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What to read: the execution, what the tab has of it, and the step whose values it shows."""
+
+    execution_id: str
+    event_seq: int
+    log_seq: int
+    step: str
+    item: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of a fan-out."""
+
+    number: int = 0
+    status: str = ""
+
+
+@dataclass(frozen=True)
+class Picked:
+    """The step whose values are on screen. ``stamp`` tells whether they are still the same."""
+
+    stamp: str = ""
+    name: str = ""
+    uses: str = ""
+    status: str = ""
+    reason: str = ""
+    attempts: str = ""
+    worker: str = ""
+    needs: str = ""
+    item: int = -1
+    members: list[Item] = field(default_factory=list)
+    more: str = ""
+    started: int = 0
+    finished: int = 0
+    input: str = ""
+    output: str = ""
+    tries: list[Try] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Look:
+    """One reading of the page. ``picked`` is None when it is as the tab has it."""
+
+    head: Head
+    cause: Cause
+    bars: list[Bar]
+    note: str
+    input: str
+    output: str
+    events: list[list[Any]]
+    lines: list[list[Any]]
+    things: list[Thing]
+    picked: Picked | None
+
+
+def read(owner_id: str, aim: Aim) -> Look:
+    """Return what the page shows of the owner's execution.
+
+    Raises:
+        NotFound: there is none, or it belongs to someone else.
+    """
+    db = database()
+    now = db.now()
+    return db.read(lambda connection: _look(connection, owner_id, aim, now))
+
+
+def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
+    detail = views.execution(connection, owner_id, aim.execution_id, now=now)
+    lines = views.logs(
+        connection, owner_id, aim.execution_id, aim.log_seq, LINES, newest=not aim.log_seq
+    )
+    events = views.events(connection, owner_id, aim.execution_id, aim.event_seq, LINES)
+    found = views.artifacts(connection, owner_id, aim.execution_id)
+    return Look(
+        head=head(detail),
+        cause=cause(detail),
+        bars=bars(detail),
+        note=detail.cancel_note or "",
+        input=pretty(detail.input),
+        output=pretty(detail.output),
+        events=[event_line(event) for event in events],
+        lines=[log_line(line) for line in lines],
+        things=[thing(aim.execution_id, row) for row in found],
+        picked=_pick(connection, owner_id, aim, detail),
+    )
+
+
+def _pick(connection: Any, owner_id: str, aim: Aim, detail: ExecutionDetail) -> Picked | None:
+    """Return the step's values, or None when nothing about it has changed since."""
+    step = _chosen(aim.step, detail)
+    if step is None:
+        return None
+    stamp = f"{step.name} {aim.item} {step.status} {step.attempts} {step.crashes} {step.items_left}"
+    if stamp == aim.stamp:
+        return None
+    item = aim.item if step.items is not None and 0 <= aim.item < step.items else None
+    values = views.step(connection, owner_id, detail.row.id, step.index, item)
+    items = _items(connection, owner_id, detail.row.id, step)
+    return _picked(stamp, step, values, items)
+
+
+def _chosen(name: str, detail: ExecutionDetail) -> StepRow | None:
+    """Return the step asked for, else the one that failed, runs, or came last."""
+    by_name = {step.name: step for step in detail.steps}
+    if name in by_name:
+        return by_name[name]
+    failed = str((detail.error or {}).get("step", ""))
+    if failed in by_name:
+        return by_name[failed]
+    moving = [step for step in detail.steps if step.status in ("running", "retrying", "waiting")]
+    return next(iter(moving or reversed(detail.steps)), None)
+
+
+def _items(connection: Any, owner_id: str, execution_id: str, step: StepRow) -> list[ItemRow]:
+    if not step.items:
+        return []
+    page = views.items(connection, owner_id, execution_id, step.index, limit=_ITEMS)
+    return list(page.rows)
+
+
+def _picked(stamp: str, step: StepRow, values: StepDetail, items: list[ItemRow]) -> Picked:
+    row = values.row
+    limit = max(step.max_attempts, row.attempts)
+    rest = (step.items or 0) - len(items)
+    return Picked(
+        stamp=stamp,
+        name=step.name,
+        uses=step.uses,
+        status=row.status,
+        reason=(row.reason or "").replace("_", " "),
+        attempts=f"{row.attempts} of {limit}" + (f", {row.crashes} lost" if row.crashes else ""),
+        worker=row.worker_id or "",
+        needs=", ".join(step.needs) or "nothing",
+        item=-1 if values.item is None else values.item,
+        members=[Item(found.item, found.status) for found in items],
+        more=f"and {rest:,} more items" if rest > 0 else "",
+        started=row.started_at or 0,
+        finished=row.finished_at or 0,
+        input=_input(values),
+        output=pretty(values.output) if row.status == "completed" else "",
+        tries=tries(values.attempts),
+    )
+
+
+def _input(values: StepDetail) -> str:
+    """Return what the step was given; before it starts, an item's own value is known already."""
+    given = values.value if values.input is None else values.input
+    return "" if given is None else pretty(given)

@@ -1,0 +1,172 @@
+"""The list of the viewer's executions: live, filtered by the page's address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import reflex as rx
+
+from engine.machine.status import ExecutionStatus
+from engine.store import views
+from engine_app.auth.viewer import Viewer
+from engine_app.live import owner_topic
+from engine_app.reading import database
+from engine_app.states.base import Follow, Following, query_of
+from engine_app.states.shapes import Line, line
+
+SLOTS = 50
+STATUSES = tuple(status.value for status in ExecutionStatus)
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the address asks for."""
+
+    status: str = ""
+    workflow: str = ""
+    text: str = ""
+    cursor: str = ""
+
+    def path(self) -> str:
+        """Return the address that asks for it."""
+        named = {"status": self.status, "workflow": self.workflow, "q": self.text}
+        named["before"] = self.cursor
+        query = urlencode({name: value for name, value in named.items() if value})
+        return "/monitoring" + (f"?{query}" if query else "")
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One reading of the page."""
+
+    lines: list[Line]
+    next_cursor: str
+    summary: str
+    workflows: list[str]
+
+
+class MonitoringState(Following, rx.State):
+    """One variable per row: a row that changes is sent alone."""
+
+    summary: str = ""
+    shown: int = 0
+    filtered: bool = False
+    status: str = ""
+    workflow: str = ""
+    text: str = ""
+    older: str = ""
+    first: str = ""
+    workflows: list[str] = []
+    _filters: Filters = Filters()
+
+    @rx.event(background=True)
+    async def watch(self) -> Any:
+        """Show the rows the address asks for, and again whenever one changes."""
+        async with self:
+            self._open()
+        follow = Follow(
+            self,
+            topics=lambda viewer: (owner_topic(viewer.id),),
+            aim=self._aim,
+            show=self._show,
+        )
+        async for event in follow.run():
+            yield event
+
+    def _aim(self) -> Callable[[Viewer], _Look]:
+        filters = self._filters
+        return lambda viewer: _read(viewer.id, filters)
+
+    def _open(self) -> None:
+        """Read the address; rows of other filters must not stay while the new ones are read."""
+        filters = Filters(
+            status=query_of(self, "status"),
+            workflow=query_of(self, "workflow"),
+            text=query_of(self, "q"),
+            cursor=query_of(self, "before"),
+        )
+        if filters != self._filters:
+            self.loaded = False
+        self._filters = filters
+        self.status, self.workflow, self.text = filters.status, filters.workflow, filters.text
+        self.filtered = bool(filters.status or filters.workflow or filters.text)
+        first = Filters(filters.status, filters.workflow, filters.text)
+        self.first = first.path() if filters.cursor else ""
+
+    def _show(self, look: _Look) -> None:
+        for number in range(SLOTS):
+            row = look.lines[number] if number < len(look.lines) else Line()
+            if getattr(self, f"row{number}") != row:
+                setattr(self, f"row{number}", row)
+        now = self._filters
+        older = Filters(now.status, now.workflow, now.text, look.next_cursor)
+        self._set(
+            shown=len(look.lines),
+            older=older.path() if look.next_cursor else "",
+            summary=look.summary,
+            workflows=look.workflows,
+        )
+        self._still = all(row.finished for row in look.lines)
+
+    @rx.event
+    def search(self, form: dict[str, str]) -> Any:
+        """Filter by text."""
+        return self._go(text=form.get("q", "").strip()[:200])
+
+    @rx.event
+    def pick_status(self, status: str) -> Any:
+        """Filter by status."""
+        return self._go(status=status)
+
+    @rx.event
+    def pick_workflow(self, workflow: str) -> Any:
+        """Filter by workflow."""
+        return self._go(workflow=workflow)
+
+    def _go(self, **changed: str) -> Any:
+        """Return the way to the same list with a filter changed: the address keeps it."""
+        asked = {"status": self.status, "workflow": self.workflow, "text": self.text} | changed
+        return rx.redirect(Filters(**asked).path())
+
+
+for _number in range(SLOTS):
+    MonitoringState.add_var(f"row{_number}", Line, Line())
+
+
+def _read(owner_id: str, filters: Filters) -> _Look:
+    db = database()
+    now = db.now()
+
+    def read(connection: Any) -> _Look:
+        page = views.executions(
+            connection,
+            owner_id,
+            now=now,
+            workflow=filters.workflow or None,
+            status=[filters.status] if filters.status else None,
+            text=filters.text or None,
+            cursor=filters.cursor or None,
+            limit=SLOTS,
+        )
+        names = {row.name for row in views.workflows(connection, owner_id)}
+        return _Look(
+            [line(row) for row in page.rows],
+            page.next_cursor or "",
+            _summary(views.counts(connection, owner_id)),
+            sorted(names),
+        )
+
+    return db.read(read)
+
+
+def _summary(counts: dict[str, int]) -> str:
+    """Return where the viewer's executions stand, in words, before any table."""
+    words = [
+        f"{number}{'+' if number >= views.COUNT_CAP else ''} {status}"
+        for status in ("running", "waiting", "pending", "paused", "failed", "completed")
+        if (number := counts.get(status, 0))
+    ]
+    return " · ".join(words) if words else "nothing has run yet"

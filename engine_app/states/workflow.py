@@ -1,0 +1,236 @@
+"""One workflow: its graph, a form that runs it, its newest executions, versions, schedules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import reflex as rx
+
+from engine.definition import Definition, check_input
+from engine.errors import EngineError, Fault, InvalidInput
+from engine.store import views
+from engine_app.auth.viewer import Viewer
+from engine_app.components.graph_layout import Node, layout
+from engine_app.live import workflow_topic
+from engine_app.reading import client, database, in_thread
+from engine_app.states import run_form
+from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
+from engine_app.states.run_form import Field
+from engine_app.states.shapes import Line, line
+
+SLOTS = 10  # newest executions on screen
+
+
+@dataclass(frozen=True)
+class Version:
+    """A version in the list."""
+
+    number: int = 0
+    hash: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class Due:
+    """A schedule in the list."""
+
+    name: str = ""
+    cron: str = ""
+    zone: str = ""
+    next: int = 0
+    paused: bool = False
+    missed: str = ""
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One reading of the page."""
+
+    definition: Definition
+    id: str
+    version: int
+    shared: bool
+    lines: list[Line]
+    versions: list[Version]
+    dues: list[Due]
+
+
+class WorkflowState(Following, rx.State):
+    """The definition is sent when its version changes, the executions row by row."""
+
+    id: str = ""
+    name: str = ""
+    about: str = ""
+    version: int = 0
+    shared: bool = False
+    nodes: list[Node] = []
+    edges: list[str] = []
+    width: int = 0
+    height: int = 0
+    document: str = ""
+    fields: list[Field] = []
+    as_json: bool = False
+    json_only: bool = False
+    text: str = ""
+    wrong: list[str] = []
+    lines: int = 0
+    versions: list[Version] = []
+    dues: list[Due] = []
+    _asked: str = ""
+
+    @rx.event(background=True)
+    async def watch(self) -> Any:
+        """Show the workflow of the address, and its executions as they change."""
+        async with self:
+            asked = self._open()
+        follow = Follow(
+            self,
+            topics=lambda viewer: (workflow_topic(viewer.id, _id_of(viewer, asked)),),
+            aim=self._aim,
+            show=self._show,
+        )
+        async for event in follow.run():
+            yield event
+
+    def _open(self) -> str:
+        asked = param_of(self, "id")
+        if asked != self._asked:
+            self.reset()
+            self._asked = asked
+        return asked
+
+    def _aim(self) -> Callable[[Viewer], _Look]:
+        asked = self._asked
+        return lambda viewer: _read(viewer.id, asked)
+
+    def _show(self, look: _Look) -> None:
+        for number in range(SLOTS):
+            row = look.lines[number] if number < len(look.lines) else Line()
+            if getattr(self, f"run{number}") != row:
+                setattr(self, f"run{number}", row)
+        self._set(lines=len(look.lines), versions=look.versions, dues=look.dues)
+        if (look.id, look.version) != (self.id, self.version):
+            self._show_definition(look)
+        self._still = all(row.finished for row in look.lines)
+
+    def _show_definition(self, look: _Look) -> None:
+        definition = look.definition
+        names = [step.name for step in definition.steps]
+        graph = layout(
+            [
+                (step.name, step.uses, [names[need] for need in step.needs])
+                for step in definition.steps
+            ]
+        )
+        fields = run_form.fields(definition.input_schema)
+        self.id, self.version, self.shared = look.id, look.version, look.shared
+        self.name, self.about = definition.name, definition.description or definition.title
+        self.nodes, self.edges = graph.nodes, graph.edges
+        self.width, self.height = graph.width, graph.height
+        self.document = json.dumps(definition.document, ensure_ascii=False, indent=2)
+        self.fields, self.text = fields, run_form.example(definition.input_schema)
+        self.json_only = not fields and bool(definition.input_schema.get("properties", True))
+        self.as_json = self.json_only
+
+    @rx.event
+    def switch_to_json(self) -> None:
+        """Type the input as JSON, or in the form again."""
+        self.as_json, self.wrong = not self.as_json, []
+
+    @rx.event
+    async def run(self, typed: dict[str, Any]) -> Any:
+        """Start an execution with what was typed and go to it, or say what is wrong with it."""
+        if self.as_json:
+            self.text = str(typed.get("json", ""))
+            value, faults = run_form.read_json(self.text)
+        else:
+            value, faults = run_form.read(self.fields, typed)
+        secret, workflow_id, version = secret_of(self), self.id, self.version
+        try:
+            started = await in_thread(lambda: _start(secret, workflow_id, version, value, faults))
+        except EngineError as error:
+            self._refuse(typed, error)
+            return None
+        if started is None:
+            return to_login(self)
+        self.wrong = []
+        return rx.redirect(f"/executions/{started}")
+
+    def _refuse(self, typed: dict[str, Any], error: EngineError) -> None:
+        faults = list(error.faults) or [Fault("", error.message, error.hint)]
+        if self.as_json:
+            self.wrong = [str(fault) for fault in faults]
+        else:
+            self.fields, self.wrong = run_form.filled(self.fields, typed, faults)
+
+
+for _number in range(SLOTS):
+    WorkflowState.add_var(f"run{_number}", Line, Line())
+
+
+def _id_of(viewer: Viewer, asked: str) -> str:
+    return database().read(lambda connection: views.workflow(connection, viewer.id, asked).row.id)
+
+
+def _start(
+    secret: str | None, workflow_id: str, version: int, value: Any, faults: list[Fault]
+) -> str | None:
+    """Start the execution and return its id; None once the session is over.
+
+    Raises:
+        InvalidInput: with every fault of what was typed, or of how it fits the schema.
+    """
+    viewer = viewer_of(secret)
+    if viewer is None:
+        return None
+    if faults:
+        raise InvalidInput("the input cannot be read", faults=faults)
+    definition = database().read(
+        lambda connection: views.definition(connection, viewer.id, workflow_id, version=version)
+    )
+    started = client().start(
+        owner_id=viewer.id,
+        workflow_id=workflow_id,
+        input=check_input(definition, value),
+        version=version,
+        trigger="manual",
+        trigger_detail="form",
+    )
+    return started.execution_id
+
+
+def _read(owner_id: str, asked: str) -> _Look:
+    db = database()
+    now = db.now()
+
+    def read(connection: Any) -> _Look:
+        detail = views.workflow(connection, owner_id, asked)
+        workflow_id = detail.row.id
+        page = views.executions(connection, owner_id, now=now, workflow=workflow_id, limit=SLOTS)
+        return _Look(
+            views.definition(connection, owner_id, workflow_id, version=detail.version),
+            workflow_id,
+            detail.version,
+            detail.row.shared,
+            [line(row) for row in page.rows],
+            [
+                Version(row.number, row.hash[:12], row.created_at)
+                for row in views.versions(connection, owner_id, workflow_id)
+            ],
+            [
+                Due(
+                    row.name,
+                    row.cron,
+                    row.zone,
+                    row.next_at or 0,
+                    row.paused_at is not None,
+                    row.missed,
+                )
+                for row in views.schedules(connection, owner_id, workflow_id=workflow_id)
+            ],
+        )
+
+    return db.read(read)
