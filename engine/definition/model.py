@@ -32,6 +32,7 @@ class Step:
     name: str
     uses: str
     params: Template
+    function: str | None = None  # what a python step calls: a worker may have it or not
     needs: tuple[int, ...] = ()
     dependants: tuple[int, ...] = ()
     when: Template | None = None

@@ -78,10 +78,10 @@ def admit(connection: Connection, wanted: NewExecution, now: int) -> Admitted:
         "message_id": wanted.message_id,
     }
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    inserted = connection.execute(
-        dialect.insert(_EXECUTIONS).values(values).on_conflict_do_nothing()
-    ).rowcount
-    if not inserted:
+    insertion = dialect.insert(_EXECUTIONS).values(values).on_conflict_do_nothing()
+    # RETURNING tells apart on both what a driver's rowcount (-1 from psycopg here) does not.
+    inserted = connection.execute(insertion.returning(_EXECUTIONS.c.id)).one_or_none()
+    if inserted is None:
         return _admitted_before(connection, wanted)
     connection.execute(
         insert(EventRow),

@@ -194,6 +194,6 @@ class House:
 
 def python(function: Callable[..., Any], **params: Any) -> dict[str, Any]:
     """Register ``function`` and return a step that calls it with ``params``."""
-    name = f"tests.{function.__module__}.{function.__qualname__}"
+    name = f"tests.{function.__name__}"
     registry.register_step(name, function)
     return {"uses": "python", "with": {"function": name, **params}}
