@@ -140,9 +140,11 @@ def copy_reused(turn: Turn, origin_id: str, steps: Sequence[int]) -> None:
             literal(turn.head.id), literal(origin_id), literal(0), literal(0), literal(0), *columns
         ).where(_RUNS.c.execution_id == origin_id, _RUNS.c.step.in_(some))
         names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *_KEPT]
-        copied = turn.connection.execute(insert(_RUNS).from_select(names, source)).rowcount
-        turn.head.runs_total += copied
-        turn.head.runs_done += copied
+        copying = insert(_RUNS).from_select(names, source).returning(_RUNS.c["items"])
+        # A fan-out is counted by its items, as when it was expanded.
+        copied = [row for row in turn.connection.execute(copying) if not row[0]]
+        turn.head.runs_total += len(copied)
+        turn.head.runs_done += len(copied)
 
 
 _ADVANCE = (

@@ -606,6 +606,7 @@ def test_a_retry_is_a_new_execution_that_reuses_what_completed(house: House) -> 
     assert calls == ["first", "second", "second"]
     assert house.output(again) == 8
     assert house.execution(again, "origin_id", "trigger") == (failed, "retry")
+    assert house.execution(again, "runs_done", "runs_total") == (2, 2)
     assert house.status(failed) == "failed"
 
 
