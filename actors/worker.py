@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import signal
 import threading
 import time
 import uuid
@@ -51,7 +52,7 @@ class Crew:
         self._steady_since: float | None = None
         self._last_beat = 0.0
         self._marks_before: dict[str, int] = {}
-        self._had_parent = False
+        self._parent = 0
 
     @cached_property
     def database(self) -> Database:
@@ -94,6 +95,7 @@ class Crew:
     def board(self, *, queues: Collection[str] | None, threads: int) -> None:
         """Load the user's modules, introduce the worker, start its pulse and its rescue."""
         self._threads = threads
+        self._parent = os.getppid()
         console.set_up(self.settings)
         capture.install()
         registry.load_modules(self.settings.modules)
@@ -224,11 +226,10 @@ class Crew:
     def _restart_when_stuck(self) -> None:
         if self._threads and self.executor.stuck_threads > self._threads * MANY_STUCK:
             _log.error("half of the threads ignore their timeouts: this worker starts afresh")
-            os.kill(os.getpid(), 15)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def _mind_parent(self) -> None:
         """End with the parent: an orphan would go on without anybody to stop it."""
-        if os.getppid() == 1 and self._had_parent:
+        if os.getppid() != self._parent:
             _log.warning("the process that started this worker is gone: stopping")
-            os.kill(os.getpid(), 15)
-        self._had_parent = os.getppid() != 1
+            os.kill(os.getpid(), signal.SIGTERM)
