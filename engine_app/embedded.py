@@ -95,10 +95,17 @@ def command(settings: Settings) -> list[str]:
         "appendonly": "yes",
         "save": "",
         "maxmemory-policy": "noeviction",
+        # A file of its own: what it warns of at each start is about the machine, not about us
+        "logfile": str(log(settings)),
         "loglevel": "warning",
     }
     flags = [part for name, value in options.items() for part in (f"--{name}", value)]
     return [str(find_valkey()), *flags]
+
+
+def log(settings: Settings) -> Path:
+    """Return where the embedded server writes its log."""
+    return settings.home.absolute() / "valkey" / "valkey.log"
 
 
 def _socket(settings: Settings) -> Path:

@@ -13,6 +13,7 @@ from engine_app import build, embedded
 
 SHORT_QUEUES = ("dispatch", "steps")
 LONG_QUEUES = ("steps.long",)
+ENOUGH = 2  # the pages and one worker
 WEB_KILL_SECONDS = 3  # what open streams get to end when the web server stops
 
 
@@ -50,11 +51,15 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 def programs(settings: Settings) -> list[Program]:
-    """Return what one machine runs, but for the embedded server, which must be up before."""
+    """Return what one machine runs, but for the embedded server, which must be up before.
+
+    In the order of need: with the first ``ENOUGH`` of them work can be done.
+    """
     short = worker(settings, SHORT_QUEUES, settings.worker_threads)
     long = worker(settings, LONG_QUEUES, settings.long_threads)
     numbers = range(1, settings.worker_processes + 1)
     return [
+        # The pages come first; whoever starts an engine waits for them.
         Program("web", web(settings), folder=build.ROOT),
         *(Program(f"worker {number}", short, works=True) for number in numbers),
         Program("long steps", long, works=True),
@@ -80,7 +85,8 @@ def worker(settings: Settings, queues: Sequence[str], threads: int) -> tuple[str
 
 def scheduler() -> tuple[str, ...]:
     """Return the process that ticks once a minute."""
-    return _module("periodiq", "actors")
+    # Not `-m`: the package has no __main__
+    return (sys.executable, str(Path(sys.executable).with_name("periodiq")), "actors")
 
 
 def web(settings: Settings) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from engine_app.bootstrap import Bootstrap
 from engine_app.supervisor import checks
 from engine_app.supervisor.console import Lines
 from engine_app.supervisor.loop import Signals, Supervisor
-from engine_app.supervisor.programs import environment, programs, valkey
+from engine_app.supervisor.programs import ENOUGH, environment, programs, valkey
 from engine_app.supervisor.record import Record, only_one
 from engine_app.supervisor.watch import Watcher
 from engine_app.supervisor.welcome import welcome
@@ -75,11 +75,15 @@ class _Run:
     def _start(self) -> None:
         if embedded.wanted(self._settings):
             self._start_valkey()
-        for program in programs(self._settings):
+        # In two waves: all at once would compete for the same cores until all are up
+        first, others = programs(self._settings)[:ENOUGH], programs(self._settings)[ENOUGH:]
+        for program in first:
             self._supervisor.add(program)
         names = self._boot.publish()
         self._await_ready()
         if not self._signals.requests:
+            for program in others:
+                self._supervisor.add(program)
             link = self._settings.origin + self._boot.link()
             self._lines.show(welcome(self._settings, self._boot.user, link, names))
             self._lines.say(f"ready after {self._lines.seconds:.1f} s; Ctrl-C stops it")
@@ -100,7 +104,9 @@ class _Run:
             self._supervisor.turn()
             self._refuse_deaths()
             if time.monotonic() > deadline:
-                raise EngineError("the embedded Valkey does not answer: its lines say why")
+                raise EngineError(
+                    f"the embedded Valkey does not answer; {embedded.log(self._settings)} says why"
+                )
         embedded.announce(self._settings)
 
     def _refuse_deaths(self) -> None:
