@@ -222,7 +222,7 @@ def step(
     definition = pinned(connection, owner_id, execution_id)
     node = find_step(definition, step)
     number = -1 if item is None else item
-    run = connection.execute(
+    run: Any = connection.execute(
         select(*_LIGHT, _RUNS.c.input, _RUNS.c.output, _RUNS.c.value).where(
             _RUNS.c.execution_id == execution_id,
             _RUNS.c.step == node.index,

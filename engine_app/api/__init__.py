@@ -18,7 +18,7 @@ from engine_app.api import (
     workflows,
 )
 from engine_app.api.guard import Parts, guard
-from engine_app.api.middleware import HostGuard, SecurityHeaders
+from engine_app.api.middleware import HostGuard, SecurityHeaders, TooLargeAsProblem
 from engine_app.api.problems import Problem, install
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import allowed_hosts, allowed_origins
@@ -66,6 +66,7 @@ def _inner(parts: Parts) -> FastAPI:
     install(api)
     for module in _ROUTERS:
         api.include_router(module.router)
+    api.add_middleware(TooLargeAsProblem)
     api.add_middleware(SecurityHeaders, api=True)
     return api
 

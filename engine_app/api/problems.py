@@ -16,7 +16,7 @@ from engine.codec import encode
 from engine.errors import EngineError, Fault, RateLimited, Unauthenticated
 
 MEDIA_TYPE = "application/problem+json"
-_TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _log = logging.getLogger(__name__)
 
 
@@ -58,6 +58,11 @@ def problem(
     return Response(encode(body), status, headers, media_type=MEDIA_TYPE)
 
 
+def too_large() -> Response:
+    """Return the refusal of a body over its limit."""
+    return problem(TOO_LARGE, "too_large", "the body is over the limit of this address")
+
+
 def install(app: FastAPI) -> None:
     """Make every error of the app a problem."""
     app.add_exception_handler(EngineError, _engine_error)
@@ -86,14 +91,15 @@ async def _engine_error(_request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    if status == TOO_LARGE:
+        return too_large()
     said = {
         HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}",
         HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here",
-        _TOO_LARGE: "the body is over the limit of this address",
     }
     return problem(
         status,
-        "too_large" if status == _TOO_LARGE else status.phrase.lower().replace(" ", "_"),
+        status.phrase.lower().replace(" ", "_"),
         said.get(status, str(error.detail)),
         hint="GET /api/docs lists what there is" if status == HTTPStatus.NOT_FOUND else "",
         headers=error.headers,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable
 
 import redis
 import typer
@@ -28,14 +29,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (serve.up, serve.web, serve.worker, serve.scheduler, serve.rescue):
-    app.command()(command)
-for command in (executions.run, executions.show, executions.logs):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    serve.up,
+    serve.web,
+    serve.worker,
+    serve.scheduler,
+    serve.rescue,
+    executions.run,
+    executions.show,
+    executions.logs,
+    executions.cancel,
+    executions.retry,
+    check.check,
+)
+for command in COMMANDS:
     app.command()(command)
 app.command("list")(executions.list_)
-app.command()(executions.cancel)
-app.command()(executions.retry)
-app.command()(check.check)
 app.add_typer(workflows.app, name="workflows")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(people.user, name="user")

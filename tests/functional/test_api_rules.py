@@ -1,0 +1,232 @@
+"""What holds for every route: who may call it, how it refuses, what a browser may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.routing import Mount
+
+from engine.store import users
+from engine_app.api.guard import guard, is_open
+from engine_app.auth import secrets
+from engine_app.auth.links import create_link
+from engine_app.auth.viewer import COOKIE
+from tests.support.web import ORIGIN, Web, problem, web
+
+OPEN = {
+    ("GET", "/health"),
+    ("GET", "/ready"),
+    ("GET", "/openapi.json"),
+    ("GET", "/docs"),
+    ("GET", "/docs/{name}"),
+    ("POST", "/login"),
+    ("POST", "/logout"),
+    ("GET", "/login/link/{secret}"),
+    ("POST", "/login/link/{secret}"),
+}
+UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
+
+
+@pytest.fixture
+def house(sqlite_url: str, redis_url: str) -> Iterator[Web]:
+    with web(sqlite_url, redis_url) as opened:
+        yield opened
+
+
+def inner(house: Web) -> FastAPI:
+    (mount,) = [route for route in house.app.routes if isinstance(route, Mount)]
+    assert isinstance(mount.app, FastAPI)
+    return mount.app
+
+
+def routes(house: Web) -> list[APIRoute]:
+    found = []
+    for route in walk(inner(house)):
+        assert isinstance(route, APIRoute), f"{route} has no rule"
+        found.append(route)
+    return found
+
+
+def walk(app: FastAPI) -> list[object]:
+    """Return the routes of the app and of what is included in it."""
+    todo, found = list(app.routes), []
+    while todo:
+        route = todo.pop()
+        included = getattr(route, "original_router", None) or getattr(route, "router", None)
+        if included is not None and not isinstance(route, APIRoute):
+            todo += included.routes
+        else:
+            found.append(route)
+    return found
+
+
+def depends_on_guard(dependant: Dependant) -> bool:
+    return dependant.call is guard or any(map(depends_on_guard, dependant.dependencies))
+
+
+def test_every_route_has_the_rule_and_only_the_named_ones_are_open(house: Web) -> None:
+    found = routes(house)
+    assert len(found) > 30
+    opened = {
+        (method, route.path)
+        for route in found
+        if is_open(route.endpoint)
+        for method in route.methods
+    }
+    assert opened == OPEN
+
+
+def test_every_other_route_refuses_those_who_are_not_signed_in(house: Web) -> None:
+    nobody, forged = house.nobody(), house.nobody()
+    forged.headers["Authorization"] = "Bearer ee_" + "x" * 43
+    for route in routes(house):
+        for method in route.methods - {"HEAD"}:
+            if (method, route.path) in OPEN:
+                continue
+            path = "/api" + route.path.replace("{", "").replace("}", "")
+            for caller in (nobody, forged):
+                problem(caller.request(method, path), 401, "unauthenticated")
+
+
+def test_every_change_by_cookie_must_come_from_our_own_pages(house: Web) -> None:
+    browser = house.browser()
+    for route in routes(house):
+        for method in route.methods & UNSAFE:
+            path = "/api" + route.path.replace("{", "").replace("}", "")
+            for origin in ("https://evil.example", "null"):
+                answer = browser.request(method, path, headers={"Origin": origin})
+                if (method, route.path) == ("POST", "/login"):
+                    assert answer.status_code == 422  # no form: nothing is done either
+                else:
+                    problem(answer, 403, "forbidden")
+
+
+def test_an_unknown_path_method_or_form_is_a_problem(house: Web) -> None:
+    program = house.program()
+    problem(program.get("/api/nothing/here"), 404, "not_found")
+    answer = program.put("/api/executions")
+    problem(answer, 405, "method_not_allowed")
+    assert answer.headers["allow"] == "GET"
+    body = problem(program.get("/api/executions?limit=x"), 422, "invalid_request")
+    assert body["errors"]
+    problem(program.get("/api/executions?status=gone"), 422, "invalid_query")
+    problem(program.get("/api/executions?since=soon"), 422, "invalid_query")
+
+
+def test_a_body_over_its_limit_is_refused_and_a_large_document_is_not(house: Web) -> None:
+    program = house.program()
+    big = b'{"input": "' + b"x" * 1_200_000 + b'"}'
+    json = {"Content-Type": "application/json"}
+    answer = program.post("/api/workflows/x/execute", content=big, headers=json)
+    problem(answer, 413, "too_large")
+    long = b'{"name": "long", "description": "' + b"x" * 2_000_000 + b'", "steps": {}}'
+    problem(program.post("/api/workflows", content=long, headers=json), 422, "invalid_document")
+    huge = b"x" * 16_000_001
+    problem(program.post("/api/workflows", content=huge, headers=json), 413, "too_large")
+
+
+def test_another_host_name_is_refused_but_for_probes(house: Web) -> None:
+    nobody = house.nobody()
+    elsewhere = {"Host": "evil.example"}
+    problem(nobody.get("/api/me", headers=elsewhere), 421, "unknown_host")
+    problem(nobody.get("/anything", headers=elsewhere), 421, "unknown_host")
+    assert nobody.get("/api/health", headers=elsewhere).status_code == 200
+
+
+def test_answers_tell_browsers_what_not_to_do(house: Web) -> None:
+    for path in ("/api/me", "/api/health", "/api/nothing"):
+        headers = house.nobody().get(path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "same-origin"
+        assert headers["content-security-policy"].startswith("default-src 'none'")
+        assert headers["cache-control"] == "no-store"
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(house: Web) -> None:
+    nobody = house.nobody()
+    page = nobody.get("/api/docs")
+    assert page.status_code == 200
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        assert name in page.text
+        assert len(nobody.get(f"/api/docs/{name}").content) > 1000
+    problem(nobody.get("/api/docs/passwd"), 404, "not_found")
+    document = nobody.get("/api/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": "/api"}]
+    assert "/workflows/{workflow}/execute" in document["paths"]
+
+
+def test_signing_in_by_password_sets_a_cookie_that_scripts_cannot_read(house: Web) -> None:
+    hashed = secrets.hash_password("correct horse")
+    house.database.write(lambda c: users.set_password(c, house.owner_id, hashed))
+    browser = house.nobody()
+    browser.headers["Origin"] = ORIGIN
+    form = {"name": "ada", "password": "correct horse", "next": "/executions/x"}
+    answer = browser.post("/api/login", data=form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/executions/x")
+    cookie = answer.headers["set-cookie"].lower()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+    assert browser.get("/api/me").json()["name"] == "ada"
+    assert browser.post("/api/logout").headers["location"] == "/login"
+    problem(browser.get("/api/me"), 401, "unauthenticated")
+
+
+def test_a_failed_sign_in_leads_back_and_programs_get_a_problem(house: Web) -> None:
+    browser = house.nobody()
+    browser.headers["Origin"] = ORIGIN
+    form = {"name": "ada", "password": "wrong", "next": "//evil.example"}
+    problem(browser.post("/api/login", data=form), 401, "unauthenticated")
+    page = browser.post("/api/login", data=form, headers={"Accept": "text/html"})
+    assert page.status_code == 303
+    assert page.headers["location"] == "/login?error=credentials&next=%2Fmonitoring"
+    for _ in range(10):
+        last = browser.post("/api/login", data=form)
+    problem(last, 429, "rate_limited")
+    assert int(last.headers["retry-after"]) > 0
+    page = browser.post("/api/login", data=form, headers={"Accept": "text/html"})
+    assert page.headers["location"].startswith("/login?error=limited")
+
+
+def test_a_form_of_another_site_cannot_sign_in(house: Web) -> None:
+    form = {"name": "ada", "password": "x"}
+    evil = {"Origin": "https://evil.example"}
+    problem(house.nobody().post("/api/login", data=form, headers=evil), 403, "forbidden")
+
+
+def test_a_link_is_used_up_by_its_button_not_by_a_preview(house: Web) -> None:
+    path = create_link(house.database, house.owner_id)
+    browser = house.nobody()
+    browser.headers["Origin"] = ORIGIN
+    for _ in range(3):
+        preview = house.nobody().get(path)
+        assert preview.status_code == 200
+        assert '<form method="post">' in preview.text
+    answer = browser.post(path)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/monitoring")
+    assert browser.cookies.get(COOKIE)
+    assert browser.get("/api/me").json()["id"] == house.owner_id
+    again = house.nobody().post(path, headers={"Origin": ORIGIN})
+    assert again.status_code == 410
+    assert COOKIE not in again.cookies
+
+
+def test_a_revoked_token_stops_at_once_and_is_shown_only_once(house: Web) -> None:
+    browser = house.browser()
+    made = browser.post("/api/tokens", json={"name": "ci"}).json()
+    program = house.nobody()
+    program.headers["Authorization"] = f"Bearer {made['token']}"
+    assert program.get("/api/me").status_code == 200
+    listed = browser.get("/api/tokens")
+    assert made["token"] not in listed.text
+    assert listed.json()["items"][0]["name"] == "ci"
+    assert house.program(house.stranger_id).delete(f"/api/tokens/{made['id']}").status_code == 404
+    assert browser.delete(f"/api/tokens/{made['id']}").status_code == 204
+    problem(program.get("/api/me"), 401, "unauthenticated")
