@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import make_url
 
 from tests.support.needs import lacking
-from tests.support.processes import free_port, server
+from tests.support.processes import eventually, free_port, server
 
 
 @contextmanager
@@ -79,8 +79,19 @@ def _own_server(binaries: Path, folder: Path) -> Iterator[str]:
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *flags]
     # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave
+    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
     with server(command, port=port, log=folder / "log", user=user, stop=signal.SIGINT):
-        yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        # It listens a moment before it lets anybody in.
+        eventually(lambda: _lets_in(url), seconds=20, what="PostgreSQL lets a client in")
+        yield url
+
+
+def _lets_in(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def _other_user() -> str | None:

@@ -1,0 +1,88 @@
+"""Many workers on one execution: joins fire once, counters hold, whatever the order."""
+
+from __future__ import annotations
+
+import queue
+import random
+import threading
+from typing import Any
+
+import pytest
+
+from engine.settings import Settings
+from engine.store.database import Database
+from engine.store.steps import Ticket
+from tests.support.house import House, python
+
+THREADS = 8
+
+
+def same(x: Any) -> Any:
+    return x
+
+
+def add(xs: list[int]) -> int:
+    return sum(xs)
+
+
+@pytest.mark.parametrize("continuation_ms", [0, 50])
+def test_eight_workers_with_doubled_and_shuffled_messages_join_once(
+    database: Database, continuation_ms: int
+) -> None:
+    house = House(database, Settings(continuation_ms=continuation_ms))
+    steps: dict[str, Any] = {
+        "many": {**python(same, x="${{ item }}"), "for_each": "${{ input.xs }}"},
+        "sum": python(add, xs="${{ steps.many.output }}"),
+    }
+    for index in range(12):
+        steps[f"side{index}"] = python(same, x=index)
+    ends = "[" + ", ".join(f"steps.side{index}.output" for index in range(12)) + "]"
+    steps["join"] = python(add, xs=f"${{{{ {ends} }}}}")
+    workflow_id = house.publish("stress", steps)
+    executions = [house.start(workflow_id, {"xs": list(range(40))}) for _ in range(3)]
+    for execution_id in executions:
+        house.plan(execution_id)
+
+    deliver(house, house.inbox)
+
+    for execution_id in executions:
+        assert house.status(execution_id) == "completed"
+        assert house.output(execution_id) == {"sum": sum(range(40)), "join": sum(range(12))}
+        names = house.events(execution_id)
+        assert names.count("step_started") == 40 + 1 + 12 + 1
+        assert names.count("completed") == 1
+        assert house.execution(execution_id, "active", "steps_left") == (0, 0)
+
+
+def deliver(house: House, first: list[Ticket]) -> None:
+    """Deliver every ticket twice, in shuffled order, from eight workers at once."""
+    rng = random.Random(7)
+    inbox: queue.Queue[Ticket] = queue.Queue()
+    failures: list[BaseException] = []
+
+    def put(tickets: list[Ticket]) -> None:
+        doubled = tickets * 2
+        rng.shuffle(doubled)
+        for ticket in doubled:
+            inbox.put(ticket)
+
+    def work(number: int) -> None:
+        executor = house.worker(f"t{number}")
+        while True:
+            try:
+                ticket = inbox.get(timeout=2)
+            except queue.Empty:
+                return
+            try:
+                put(executor.run(ticket).now)
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+    put(first)
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
