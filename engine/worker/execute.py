@@ -24,7 +24,7 @@ from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine.plan import ITEM_CHUNK, window_of
 from engine.machine.status import Reason, StepStatus
-from engine.registry import function_names
+from engine.registry import has_function
 from engine.settings import Settings
 from engine.steps.capture import AttemptLog
 from engine.steps.context import Context
@@ -303,4 +303,4 @@ class Executor:
 
 
 def _knows(step: Step) -> bool:
-    return step.function is None or step.function in function_names()
+    return step.function is None or has_function(step.function)
