@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.codec import encode, plain
+from engine.codec import plain
 from engine.definition import graph, policies, schema, text, uses
 from engine.definition.faults import Faults
 from engine.definition.model import DEFAULT_PARALLEL, Definition, RetryPolicy, Step
@@ -23,6 +24,7 @@ _KEYS = ("name", "title", "description", "input", "defaults", "steps", "output")
 _STEP_KEYS = (
     *("uses", "with", "needs", "when", "for_each", "max_parallel", "retry", "timeout", "queue"),
 )
+_MAY_BE_LEFT_OUT = ("title", "description", "input", "defaults", "with", "needs", "retry")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SCOPES = {"execution": ("id", "workflow"), "steps": ("output", "status")}
@@ -61,9 +63,13 @@ def parse_text(source: str, *, limit: int = text.MAX_TEXT) -> Definition:
 def content_hash(document: dict[str, Any]) -> str:
     """Return the sha256 (hex) of ``document`` in its normal form.
 
-    The order of steps and of input properties counts: pages and forms show them in it.
+    The order of keys does not count, but for steps and input properties: pages and forms show
+    them in that order.
     """
-    return hashlib.sha256(encode(_normal(document)).encode()).hexdigest()
+    normal = plain(_normal(document))
+    order = [list(normal.get("steps", {})), list(normal.get("input", {}).get("properties", {}))]
+    text = json.dumps([normal, order], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _normal(document: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +85,11 @@ def _normal(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _ordered(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {key: value[key] for key in keys if value.get(key) not in (None, {}, [], "")}
+    return {
+        key: value[key]
+        for key in keys
+        if value.get(key) is not None and (value[key] or key not in _MAY_BE_LEFT_OUT)
+    }
 
 
 def _invalid(faults: list[Fault], what: str) -> InvalidDocument:

@@ -12,7 +12,7 @@ import yaml
 from engine.codec import MAX_DEPTH
 from engine.errors import Fault, InvalidDocument, TooLarge
 
-MAX_TEXT = 16 * 1024 * 1024  # bytes
+MAX_TEXT = 16_000_000  # bytes
 MAX_ALIASES = 100
 MAX_NODES = 2_000_000  # once aliases are followed
 

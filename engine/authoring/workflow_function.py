@@ -1,0 +1,137 @@
+"""``@workflow``: runs a function once, on handles, and keeps the definition that comes out."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, overload
+
+from pydantic import ConfigDict, PydanticUserError, create_model
+from pydantic.errors import PydanticInvalidForJsonSchema
+
+from engine import registry
+from engine.authoring.handles import Handle, TracingError, refuse
+from engine.authoring.trace import current, tracing
+from engine.definition import Definition, parse
+from engine.errors import InvalidDocument
+
+Function = Callable[..., Any]
+
+
+@overload
+def workflow(function: Function, /) -> Workflow: ...
+
+
+@overload
+def workflow(
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    defaults: dict[str, Any] | None = None,
+) -> Callable[[Function], Workflow]: ...
+
+
+def workflow(
+    function: Function | None = None,
+    /,
+    *,
+    name: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    defaults: dict[str, Any] | None = None,
+) -> Workflow | Callable[[Function], Workflow]:
+    """Return the workflow that ``function`` describes, registered under its name.
+
+    The body runs once, here, on handles; its arguments become the input's schema.
+
+    Args:
+        function: calls steps and returns the workflow's output.
+        name: by default the function's, with dashes for underscores.
+        title: for people; by default made of the name.
+        description: by default the function's docstring.
+        defaults: ``{"retry": {…}, "timeout": …}`` for all its steps.
+
+    Raises:
+        TracingError: the body does what only real values allow, with file and line.
+        InvalidDocument: what comes out is no valid workflow, with every fault.
+    """
+
+    def decorate(found: Function) -> Workflow:
+        head = {
+            "name": name or found.__name__.strip("_").lower().replace("_", "-"),
+            "title": title,
+            "description": description or inspect.getdoc(found),
+            "defaults": defaults,
+        }
+        return Workflow(found, head)
+
+    return decorate if function is None else decorate(function)
+
+
+class Workflow:
+    """A workflow written in Python. ``definition`` is the same as its document's would be."""
+
+    def __init__(self, function: Function, head: dict[str, Any]) -> None:
+        self.fn = function
+        self.name: str = head["name"]
+        self.definition: Definition = _define(function, head)
+        functools.update_wrapper(self, function)
+        registry.register_workflow(self.definition)
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        """Refuse: a workflow is started, not called.
+
+        Raises:
+            TracingError: always.
+        """
+        if current() is not None:
+            refuse(f"workflow '{self.name}' cannot be called as a step", "call its steps")
+        refuse(f"workflow '{self.name}' is started, not called", f"engine run {self.name}")
+
+    def __repr__(self) -> str:
+        return f"<workflow {self.name}>"
+
+
+def _define(function: Function, head: dict[str, Any]) -> Definition:
+    where = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+    schema = _input_schema(function, head["name"], where)
+    if current() is not None:
+        refuse("a workflow cannot be defined inside another", "move it to the module")
+    with tracing(head["name"]) as trace:
+        inputs = {name: Handle(f"input.{name}", trace) for name in schema["properties"]}
+        result = function(**inputs)
+        if inspect.iscoroutine(result):
+            result.close()
+            raise TracingError(f"{where}: a workflow function is not async", hint="drop async")
+        output = trace.write(result)
+    document = {**head, "input": schema, "steps": trace.steps, "output": output}
+    try:
+        return parse({key: value for key, value in document.items() if value is not None})
+    except InvalidDocument as error:
+        raise InvalidDocument(f"{where}: {error.message}", faults=error.faults) from None
+
+
+def _input_schema(function: Function, name: str, where: str) -> dict[str, Any]:
+    """Return the JSON Schema of the arguments; ones that are not named are refused."""
+    fields: dict[str, Any] = {}
+    try:
+        # Pydantic finds the names that annotations use where the function was written.
+        signature = inspect.signature(function, eval_str=True)
+    except NameError as error:
+        raise TracingError(f"{where}: {error}", hint="import what annotations name") from None
+    for parameter in signature.parameters.values():
+        if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            raise TracingError(f"{where}: '{parameter}' cannot be an input", hint="name each input")
+        kind = Any if parameter.annotation is parameter.empty else parameter.annotation
+        default = ... if parameter.default is parameter.empty else parameter.default
+        fields[parameter.name] = (kind, default)
+    try:
+        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+        schema = model.model_json_schema()
+    except (PydanticUserError, PydanticInvalidForJsonSchema, NameError) as error:
+        reason = str(error).splitlines()[0]
+        raise TracingError(f"{where}: {reason}", hint="annotate inputs with JSON types") from None
+    schema.pop("title", None)
+    return {"type": "object", "properties": {}} | schema

@@ -1,0 +1,85 @@
+"""What this process knows: step functions and workflows, by name.
+
+Filled by the decorators when modules are imported, read by workers and by `publish`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable
+from importlib.metadata import entry_points
+from typing import Any
+
+from engine.definition import Definition
+from engine.errors import InvalidDocument, SettingsError, UnknownStep
+from engine.expressions import did_you_mean
+
+MODULES_GROUP = "engine.modules"
+
+_functions: dict[str, Callable[..., Any]] = {}
+_workflows: dict[str, Definition] = {}
+
+
+def register_step(name: str, function: Callable[..., Any]) -> None:
+    """Make ``function`` callable by documents as ``name``; the same name again replaces it."""
+    _functions[name] = function
+
+
+def find_function(name: str) -> Callable[..., Any]:
+    """Return the function registered as ``name``.
+
+    Raises:
+        UnknownStep: this process has none; another one may.
+    """
+    try:
+        return _functions[name]
+    except KeyError:
+        hint = did_you_mean(name, _functions) if _functions else "name its module in ENGINE_MODULES"
+        raise UnknownStep(f"function {name} is not installed on this worker", hint=hint) from None
+
+
+def has_function(name: str) -> bool:
+    """Return whether this process can call ``name``."""
+    return name in _functions
+
+
+def function_names() -> list[str]:
+    """Return the names of all registered functions, sorted."""
+    return sorted(_functions)
+
+
+def register_workflow(definition: Definition) -> None:
+    """Keep ``definition`` to be published under its name.
+
+    Raises:
+        InvalidDocument: another workflow of this process has the name.
+    """
+    known = _workflows.get(definition.name)
+    if known is not None and known != definition:
+        raise InvalidDocument(
+            f"two different workflows are called '{definition.name}'",
+            hint="rename one: @workflow(name='…')",
+        )
+    _workflows[definition.name] = definition
+
+
+def workflows() -> list[Definition]:
+    """Return the workflows written in Python that were imported so far, by name."""
+    return [_workflows[name] for name in sorted(_workflows)]
+
+
+def load_modules(names: Iterable[str]) -> None:
+    """Import the modules ``names`` and those that entry points name, so that they register.
+
+    Raises:
+        SettingsError: one cannot be imported, with the reason.
+    """
+    installed = [entry.value for entry in entry_points(group=MODULES_GROUP)]
+    for name in dict.fromkeys([*names, *installed]):
+        try:
+            importlib.import_module(name)
+        except Exception as error:
+            raise SettingsError(
+                f"module {name} (ENGINE_MODULES) cannot be imported: {error}",
+                hint="is it on the path of this process?",
+            ) from error
