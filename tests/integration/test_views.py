@@ -222,8 +222,7 @@ def test_events_and_lines_come_after_a_number_with_names(
         {**line, "seq": n, "level": "INFO" if n < 3 else "ERROR", "message": f"line {n}"}
         for n in (1, 2, 3)
     ]
-    for one in events:
-        database.write(lambda c, one=one: c.execute(insert(EventRow), one))
+    database.write(lambda c: [c.execute(insert(EventRow), one) for one in events])
     database.write(lambda c: c.execute(insert(LogLine), lines))
     found = database.read(lambda c: views.events(c, owner, execution, 1))
     assert [(event.seq, event.step, event.item) for event in found] == [(2, "total", None)]
@@ -283,9 +282,10 @@ def test_a_strangers_execution_is_as_one_that_never_was(
     database: Database, owner: str, stranger: str, workflow: str, read: Any
 ) -> None:
     execution = rows.execution(database, owner, workflow)
-    for unseen in (execution, "0000000000000"):
-        with pytest.raises(NotFound):
-            database.read(lambda c, unseen=unseen: read(c, stranger, unseen))
+    with pytest.raises(NotFound):
+        database.read(lambda c: read(c, stranger, execution))
+    with pytest.raises(NotFound):
+        database.read(lambda c: read(c, owner, "0000000000000"))
 
 
 def test_lists_hold_nothing_of_others(

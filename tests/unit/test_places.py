@@ -9,7 +9,7 @@ from engine_app.api.login import HOME, local_path
 from engine_app.auth.places import allowed_hosts, allowed_origins, is_ours
 
 ORIGINS = allowed_origins(
-    Settings(port=8123, allowed_origins=("https://Engine.example:443/", "http://box:9000"))  # type: ignore[call-arg]
+    Settings(port=8123, allowed_origins=("https://Engine.example:443/", "http://box:9000"))
 )
 
 
