@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
@@ -20,6 +20,7 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.common import current_millis, dq_name
 from dramatiq.errors import ConnectionClosed
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from engine.settings import Settings
@@ -35,21 +36,44 @@ DELAYED_SECONDS = 0.05
 PREFETCH = {"dispatch": 16, "steps": 16, "steps.long": 1}
 
 
-def connect(url: str, *, connections: int = 64) -> redis.Redis:
+class LatePool(redis.ConnectionPool):
+    """A pool that finds its server at the first connection.
+
+    Whoever imports ``actors`` (a test, a command that needs no Redis) must not need one for it.
+    """
+
+    def __init__(self, url: Callable[[], str], **options: Any) -> None:
+        super().__init__(**options)
+        self._url: Callable[[], str] | None = url
+
+    def make_connection(self) -> Any:
+        """Return a new connection to the server.
+
+        Raises:
+            SettingsError: there is no Redis to connect to.
+        """
+        if self._url is not None:
+            found: dict[str, Any] = dict(parse_url(self._url()))
+            self.connection_class = found.pop("connection_class", self.connection_class)
+            if self.connection_class is redis.UnixDomainSocketConnection:
+                self.connection_kwargs.pop("socket_keepalive", None)
+            self.connection_kwargs.update(found)
+            self._url = None
+        return super().make_connection()
+
+
+def connect(url: Callable[[], str], *, connections: int = 64) -> redis.Redis:
     """Return a client that fails at once and never retries by itself.
 
     redis-py's own defaults (5 s of socket timeout, ten retries) doubled an enqueue and lost a
     fetch when the server stalled for 7 s: the fetch had happened, its answer was thrown away.
     """
-    # A socket in the file system, as the embedded server's, has neither of the two.
-    network = (
-        {} if url.startswith("unix:") else {"socket_connect_timeout": 5, "socket_keepalive": True}
-    )
-    pool = redis.ConnectionPool.from_url(
+    pool = LatePool(
         url,
         max_connections=connections,
         socket_timeout=30,
-        **network,
+        socket_connect_timeout=5,
+        socket_keepalive=True,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
     )
@@ -61,7 +85,7 @@ class EngineBroker(RedisBroker):
 
     def __init__(self, settings: Settings, **options: Any) -> None:
         super().__init__(
-            client=connect(settings.redis),
+            client=connect(lambda: settings.redis),
             namespace=NAMESPACE,
             # A killed worker's messages are handed over after this, not after a minute.
             heartbeat_timeout=15_000,
