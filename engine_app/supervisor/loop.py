@@ -90,6 +90,7 @@ class Supervisor:
             code = child.reap()
             if code is not None:
                 self._bury(child)
+                self._write_down()
                 self._lines.say(f"{child.program.name} {_end(code)}, starting it again")
         for child in self.children:
             if child.is_due:
@@ -129,6 +130,9 @@ class Supervisor:
 
     def _start(self, child: Child) -> None:
         child.start()
+        self._write_down()
+
+    def _write_down(self) -> None:
         alive = {one.program.name: pid for one in self.children if (pid := one.pid) is not None}
         self._record.write(alive)
 

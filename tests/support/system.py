@@ -91,8 +91,13 @@ class System:
 
     def pid(self, name: str) -> int:
         """Return the process id of a child by its name: ``web``, ``worker 1``, ``valkey`` …"""
-        rows = json.loads((self.home / "processes.json").read_text())
-        return next(int(row["pid"]) for row in rows if row["name"] == name)
+
+        def found() -> list[int]:
+            rows = json.loads((self.home / "processes.json").read_text())
+            return [int(row["pid"]) for row in rows if row["name"] == name]
+
+        eventually(found, seconds=15, what=f"{name} runs")
+        return found()[0]
 
     def worker_pid(self, name: str = "worker 1") -> int:
         """Return the process id under which a worker runs steps."""
