@@ -123,7 +123,7 @@ export function ThemeSwitch() {
 }
 
 // Asks once and names what it will touch. The native dialog keeps focus inside and hears Escape.
-export function Confirm({ label, title, body, action, danger, primary, ask, on_confirm }) {
+export function Confirm({ label, title, body, action, danger, primary, ask, onConfirm }) {
   const box = useRef(null);
   const [note, setNote] = useState("");
   const close = () => box.current?.close();
@@ -138,7 +138,7 @@ export function Confirm({ label, title, body, action, danger, primary, ask, on_c
         ) : null}
         <div className="row">
           <button type="button" className="btn" onClick={close}>Back</button>
-          <button type="button" className={`btn p ${danger ? "d" : ""}`} onClick={() => { close(); on_confirm(note); }}>{action}</button>
+          <button type="button" className={`btn p ${danger ? "d" : ""}`} onClick={() => { close(); onConfirm(note); }}>{action}</button>
         </div>
       </dialog>
     </>
@@ -190,14 +190,14 @@ function take(store, chunk) {
   if (store.lines.length > 20_000) store.lines.splice(0, store.lines.length - 20_000);
   return false;
 }
-function useTail(name, chunk, on_gap) {
+function useTail(name, chunk, onGap) {
   const store = tail(name);
   const gap = take(store, chunk);
-  useEffect(() => { if (gap) on_gap(store.last); }, [gap, store.last]);
+  useEffect(() => { if (gap) onGap(store.last); }, [gap, store.last]);
   return store;
 }
-export function EventTail({ of, chunk, on_gap }) {
-  const store = useTail(`events ${of}`, chunk, on_gap);
+export function EventTail({ of, chunk, onGap }) {
+  const store = useTail(`events ${of}`, chunk, onGap);
   const lines = store.lines.slice(-1000).reverse();
   if (!lines.length) return <div className="empty"><h2>No event yet</h2><p>Every change of status leaves one here, numbered without gaps.</p></div>;
   return (
@@ -209,12 +209,12 @@ export function EventTail({ of, chunk, on_gap }) {
   );
 }
 const WEIGHT = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
-export function LogTail({ of: id, chunk, step, filters, tall, on_gap }) {
+export function LogTail({ of: id, chunk, step, filters, tall, onGap }) {
   const [level, setLevel] = useState("debug");
   const [text, setText] = useState("");
   const [follow, setFollow] = useState(true);
   const box = useRef(null);
-  const store = useTail(`logs ${id}`, chunk, on_gap);
+  const store = useTail(`logs ${id}`, chunk, onGap);
   const wanted = store.lines.filter((line) =>
     (!step || line[1] === step) && (WEIGHT[line[3]] ?? 20) >= WEIGHT[level] && (!text || line[4].toLowerCase().includes(text.toLowerCase())));
   const lines = wanted.slice(-2000);

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-WIDTH, HEIGHT = 140, 44
-_GAP_X, _GAP_Y = 34, 14
-_MARGIN = 8
-_LETTERS = 17  # of a name that fit in a node
+WIDTH, HEIGHT = 132, 44
+_GAP_X, _GAP_Y = 30, 14
+_MARGIN = 2
+_LETTERS = 16  # of a name that fit in a node
 
 
 @dataclass(frozen=True)

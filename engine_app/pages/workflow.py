@@ -59,7 +59,7 @@ def _content() -> rx.Component:
                 _recent(),
                 class_name="stack",
             ),
-            rx.el.div(run_panel(), _versions(), _schedules(), class_name="stack"),
+            rx.el.div(run_panel(), _versions(), _schedules(), class_name="stack first"),
             class_name="two",
         ),
         rx.el.details(

@@ -7,6 +7,7 @@ handler is named in ``engine_app.gate`` and each query carries the viewer's own 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import reflex as rx
+import structlog
 from reflex.state import BaseState
 
 from engine.errors import EngineError, NotFound
@@ -23,6 +25,7 @@ from engine_app.live import Bell, hub
 from engine_app.reading import database, in_thread
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 BEAT_SECONDS = 2.0  # between two signs of life; a page says "stale" after 5 s without one
 
@@ -115,6 +118,10 @@ class Follow(Generic[T]):
                     await self._turn(viewer, rung=rung)
                 except EngineError as error:
                     await self._fail(error)
+                except Exception:
+                    # A page that stops following for good would show old rows as if they were new.
+                    log.exception("a page could not be read")
+                    await self._fail(EngineError("this is a fault of the engine; its log tells"))
                 if bell is None:
                     await asyncio.sleep(BEAT_SECONDS)
                 elif not self.state.behind:
@@ -144,9 +151,10 @@ class Follow(Generic[T]):
             self.state._set(trouble="", missing=False, loaded=True, beat=now)
 
     async def _fail(self, error: EngineError) -> None:
+        now = time.time_ns() // 1000
         async with self.state:
             if isinstance(error, NotFound):
-                self.state._set(missing=True, loaded=True, trouble="")
+                self.state._set(missing=True, loaded=True, trouble="", beat=now)
             else:
                 self.state._set(trouble=str(error))
 
