@@ -20,9 +20,9 @@ from tests.support.processes import eventually
 from tests.support.system import ROOT, System, running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_system() -> Iterator[System]:
-    """An engine that the test may harm."""
+    """An engine that a test may harm, but must leave running."""
     with running() as system:
         yield system.await_ready()
 
