@@ -29,22 +29,22 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-COMMANDS: tuple[Callable[..., None], ...] = (
-    serve.up,
-    serve.web,
-    serve.worker,
-    serve.scheduler,
-    serve.rescue,
-    executions.run,
-    executions.show,
-    executions.logs,
-    executions.cancel,
-    executions.retry,
-    check.check,
-)
-for command in COMMANDS:
-    app.command()(command)
-app.command("list")(executions.list_)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "up": serve.up,
+    "web": serve.web,
+    "worker": serve.worker,
+    "scheduler": serve.scheduler,
+    "rescue": serve.rescue,
+    "run": executions.run,
+    "list": executions.list_,
+    "show": executions.show,
+    "logs": executions.logs,
+    "cancel": executions.cancel,
+    "retry": executions.retry,
+    "check": check.check,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
 app.add_typer(workflows.app, name="workflows")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(people.user, name="user")

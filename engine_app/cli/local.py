@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.errors import EngineError, NotFound, Unavailable
+from engine.errors import InvalidError, NotFound, Unavailable
 from engine.settings import Settings, current
 from engine.store import migrate, users
 from engine.store.database import Database
@@ -82,12 +82,14 @@ def read_text(path: str) -> str:
     """Return a file's text; ``-`` is standard input.
 
     Raises:
-        EngineError: it cannot be read.
+        InvalidError: it cannot be read.
     """
     try:
         if path == "-":
             return sys.stdin.read()
         with open(path, encoding="utf-8") as file:
             return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EngineError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise InvalidError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise InvalidError(f"{path} is not UTF-8 at byte {error.start}") from None

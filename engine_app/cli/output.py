@@ -21,6 +21,7 @@ errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 # A log line or a name from user code must not drive the terminal that shows it.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_WIDE = 2000
 _COLOURS = {
     "completed": "green",
     "failed": "red",
@@ -69,15 +70,22 @@ def length(start: int | None, end: int | None) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print rows, or any plain value, as one JSON text."""
-    sys.stdout.write(encode(shape(value)) + "\n")
+    """Print a row, or a mapping with rows in it, as one JSON text."""
+    plain = {k: shape(v) for k, v in value.items()} if isinstance(value, dict) else shape(value)
+    sys.stdout.write(encode(plain) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> None:
     """Print cells, which are rich markup; ``empty`` when there are none."""
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns[:-1]:
+        table.add_column(column, no_wrap=True)
+    table.add_column(columns[-1], overflow="fold")
     for row in rows:
         table.add_row(*row)
+    # In a file or a pipe a row stays on its line, however long.
+    if not console.is_terminal:
+        console.width = _WIDE
     console.print(table if table.row_count else f"[bright_black]{empty}[/]")
 
 

@@ -1,0 +1,267 @@
+"""The command line, as people and scripts call it."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from engine import settings
+from engine.errors import StepError
+from engine.steps.context import context
+from engine.store.database import Database
+from engine_app.auth import secrets
+from engine_app.cli import main
+from tests.support.house import House, python
+from tests.support.processes import eventually
+
+
+class Said(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as JSON."""
+        return json.loads(self.out)
+
+
+Engine = Callable[..., Said]
+
+
+@pytest.fixture
+def engine(
+    sqlite_url: str,
+    redis_url: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Engine]:
+    """Call ``engine`` with these arguments, on a database of this test's own."""
+    monkeypatch.setenv("DATABASE_URL", sqlite_url)
+    monkeypatch.setenv("REDIS_URL", redis_url)
+    monkeypatch.setenv("ENGINE_HOME", str(tmp_path))
+    settings.current.cache_clear()
+
+    def call(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["engine", *arguments])
+        with pytest.raises(SystemExit) as left:
+            main()
+        said = capsys.readouterr()
+        assert "Traceback" not in said.out + said.err
+        return Said(int(left.value.code or 0), said.out, said.err)
+
+    yield call
+    settings.current.cache_clear()
+
+
+@pytest.fixture
+def house(sqlite_url: str) -> Iterator[House]:
+    database = Database.open(sqlite_url)
+    yield House(database)
+    database.close()
+
+
+def work(house: House) -> threading.Thread:
+    """Carry out the next execution that is started, as workers would."""
+
+    def carry_out() -> None:
+        pending = "SELECT id FROM executions WHERE status = 'pending'"
+        eventually(lambda: house.query(pending), seconds=20, what="an execution is started")
+        house.plan(house.query(pending)[0][0])
+        house.drain()
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    return thread
+
+
+def test_run_prints_the_id_alone_and_list_and_show_find_it(engine: Engine, house: House) -> None:
+    house.publish("double", {"twice": {"uses": "transform", "with": {"value": "${{ input.n }}"}}})
+    started = engine("run", "double", "--input", "n=2")
+    assert started.code == 0
+    execution_id = started.out.strip()
+    (row,) = engine("list", "--json").json["items"]
+    assert (row["id"], row["trigger"], row["status"]) == (execution_id, "cli", "pending")
+    assert row["created_at"].endswith("Z")
+    assert "waits for a worker" in engine("list").out
+    assert engine("show", execution_id, "--json").json["input"] == {"n": 2}
+    assert "twice" in engine("show", execution_id).out
+
+
+def test_run_follows_to_the_output(engine: Engine, house: House) -> None:
+    house.publish("double", {"twice": {"uses": "transform", "with": {"value": {"n": 4}}}})
+    worker = work(house)
+    said = engine("run", "double", "--follow")
+    worker.join()
+    assert said.code == 0
+    assert "step_completed" in said.out
+    assert '"n": 4' in said.out
+
+
+def test_a_followed_execution_that_fails_exits_with_1_and_says_why(
+    engine: Engine, house: House
+) -> None:
+    def refuse() -> None:
+        raise StepError("amount must be \x1b[31mpositive", retryable=False)
+
+    house.publish("refuse", {"check": python(refuse)})
+    worker = work(house)
+    said = engine("run", "refuse", "-f")
+    worker.join()
+    assert said.code == 1
+    assert "amount must be" in said.out
+    assert "\x1b" not in said.out
+    worker = work(house)
+    quiet = engine("run", "refuse", "-f", "--json")
+    worker.join()
+    assert quiet.code == 1
+    assert quiet.json["row"]["status"] == "failed"
+
+
+def test_logs_print_what_the_steps_wrote(engine: Engine, house: House) -> None:
+    def talk() -> None:
+        context.log.info("hello [bold]there[/bold]")
+
+    house.publish("talk", {"say": python(talk)})
+    worker = work(house)
+    followed = engine("run", "talk", "-f", "--json")
+    worker.join()
+    execution_id = followed.json["row"]["id"]
+    said = engine("logs", execution_id, "-f")
+    assert "say  hello [bold]there[/bold]" in said.out
+    (line,) = engine("logs", execution_id, "--json").out.splitlines()
+    assert json.loads(line)["message"] == "hello [bold]there[/bold]"
+    assert engine("logs", execution_id, "--level", "ERROR").out == ""
+
+
+def test_cancel_then_retry(engine: Engine, house: House) -> None:
+    house.publish("one", {"a": {"uses": "transform", "with": {"value": 1}}})
+    execution_id = engine("run", "one").out.strip()
+    assert engine("cancel", execution_id, "--note", "wrong").code == 0
+    assert "cancelled: wrong" in engine("list").out
+    again = engine("retry", execution_id, "--json")
+    assert again.code == 0
+    assert again.json["execution_id"] != execution_id
+    assert engine("cancel", execution_id).code == 2
+
+
+def test_people_see_their_own_only(engine: Engine, house: House) -> None:
+    house.publish("one", {"a": {"uses": "transform", "with": {"value": 1}}})
+    execution_id = engine("run", "one").out.strip()
+    assert engine("user", "add", "eve").code == 0
+    assert engine("list", "--as", "eve", "--json").json["items"] == []
+    said = engine("show", execution_id, "--as", "eve")
+    assert (said.code, said.out) == (2, "")
+    assert said.err.startswith("error: there is no execution")
+    assert said.err.count("\n") == 1
+
+
+def test_a_token_is_printed_alone_and_once(engine: Engine, house: House) -> None:
+    said = engine("token", "create", "ci")
+    assert said.out.startswith("ee_")
+    assert said.out.count("\n") == 1
+    secret = said.out.strip()
+    listed = engine("token", "list", "--json")
+    assert secret not in listed.out
+    (row,) = listed.json["items"]
+    assert engine("token", "revoke", row["id"]).code == 0
+    assert "revoked" in engine("token", "list").out
+    assert engine("token", "revoke", row["id"]).code == 2
+
+
+def test_users_are_added_linked_and_shut_out(
+    engine: Engine, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine("user", "add", "ada").code == 0
+    assert engine("user", "add", "ada").code == 2
+    assert engine("user", "add", "<b>").code == 2
+    link = engine("user", "link", "ada").out.strip()
+    assert link.startswith("http://127.0.0.1:8000/api/login/link/")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse\n"))
+    assert engine("user", "password", "ada", "--stdin").code == 0
+    stored = house.query("SELECT password_hash FROM users WHERE name = 'ada'")[0][0]
+    assert secrets.password_fits(stored, "correct horse")
+    assert engine("user", "disable", "ada").code == 0
+    names = [row["name"] for row in engine("user", "list", "--json").json["items"]]
+    assert names == ["ada", "owner"]
+
+
+def test_workflows_are_validated_pushed_and_listed(
+    engine: Engine, house: House, tmp_path: Path
+) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.json"
+    good.write_text("name: good\nsteps:\n  a: {uses: transform, with: {value: 1}}\n")
+    bad.write_text(json.dumps({"name": "Bad!", "steps": {"a": {"uses": "nothing"}}}))
+    assert "no fault" in engine("workflows", "validate", str(good)).out
+    said = engine("workflows", "validate", str(bad))
+    assert said.code == 2
+    assert len(said.err.splitlines()) >= 3
+    assert engine("workflows", "push", str(good)).out == "good v1 published\n"
+    assert engine("workflows", "push", str(good)).out == "good v1 unchanged\n"
+    assert "good" in engine("workflows", "list").out
+    assert engine("workflows", "push", str(tmp_path / "none")).code == 2
+
+
+def test_schedules_are_made_paused_and_deleted(engine: Engine, house: House) -> None:
+    house.publish("one", {"a": {"uses": "transform", "with": {"value": 1}}})
+    made = engine("schedules", "create", "one", "0 3 * * *", "--zone", "Europe/Berlin")
+    schedule_id = made.out.strip()
+    assert engine("schedules", "pause", schedule_id).code == 0
+    assert "paused" in engine("schedules", "list").out
+    assert engine("schedules", "resume", schedule_id).code == 0
+    assert engine("schedules", "delete", schedule_id).code == 0
+    assert engine("schedules", "list", "--json").json["items"] == []
+    assert engine("schedules", "create", "one", "never").code == 2
+
+
+def test_what_cannot_be_reached_exits_with_3(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'empty.db'}")
+    settings.current.cache_clear()
+    said = engine("list")
+    assert said.code == 3
+    assert "engine db upgrade" in said.err
+    assert engine("db", "upgrade").code == 0
+    assert "already at" in engine("db", "upgrade").out
+    assert "no user yet" in engine("list").err
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    settings.current.cache_clear()
+    assert engine("list").code == 3
+
+
+def test_check_names_every_fault_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ENGINE_PORT", "0")
+    monkeypatch.setenv("ENGINE_WORKER_THREADS", "many")
+    said = engine("check")
+    assert said.code == 2
+    assert "ENGINE_PORT" in said.out
+    assert "ENGINE_WORKER_THREADS" in said.out
+    monkeypatch.delenv("ENGINE_PORT")
+    monkeypatch.delenv("ENGINE_WORKER_THREADS")
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path / 'empty.db'}")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    paths = {fault["path"] for fault in engine("check", "--json").json["items"]}
+    assert {"DATABASE_URL", "REDIS_URL"} <= paths
+
+
+def test_a_wrong_use_exits_with_2(engine: Engine, house: House) -> None:
+    assert engine("list", "--limit", "x").code == 2
+    assert engine("list", "--status", "gone").code == 2
+    assert engine("nothing").code == 2
+    said = engine("run", "one", "--input", "n")
+    assert said.code == 2
+    assert "KEY=VALUE" in said.err
+    assert engine("token", "create", "x" * 65).code == 2
