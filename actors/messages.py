@@ -10,6 +10,7 @@ import redis
 from dramatiq import Message
 
 from actors.broker import EngineBroker
+from engine import failpoints
 from engine.flow.sends import Sends
 from engine.store.steps import Ticket
 
@@ -52,12 +53,16 @@ def send(broker: EngineBroker, sends: Sends) -> None:
     """Send the messages; one that cannot be sent is owed by its row, and rescue finds it."""
     messages = [step_message(ticket) for ticket in sends.now]
     messages += [dispatch_message(execution_id) for execution_id in sends.dispatches]
+    if failpoints.armed and messages:
+        failpoints.reach("before_enqueue")
     try:
         broker.enqueue_many(messages)
         for ticket, delay in sends.later:
             send_later(broker, ticket, delay)
     except redis.RedisError as error:
         _log.warning("could not send %d messages, rescue will: %s", len(messages), error)
+    if failpoints.armed and messages:
+        failpoints.reach("after_enqueue")
 
 
 def send_later(broker: EngineBroker, ticket: Ticket, delay: int) -> None:
@@ -70,5 +75,7 @@ def pipe(message: Any, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
     """Make the first ticket the pipe target of the message under way; return the others."""
     if not tickets:
         return ()
+    if failpoints.armed:
+        failpoints.reach("before_enqueue")
     message.options["pipe_target"] = step_message(tickets[0]).asdict()
     return tickets[1:]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from engine import failpoints
 from engine.flow.journal import Journal
 from engine.store.database import Connection, Database
 from engine.store.turn import Turn, turn
@@ -30,9 +31,14 @@ def commit(
 
     def transaction(connection: Connection) -> tuple[T, Turn]:
         with turn(connection, execution_id, now) as taken:
-            return work(taken), taken
+            result = work(taken)
+        if failpoints.armed:
+            failpoints.reach("before_commit")
+        return result, taken
 
     result, taken = database.write(transaction)
+    if failpoints.armed:
+        failpoints.reach("after_commit")
     if journal is not None:
         journal.tell(taken)
     return result

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from engine import failpoints
 from engine.codec import encode
 from engine.definition import Step
 from engine.errors import EngineError, StaleClaim
@@ -226,7 +227,11 @@ class Executor:
             work.claim = self._claim(work)
             self.tell(work.stay)
         try:
+            if failpoints.armed:
+                failpoints.reach("between_claim_and_run")
             outcome = self._call(work, work.claim)
+            if failpoints.armed:
+                failpoints.reach("after_effect")
             return self._settler.settle(work, work.claim, outcome, sends)
         finally:
             self._claims.drop(work.claim)

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 
+from engine import failpoints
 from engine.registry import register_step
 from engine.steps.context import context
 from tests.support.effects import record
@@ -89,6 +90,9 @@ def _hold(seconds: float) -> None:
     while time.monotonic() < until:
         time.sleep(TICK)
 
+
+# Only workers that load this module can be armed: no setting of the product does it.
+failpoints.arm(os.environ.get("ENGINE_FAILPOINTS", ""))
 
 _ALL = (inc, double, total, nap, fail_until, talk, until_cancelled, die, die_once)
 for _function in _ALL:
