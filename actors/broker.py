@@ -153,6 +153,10 @@ class EngineBroker(RedisBroker):
         """Return whether no message waits in ``queue`` to be fetched."""
         return not self.client.llen(f"{self.namespace}:{queue}")
 
+    def is_idle(self, queue: str) -> bool:
+        """Return whether ``queue`` has no message at all, not even one that a worker holds."""
+        return not self.client.hlen(f"{self.namespace}:{queue}.msgs")
+
     def depths(self) -> list[dict[str, Any]]:
         """Return per queue: messages ready to fetch, delayed, and under way in workers."""
         rows = []

@@ -23,7 +23,7 @@ from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.change import RunKey
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.machine.status import Reason, StepStatus
 from engine.settings import Settings
 from engine.store import executions, liveness, steps
 from engine.store.database import Database
@@ -33,6 +33,7 @@ from engine.store.turn import Turn
 LEASE = "rescue"
 QUEUES = ("steps", "steps.long")
 BATCH = 500
+HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 UNKNOWN_AGAIN = 15_000_000  # µs until a step that no live worker knows is looked at again
@@ -49,6 +50,10 @@ class Evidence(Protocol):
 
     def is_empty(self, queue: str) -> bool:
         """Return whether no message waits in ``queue`` to be fetched."""
+        ...
+
+    def is_idle(self, queue: str) -> bool:
+        """Return whether ``queue`` has no message at all, not even one that a worker holds."""
         ...
 
 
@@ -189,18 +194,15 @@ class Rescue:
 
     def _end_executions(self, sends: Sends, now: int) -> None:
         """End what was told to end and whose grace is over; finish what nobody finished."""
-        rows = self.database.read(lambda connection: executions.owed(connection, now, BATCH))
+        rows = self.database.read(lambda connection: executions.overdue(connection, now, BATCH))
+        later = now + 5 * QUIET
         for row in rows:
-            if row.ending is not None:
+            if row.ending:
                 self._force_end(row.id)
-            elif row.status != ExecutionStatus.PENDING:
+            else:
                 sends.dispatches.append(row.id)
-                later = now + 5 * QUIET
-                self.database.write(
-                    lambda connection, row=row, later=later: executions.postpone(  # type: ignore[misc]
-                        connection, row.id, later
-                    )
-                )
+        unfinished = [row.id for row in rows if not row.ending]
+        self.database.write(lambda connection: executions.postpone(connection, unfinished, later))
 
     def _force_end(self, execution_id: str) -> None:
         def move(taken: Turn) -> Look:
@@ -220,12 +222,9 @@ class Rescue:
         alive = self.database.read(lambda connection: liveness.alive(connection, dead_before))
         forgotten = self._broker_forgot()
         for queue in QUEUES:
-            before = self._lost_before(queue, alive, now, forgotten=forgotten)
-            if before is not None:
-                self._send_steps(sends, queue, before, now)
+            self._send_steps(sends, queue, now, alive, forgotten=forgotten)
         before = self._lost_before("dispatch", alive, now, forgotten=forgotten)
-        if before is not None:
-            self._send_dispatches(sends, before, now)
+        self._send_dispatches(sends, before, now)
         self._send_unknown(sends, alive, now)
 
     def _broker_forgot(self) -> bool:
@@ -239,20 +238,25 @@ class Rescue:
         )
         return known is not None
 
-    def _lost_before(
-        self, queue: str, alive: liveness.Alive, now: int, *, forgotten: bool
-    ) -> int | None:
+    def _lost_before(self, queue: str, alive: liveness.Alive, now: int, *, forgotten: bool) -> int:
         """Return the time before which an unclaimed row's message is known to be lost."""
         if forgotten:
             return now
-        if self.evidence.is_empty(queue):
+        if self.evidence.is_idle(queue):
             return now - QUIET
-        mark = alive.watermarks.get(queue)
-        return None if mark is None else min(mark, now - QUIET)
+        mark = min(alive.watermarks.get(queue, 0), now - QUIET)
+        # Nothing waits in the broker, but workers hold messages that they have not begun: these
+        # are not lost, so it takes longer to believe that one is.
+        return max(mark, now - HELD) if self.evidence.is_empty(queue) else mark
 
-    def _send_steps(self, sends: Sends, queue: str, before: int, now: int) -> None:
+    def _send_steps(
+        self, sends: Sends, queue: str, now: int, alive: liveness.Alive, *, forgotten: bool
+    ) -> None:
+        before = self._lost_before(queue, alive, now, forgotten=forgotten)
         rows = self.database.read(
-            lambda connection: liveness.unclaimed(connection, queue, before, BATCH)
+            lambda connection: liveness.unclaimed(
+                connection, queue, before, now, BATCH, patient=not forgotten
+            )
         )
         if rows:
             _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
@@ -260,13 +264,11 @@ class Rescue:
         sends.now += [_ticket(run, run.epoch) for run in rows]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
-        rows = self.database.read(lambda connection: executions.owed(connection, before, BATCH))
-        for row in rows:
-            if row.status == ExecutionStatus.PENDING and row.ending is None:
-                sends.dispatches.append(row.id)
-                self.database.write(
-                    lambda connection, row=row: executions.postpone(connection, row.id, now)  # type: ignore[misc]
-                )
+        ids = self.database.read(
+            lambda connection: executions.undispatched(connection, before, BATCH)
+        )
+        self.database.write(lambda connection: executions.postpone(connection, ids, now))
+        sends.dispatches += ids
 
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
         """Send step runs that waited for their code to those who have it now."""

@@ -13,12 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from sqlalchemy import Connection as Connection  # for verbs, which know no other name of SQL
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from engine.errors import SettingsError, Unavailable
+
+# Connection too: verbs pass it on and know no other name of SQL.
+__all__ = ["Connection", "Database", "PostgresDatabase", "SqliteDatabase"]
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -266,34 +267,60 @@ def is_over(turn: Turn) -> bool:
     return turn.head.status in EXECUTION_ENDS
 
 
-def owed(connection: Connection, now: int, limit: int) -> list[Any]:
-    """Return open executions that someone must look at by now: id, status, ending, due_at."""
-    statement = (
-        select(
-            _EXECUTIONS.c.id,
-            _EXECUTIONS.c.status,
-            _EXECUTIONS.c.ending,
-            _EXECUTIONS.c.due_at,
-            _EXECUTIONS.c.reason,
-        )
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An open execution that someone must look at."""
+
+    id: str
+    status: ExecutionStatus
+    ending: bool
+
+
+def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
+    """Return executions whose dispatch was owed before ``before``, longest owed first."""
+    return list(
+        connection.execute(
+            select(_EXECUTIONS.c.id)
+            .where(
+                _EXECUTIONS.c.due_at < before,
+                # As literal text: SQLite uses a partial index only where its own words stand.
+                text(OPEN_EXECUTION),
+                _EXECUTIONS.c.status == ExecutionStatus.PENDING.value,
+                _EXECUTIONS.c.ending.is_(None),
+            )
+            .order_by(_EXECUTIONS.c.due_at)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
+    """Return executions that should have ended or been completed by now.
+
+    Pending ones are left out: a backlog of them must not hide these.
+    """
+    rows = connection.execute(
+        select(_EXECUTIONS.c.id, _EXECUTIONS.c.status, _EXECUTIONS.c.ending)
         .where(
             _EXECUTIONS.c.due_at <= now,
-            # As literal text: SQLite uses a partial index only where its own words stand.
             text(OPEN_EXECUTION),
+            _EXECUTIONS.c.status != ExecutionStatus.PENDING.value,
         )
         .order_by(_EXECUTIONS.c.due_at)
         .limit(limit)
     )
-    return list(connection.execute(statement))
+    return [Owed(row.id, ExecutionStatus(row.status), row.ending is not None) for row in rows]
 
 
-def postpone(connection: Connection, execution_id: str, due_at: int | None, **values: Any) -> None:
-    """Look at a pending or finishing execution again at ``due_at`` (null: not by itself)."""
-    connection.execute(
-        update(_EXECUTIONS)
-        .where(
-            _EXECUTIONS.c.id == execution_id,
-            text(OPEN_EXECUTION),
+def postpone(connection: Connection, ids: Sequence[str], due_at: int) -> None:
+    """Look at these open executions again at ``due_at``."""
+    if ids:
+        connection.execute(
+            update(_EXECUTIONS)
+            .where(
+                _EXECUTIONS.c.id.in_(ids),
+                _EXECUTIONS.c.due_at.is_not(None),
+                text(OPEN_EXECUTION),
+            )
+            .values(due_at=due_at)
         )
-        .values(due_at=due_at, **values)
-    )

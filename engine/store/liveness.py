@@ -169,8 +169,21 @@ def due(
     return [as_run(row) for row in rows]
 
 
-def unclaimed(connection: Connection, queue: str, before: int, limit: int) -> list[RunRow]:
-    """Return queued step runs whose message was sent through ``queue`` before ``before``."""
+def unclaimed(
+    connection: Connection, queue: str, before: int, now: int, limit: int, *, patient: bool
+) -> list[RunRow]:
+    """Return queued step runs whose message was sent through ``queue`` before ``before``.
+
+    Args:
+        connection: to read with.
+        queue: the broker's queue.
+        before: µs.
+        now: µs.
+        limit: rows at most.
+        patient: leave out those sent again less long ago than they had waited until then, so
+            that whoever holds the first message is not flooded with copies of it.
+    """
+    patience = (now - _RUNS.c.due_at) >= (_RUNS.c.due_at - _RUNS.c.queued_at)
     rows = connection.execute(
         select(*run_columns())
         .where(
@@ -179,6 +192,7 @@ def unclaimed(connection: Connection, queue: str, before: int, limit: int) -> li
             _RUNS.c.queue == queue,
             _RUNS.c.due_at < before,
             or_(_RUNS.c.reason.is_(None), _RUNS.c.reason != Reason.UNKNOWN_STEP.value),
+            *([patience] if patient else []),
         )
         .order_by(_RUNS.c.due_at)
         .limit(limit)

@@ -524,7 +524,10 @@ def test_an_unclaimed_row_is_sent_again_without_a_new_epoch(house: House) -> Non
     [ticket] = house.plan(execution_id)
     house.inbox.clear()
     house.broker.empty = True
-    house.write("UPDATE step_runs SET due_at = due_at - 10000000 WHERE status = 'queued'")
+    house.write(
+        "UPDATE step_runs SET due_at = due_at - 10000000, queued_at = due_at - 10000000"
+        " WHERE status = 'queued'"
+    )
     assert house.rescue.sweep("w1", steady=True).now == [ticket]
     assert house.rescue.sweep("w1", steady=True).now == []
 
