@@ -72,7 +72,7 @@ class Product:
         """Delete all executions, so that each measurement starts from nothing."""
         for table in ("step_runs", "events", "logs", "attempts", "artifacts", "executions"):
             sql = text(f"DELETE FROM {table}")
-            self.client.database.write(lambda connection, sql=sql: connection.execute(sql))
+            self.client.database.write(lambda connection, sql=sql: connection.execute(sql))  # type: ignore[misc]
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all processes of the product so far."""

@@ -14,6 +14,7 @@ from typing import Any
 from engine.machine.event import Event, EventType
 from engine.machine.status import Reason, StepStatus
 
+
 @dataclass(frozen=True, slots=True)
 class RunKey:
     """Names one step run; ``item`` is -1 for the node itself."""
