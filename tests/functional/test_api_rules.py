@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
@@ -236,3 +238,11 @@ def test_a_revoked_token_stops_at_once_and_is_shown_only_once(house: Web) -> Non
     assert house.program(house.stranger_id).delete(f"/api/tokens/{made['id']}").status_code == 404
     assert browser.delete(f"/api/tokens/{made['id']}").status_code == 204
     problem(program.get("/api/me"), 401, "unauthenticated")
+
+
+def test_the_document_names_every_route(house: Web) -> None:
+    text = Path("docs/api.md").read_text()
+    paths = house.nobody().get("/api/openapi.json").json()["paths"]
+    routes = {f"`{method.upper()} {path}`" for path, found in paths.items() for method in found}
+    named = set(re.findall(r"^\| (`[A-Z]+ /[^`]+`)", text, re.MULTILINE))
+    assert named == routes
