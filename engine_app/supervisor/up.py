@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import http.client
+import subprocess
+import sys
 import time
 
 from engine.errors import EngineError
@@ -132,6 +134,12 @@ class _Run:
             self._lines.say(str(error))
             return
         self._supervisor.restart(lambda name: name != "valkey", self._settings.drain_seconds)
+        # In a process of its own: this one has imported the modules as they were
+        push = [sys.executable, "-m", "engine_app.cli", "workflows", "push", "--shared"]
+        done = subprocess.run(  # noqa: S603  # our own command line
+            push, env=environment(self._settings), capture_output=True, text=True, check=False
+        )
+        self._lines.say((done.stdout + done.stderr).strip())
 
     def _stop(self) -> None:
         drain = self._settings.drain_seconds
