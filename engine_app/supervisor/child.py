@@ -81,12 +81,12 @@ class Child:
             return
 
     def look(self) -> None:
-        """Learn under which process ids it works: dramatiq's worker is a child of its master."""
-        if self.program.works and self.pid and not self.workers:
-            try:
-                self.workers = {child.pid for child in psutil.Process(self.pid).children()}
-            except psutil.Error:
-                return
+        """Learn under which process ids it works: dramatiq's workers are children of its master.
+
+        Looked at again and again: the master has other helpers before it has a worker.
+        """
+        if self.program.works and self.pid:
+            self.workers |= _children(self.pid)
 
     def reap(self) -> int | None:
         """Return the exit code when it has ended, once, and end what it left behind."""
@@ -122,3 +122,14 @@ class Child:
         assert self._process is not None
         assert self._process.stdout is not None
         return self._process.stdout.fileno()
+
+
+def _children(pid: int) -> set[int]:
+    """Return the processes that ``pid`` has started and that still run."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    try:
+        if listed.exists():  # one small file, where psutil reads every process of the machine
+            return {int(child) for child in listed.read_text().split()}
+        return {child.pid for child in psutil.Process(pid).children()}
+    except (OSError, psutil.Error):
+        return set()
