@@ -1,4 +1,7 @@
-"""``@step``: a function that is a step when a workflow is traced, and itself elsewhere."""
+"""``@step``: a function that is a step when a workflow is traced, and itself elsewhere.
+
+Calls are typed Any: to a type checker a handle passes for the value that it stands for.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +107,7 @@ class Step:
         """Return the handle of a new step while a workflow is traced, else the function's value."""
         return StepCall(self)(*arguments, **named)
 
-    def map(self, items: Any, *arguments: Any, **named: Any) -> Handle:
+    def map(self, items: Any, *arguments: Any, **named: Any) -> Any:
         """Return the handle of a fan-out: one step run per item, its first argument."""
         return StepCall(self).map(items, *arguments, **named)
 
@@ -155,7 +158,7 @@ class StepCall:
             return self.step.fn(*arguments, **named)
         return self._add(trace, None, arguments, named)
 
-    def map(self, items: Any, *arguments: Any, **named: Any) -> Handle:
+    def map(self, items: Any, *arguments: Any, **named: Any) -> Any:
         """Return the handle of a fan-out: one step run per item, its first argument."""
         trace = current()
         if trace is None:

@@ -220,7 +220,7 @@ class _Reader:
             name=name,
             uses=str(body["uses"]),
             params=params,
-            function=body["with"]["function"] if body["uses"] == "python" else None,
+            function=body.get("with", {}).get("function") if body["uses"] == "python" else None,
             when=when,
             for_each=for_each,
             max_parallel=self.max_parallel(body, path),
