@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from engine.definition import Definition, parse_text
 
 from engine import registry
+from engine.definition import Definition, parse_text
 from engine.publish import publish
 from engine.store import views
 from engine.store.workflows import Published
