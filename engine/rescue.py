@@ -34,6 +34,7 @@ LEASE = "rescue"
 QUEUES = ("steps", "steps.long")
 BATCH = 500
 HELD = 10_000_000  # µs that a worker may hold a message it has not begun
+SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 UNKNOWN_AGAIN = 15_000_000  # µs until a step that no live worker knows is looked at again
@@ -78,8 +79,9 @@ class Rescue:
         sends = Sends()
         now = self.database.now()
         length = int(self.settings.lease_seconds * 1e6)
+        mine = int(self.settings.sweep_seconds * SWEEPS * 1e6)
         if not self.database.write(
-            lambda connection: liveness.take_lease(connection, LEASE, holder, now, length)
+            lambda connection: liveness.take_lease(connection, LEASE, holder, now, mine)
         ):
             return sends
         self._take_from_the_dead(sends, now - length if steady else None)

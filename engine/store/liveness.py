@@ -89,17 +89,21 @@ def beat(
 
 
 def stopped(connection: Connection, now: int, *, worker_id: str) -> None:
-    """Say that the worker has ended and vouches for nothing any more."""
-    connection.execute(update(_WORKERS).where(_WORKERS.c.id == worker_id).values(stopped_at=now))
+    """Say that the worker has ended: it vouches for nothing any more and holds no lease."""
+    _stop(connection, now, _WORKERS.c.id == worker_id)
 
 
 def bury(connection: Connection, now: int, *, host: str, pid: int) -> int:
     """Say that the worker process ``pid`` on ``host`` is known to be dead; return how many were."""
-    return connection.execute(
-        update(_WORKERS)
-        .where(_WORKERS.c.host == host, _WORKERS.c.pid == pid, _WORKERS.c.stopped_at.is_(None))
-        .values(stopped_at=now)
-    ).rowcount
+    return _stop(connection, now, (_WORKERS.c.host == host) & (_WORKERS.c.pid == pid))
+
+
+def _stop(connection: Connection, now: int, who: Any) -> int:
+    stopping = update(_WORKERS).where(who, _WORKERS.c.stopped_at.is_(None)).values(stopped_at=now)
+    gone = list(connection.execute(stopping.returning(_WORKERS.c.id)).scalars())
+    # Otherwise nobody sweeps until its lease has run out, and its steps wait for that.
+    connection.execute(update(_LEASES).where(_LEASES.c.holder.in_(gone)).values(until=0))
+    return len(gone)
 
 
 def take_lease(connection: Connection, name: str, holder: str, now: int, length: int) -> bool:

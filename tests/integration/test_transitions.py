@@ -11,6 +11,7 @@ from engine.flow.commit import commit
 from engine.machine import change
 from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
+from engine.store import liveness
 from engine.store.database import Database
 from tests.support.house import House, python
 
@@ -448,6 +449,15 @@ def test_a_worker_known_to_have_stopped_needs_no_lease_to_run_out(house: House) 
     claimed(house, worker="w2")
     house.worker("w2")
     house.write("UPDATE workers SET stopped_at = 1 WHERE id = 'w2'")
+    assert len(house.rescue.sweep("w1", steady=False).now) == 1
+
+
+def test_a_buried_worker_leaves_no_lease_behind(house: House) -> None:
+    claimed(house, worker="w2")
+    house.worker("w2")
+    assert house.rescue.sweep("w2", steady=True).now == []
+    now = house.database.now()
+    house.database.write(lambda connection: liveness.bury(connection, now, host="here", pid=1))
     assert len(house.rescue.sweep("w1", steady=False).now) == 1
 
 
