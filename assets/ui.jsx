@@ -72,22 +72,22 @@ const WORDS = {
   offline: "No connection; trying again by itself. The engine goes on without this page.",
 };
 export function Mark({ beat, errors, behind }) {
-  const now = useNow();
-  const heard = useRef(0);
-  const waiting = useRef(true);
+  useNow();
+  const [heard, setHeard] = useState(0); // when, by this browser's clock; 0: not since it was away
+  const [last, setLast] = useState(0);
+  const away = errors || (typeof navigator !== "undefined" && navigator.onLine === false);
   useEffect(() => {
     if (!beat) return;
     offset = beat / 1000 - Date.now();
-    heard.current = Date.now();
-    waiting.current = false;
+    setHeard(Date.now());
+    setLast(Date.now());
   }, [beat]);
-  const away = errors || (typeof navigator !== "undefined" && navigator.onLine === false);
-  useEffect(() => { if (away) waiting.current = true; }, [away]);
-  const age = heard.current ? Date.now() - heard.current : 0;
-  const word = away ? "offline" : waiting.current || behind ? "catching up" : age > 5000 ? "stale" : "live";
+  useEffect(() => { if (away) setHeard(0); }, [away]);
+  const age = last ? Date.now() - last : 0;
+  const word = away ? "offline" : !heard || behind ? "catching up" : age > 5000 ? "stale" : "live";
   const tail = word === "stale" ? ` · ${length(age)} old` : "";
   return (
-    <span className={`mark ${word.split(" ")[0]}`} role="status" title={WORDS[word]} data-now={now ? undefined : 0}>
+    <span className={`mark ${word.split(" ")[0]}`} role="status" title={WORDS[word]}>
       {word}<span aria-hidden="true">{tail}</span>
     </span>
   );
@@ -287,8 +287,8 @@ export function Keys() {
 
 // ---- Sign-in: a native POST. What the address says (where to go next, what went wrong) is read here.
 const REFUSALS = {
-  failed: "This name and password do not fit together.",
-  wait: "Too many failed attempts. Wait a few minutes and try again.",
+  credentials: "This name and password do not fit together.",
+  limited: "Too many failed attempts. Wait a few minutes and try again.",
 };
 export function SignIn({ action }) {
   const [asked, setAsked] = useState(new URLSearchParams());

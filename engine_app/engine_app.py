@@ -6,6 +6,8 @@ import reflex as rx
 from starlette.types import ASGIApp
 
 from engine.settings import current
+from engine_app.api import build_api
+from engine_app.api.middleware import SecurityHeaders
 from engine_app.components.shell import failed_page
 from engine_app.door import Door
 from engine_app.gate import Gate
@@ -21,10 +23,6 @@ from engine_app.states.workflows import WorkflowsState
 
 def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
-    # Here and not above: these open the broker, and the front end is built where there is none.
-    from engine_app.api import build_api  # noqa: PLC0415
-    from engine_app.api.middleware import SecurityHeaders  # noqa: PLC0415
-
     api = build_api(client())
     api.mount("", SecurityHeaders(Door(pages), api=False))
     return api

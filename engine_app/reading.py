@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
+from actors.client import Client, open_client
 from engine.settings import current
 from engine.store.database import Database
-
-if TYPE_CHECKING:
-    from actors.client import Client
 
 T = TypeVar("T")
 
@@ -23,9 +21,6 @@ _POOL = ThreadPoolExecutor(8, thread_name_prefix="pages")
 @cache
 def client() -> Client:
     """Return this process's client, opened at the first call."""
-    # Here and not above: it opens the broker, and the front end is built where there is none.
-    from actors.client import open_client  # noqa: PLC0415
-
     return open_client(current())
 
 

@@ -13,7 +13,7 @@ from engine_app.live import execution_topic
 from engine_app.reading import client, in_thread
 from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
 from engine_app.states.execution_reading import LINES, Aim, Look, Picked, read
-from engine_app.states.shapes import Bar, Cause, Head, Thing
+from engine_app.states.shapes import Bar, Cause, Head, Naps, Thing
 
 SLOTS = 60  # steps on screen; of a longer workflow the page says how many more there are
 
@@ -37,7 +37,7 @@ class ExecutionState(Following, rx.State):
     _step: str = ""
     _event_seq: int = 0
     _log_seq: int = 0
-    _events_behind: bool = False
+    _naps: Naps = {}
 
     @rx.event(background=True)
     async def watch(self) -> Any:
@@ -60,11 +60,18 @@ class ExecutionState(Following, rx.State):
             self.reset()
             self._id = execution_id
         self._event_seq = self._log_seq = 0
+        self._naps = {}
         return execution_id
 
     def _aim(self) -> Callable[[Viewer], Look]:
         aim = Aim(
-            self._id, self._event_seq, self._log_seq, self._step, self.item, self.picked.stamp
+            self._id,
+            self._event_seq,
+            self._log_seq,
+            self._step,
+            self.item,
+            self.picked.stamp,
+            self._naps,
         )
         return lambda viewer: read(viewer.id, aim)
 
@@ -89,6 +96,7 @@ class ExecutionState(Following, rx.State):
             self.lines, self._log_seq = look.lines, int(look.lines[-1][0])
         if look.events:
             self.events, self._event_seq = look.events, int(look.events[-1][0])
+        self._naps = look.naps
         self._still = not look.head.is_open
 
     @rx.event
@@ -110,9 +118,9 @@ class ExecutionState(Following, rx.State):
         self.look_again()
 
     @rx.event
-    def refill_events(self, seq: int) -> None:
-        """Send the events again from after ``seq``: the tab noticed a gap."""
-        self._event_seq = max(int(seq), 0)
+    def refill_events(self, _seq: int) -> None:
+        """Send the events again from the first: the tab noticed a gap, and keeps what it has."""
+        self._event_seq, self._naps = 0, {}
         self.look_again()
 
     @rx.event

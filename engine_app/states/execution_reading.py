@@ -12,6 +12,7 @@ from engine_app.states.shapes import (
     Bar,
     Cause,
     Head,
+    Naps,
     Thing,
     Try,
     bars,
@@ -19,6 +20,7 @@ from engine_app.states.shapes import (
     event_line,
     head,
     log_line,
+    naps,
     pretty,
     thing,
     tries,
@@ -38,6 +40,7 @@ class Aim:
     step: str
     item: int
     stamp: str
+    naps: Naps
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ class Look:
     lines: list[list[Any]]
     things: list[Thing]
     picked: Picked | None
+    naps: Naps
 
 
 def read(owner_id: str, aim: Aim) -> Look:
@@ -104,10 +108,11 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
     )
     events = views.events(connection, owner_id, aim.execution_id, aim.event_seq, LINES)
     found = views.artifacts(connection, owner_id, aim.execution_id)
+    parked = naps(aim.naps, events)
     return Look(
         head=head(detail),
         cause=cause(detail),
-        bars=bars(detail),
+        bars=bars(detail, parked),
         note=detail.cancel_note or "",
         input=pretty(detail.input),
         output=pretty(detail.output),
@@ -115,6 +120,7 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
         lines=[log_line(line) for line in lines],
         things=[thing(aim.execution_id, row) for row in found],
         picked=_pick(connection, owner_id, aim, detail),
+        naps=parked,
     )
 
 

@@ -166,7 +166,15 @@ def _summary(counts: dict[str, int]) -> str:
     """Return where the viewer's executions stand, in words, before any table."""
     words = [
         f"{number}{'+' if number >= views.COUNT_CAP else ''} {status}"
-        for status in ("running", "waiting", "pending", "paused", "failed", "completed")
+        for status in (
+            "running",
+            "waiting",
+            "pending",
+            "paused",
+            "failed",
+            "completed",
+            "cancelled",
+        )
         if (number := counts.get(status, 0))
     ]
     return " · ".join(words) if words else "nothing has run yet"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.machine.event import EventType
 from engine.machine.status import STEP_ENDS
 from engine.store.views import (
     ArtifactRow,
@@ -76,24 +77,43 @@ class Bar:
     segs: list[list[Any]] = field(default_factory=list)
 
 
-def bars(detail: ExecutionDetail) -> list[Bar]:
+Naps = dict[str, list[list[int]]]  # per step: parked from, till (0: still)
+
+
+def naps(known: Naps, events: Sequence[EventView]) -> Naps:
+    """Return when each step was parked, with what further events tell: its row forgets it."""
+    found = {name: [list(nap) for nap in told] for name, told in known.items()}
+    for event in events:
+        if event.step is None or event.item is not None:
+            continue
+        told = found.get(event.step, [])
+        if event.type == EventType.STEP_WAITING:
+            found[event.step] = [*told, [event.at, 0]]
+        elif told and not told[-1][1]:
+            told[-1][1] = event.at
+    return found
+
+
+def bars(detail: ExecutionDetail, parked: Naps) -> list[Bar]:
     """Return one row per step, in the document's order."""
     tries: dict[str, list[AttemptRow]] = defaultdict(list)
     for attempt in detail.attempts:
         if attempt.item is None:
             tries[attempt.step].append(attempt)
-    return [_bar(step, tries[step.name]) for step in detail.steps]
+    return [_bar(step, tries[step.name], parked.get(step.name, [])) for step in detail.steps]
 
 
-def _bar(step: StepRow, tries: Sequence[AttemptRow]) -> Bar:
+def _bar(step: StepRow, tries: Sequence[AttemptRow], parked: Sequence[list[int]]) -> Bar:
+    slept: list[list[Any]] = [["z", start, end] for start, end in parked if end]
+    begun = [start for start, _ in parked]
     return Bar(
         name=step.name,
         uses=step.uses,
         status=step.status,
         note=_note(step),
-        started=step.queued_at or step.started_at or 0,
+        started=min([*begun, step.queued_at or step.started_at or 0]),
         finished=step.finished_at or 0,
-        segs=_segments(step, tries),
+        segs=slept + _segments(step, tries),
     )
 
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.store.views import AttemptRow, ExecutionDetail, ExecutionRow, LogView, StepRow
+from engine.store.views import (
+    AttemptRow,
+    EventView,
+    ExecutionDetail,
+    ExecutionRow,
+    LogView,
+    StepRow,
+)
 from engine_app.states import shapes
 
 T = 1_700_000_000_000_000
@@ -70,8 +77,12 @@ def _detail(*steps: StepRow, tries: tuple[AttemptRow, ...] = (), **row: Any) -> 
     return ExecutionDetail(_row(**row), {}, None, failed, None, steps, tries)
 
 
+def _event(kind: str, at: int) -> EventView:
+    return EventView(1, kind, "validate", None, 1, at, {})
+
+
 def _segments(step: StepRow, *tries: AttemptRow) -> list[list[Any]]:
-    return shapes.bars(_detail(step, tries=tries))[0].segs
+    return shapes.bars(_detail(step, tries=tries), {})[0].segs
 
 
 def test_waiting_comes_before_running_on_a_bar() -> None:
@@ -113,8 +124,22 @@ def test_a_step_that_never_was_due_has_no_bar() -> None:
     assert _segments(step) == []
 
 
+def test_a_nap_stays_on_the_bar_after_the_step_has_woken() -> None:
+    parked = shapes.naps({}, [_event("step_waiting", T), _event("step_started", T + 2 * S)])
+    step = _step(queued_at=T + 2 * S, started_at=T + 2 * S, finished_at=T + 3 * S)
+    bar = shapes.bars(_detail(step), parked)[0]
+    assert bar.started == T
+    assert bar.segs == [["z", T, T + 2 * S], ["", T + 2 * S, T + 3 * S]]
+
+
+def test_a_nap_told_in_two_readings_is_one() -> None:
+    first = shapes.naps({}, [_event("step_waiting", T)])
+    assert shapes.naps(first, [_event("step_started", T + S)]) == {"validate": [[T, T + S]]}
+    assert first == {"validate": [[T, 0]]}
+
+
 def test_a_fan_out_says_how_many_items_have_ended() -> None:
-    bar = shapes.bars(_detail(_step(items=200, items_left=143, items_failed=2)))[0]
+    bar = shapes.bars(_detail(_step(items=200, items_left=143, items_failed=2)), {})[0]
     assert bar.note == "57 of 200, 2 failed"
 
 
