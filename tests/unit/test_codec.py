@@ -31,7 +31,7 @@ values = st.recursive(
 )
 
 
-@settings(derandomize=True, max_examples=200)
+@settings(derandomize=True, max_examples=100)
 @given(values)
 def test_what_is_encoded_decodes_to_the_same(value: Any) -> None:
     assert decode(encode(value)) == value

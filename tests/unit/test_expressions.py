@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import cel
@@ -11,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import ExpressionError
-from engine.expressions import compile, values
+from engine.expressions import FUNCTIONS, MACROS, compile, values
 
 SCOPE: dict[str, Any] = {
     "input": {
@@ -256,12 +258,12 @@ HOSTILE = [
 
 
 def ends_in(text: str) -> float:
-    """Return the seconds until ``text`` ends in an error."""
+    """Return the seconds of this thread until ``text`` ends in an error."""
     scope = {"input": {"many": list(range(20_000)), "words": "a" * 100_000}}
-    started = time.perf_counter()
+    started = time.thread_time()
     with pytest.raises(ExpressionError):
         compile(f"${{{{ {text} }}}}", "with").evaluate(scope)
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -280,9 +282,9 @@ def test_the_whole_budget_is_used_up_within_seconds() -> None:
 def test_ten_thousand_items_are_mapped_well_within_a_second() -> None:
     scope = {"input": {"many": [{"amount": number} for number in range(10_000)]}}
     template = compile("${{ sum(input.many.map(o, o.amount * 2)) }}", "with")
-    started = time.perf_counter()
+    started = time.thread_time()
     assert template.evaluate(scope) == 99_990_000
-    assert time.perf_counter() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_references_are_found_but_not_in_texts_and_loop_variables() -> None:
@@ -332,3 +334,10 @@ def test_any_text_either_compiles_or_is_refused_with_a_path(text: str) -> None:
     else:
         named = True
     assert named
+
+
+def test_the_reference_names_every_function_and_only_those() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "workflows.md").read_text()
+    table = text.split("| functions |", 1)[1].split("\n\n", 1)[0]
+    told = set(re.findall(r"`(\w+)", table))
+    assert told == {*FUNCTIONS, *MACROS, "has"}
