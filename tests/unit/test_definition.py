@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.definition import (
-    Definition,
     RetryPolicy,
     check_input,
     content_hash,
@@ -320,13 +319,9 @@ def test_durations(text: object, expected: float | None) -> None:
     assert seconds(text) == expected
 
 
-def orders() -> Definition:
-    return parse_text(ORDERS)
-
-
 def test_an_input_gets_its_defaults_and_keeps_its_own() -> None:
-    assert check_input(orders(), {"url": "https://x"}) == {"limit": 3, "url": "https://x"}
-    assert check_input(orders(), {"url": "https://x", "limit": 5})["limit"] == 5
+    assert check_input(parse_text(ORDERS), {"url": "https://x"}) == {"limit": 3, "url": "https://x"}
+    assert check_input(parse_text(ORDERS), {"url": "https://x", "limit": 5})["limit"] == 5
     assert check_input(parse(document()), None) == {}
 
 
@@ -344,7 +339,7 @@ def test_an_input_that_does_not_fit_is_refused_with_every_fault(
     value: Any, paths: list[str]
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
-        check_input(orders(), value)
+        check_input(parse_text(ORDERS), value)
     assert [fault.path for fault in caught.value.faults] == paths
 
 
