@@ -82,15 +82,26 @@ class Database:
 class _Unit(Generic[T]):
     """One caller's work on its way through a shared commit."""
 
-    __slots__ = ("done", "error", "value", "work")
+    __slots__ = ("_woken", "done", "error", "value", "work")
 
     def __init__(self, work: Work[T]) -> None:
         self.work = work
         self.done = False
         self.value: T | None = None
         self.error: BaseException | None = None
+        self._woken = threading.Lock()
+        self._woken.acquire()
+
+    def wait(self) -> None:
+        """Sleep until ``wake``: the work is done, or it is this caller's turn to lead."""
+        self._woken.acquire()
+
+    def wake(self) -> None:
+        """Wake the caller."""
+        self._woken.release()
 
     def result(self) -> T:
+        """Return what the work returned, or raise what it raised."""
         if self.error is not None:
             raise self.error
         return cast(T, self.value)
@@ -99,11 +110,11 @@ class _Unit(Generic[T]):
 class SqliteDatabase(Database):
     """SQLite in WAL mode: many readers, one writer at a time among all processes.
 
-    Writers of one process share commits: whoever holds the turn carries out all that has queued
-    meanwhile in one transaction, each in a savepoint, so that a refused one spoils no other and
-    a lone one never waits for company. Between processes a lock on a file of its own hands the
-    turn on: SQLite's own busy handler sleeps and starves (worst wait 3.2 s against 0.2 s).
-    The lock is never taken on the database file: closing any descriptor of that one drops the
+    Writers of one process share commits: one of them leads, carries out all that has queued
+    meanwhile in one transaction, each in a savepoint, and hands the lead to the next. So a
+    refused one spoils no other and a lone one never waits for company. Between processes a lock
+    on a file of its own hands the turn on: SQLite's own busy handler sleeps and starves (worst
+    wait 3.2 s against 0.2 s). The lock is never taken on the database file: closing any descriptor of that one drops the
     locks SQLite itself holds on it.
     """
 
@@ -119,7 +130,7 @@ class SqliteDatabase(Database):
         self._writer = self._engine(url, synchronous, size=1)
         self._readers = self._engine(url, synchronous, size=threads)
         event.listen(self._writer, "begin", _begin_immediate)
-        self._turn = threading.Lock()
+        self._leading = threading.Lock()
         self._queue: deque[_Unit[Any]] = deque()
         self._lock_file = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
@@ -152,24 +163,50 @@ class SqliteDatabase(Database):
     def write(self, work: Work[T]) -> T:
         unit = _Unit(work)
         self._queue.append(unit)
-        with self._turn:
-            if not unit.done:
-                self._commit_queue()
+        if not self._leading.acquire(blocking=False):
+            unit.wait()
+        if not unit.done:
+            self._lead(unit)
         return unit.result()
 
-    def _commit_queue(self) -> None:
-        batch = [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
+    def _lead(self, own: _Unit[Any]) -> None:
+        """Commit what has queued until ``own`` is done, then hand the lead on."""
+        while not own.done:
+            for unit in self._commit_queue():
+                unit.done = True
+                if unit is not own:
+                    unit.wake()
+        self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Wake whoever waits longest to lead; when nobody does, leave the lead to whoever comes."""
+        while True:
+            if self._queue:
+                self._queue[0].wake()
+                return
+            self._leading.release()
+            # One that queued before the release found the lead taken, and sleeps.
+            if not self._queue or not self._leading.acquire(blocking=False):
+                return
+
+    def _commit_queue(self) -> list[_Unit[Any]]:
+        batch: list[_Unit[Any]] = []
         try:
-            with self._file_lock(), self._writer.begin() as connection:
-                for unit in batch:
-                    self._run_unit(connection, unit, alone=len(batch) == 1)
+            with self._file_lock():
+                # Only now: those that came while another process had its turn ride along.
+                batch = self._take()
+                with self._writer.begin() as connection:
+                    for unit in batch:
+                        self._run_unit(connection, unit, alone=len(batch) == 1)
         except BaseException as error:
+            batch = batch or self._take()
             for unit in batch:
                 unit.error = unit.error or _as_unavailable(error)
                 unit.value = None
-        finally:
-            for unit in batch:
-                unit.done = True
+        return batch
+
+    def _take(self) -> list[_Unit[Any]]:
+        return [self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))]
 
     @staticmethod
     def _run_unit(connection: Connection, unit: _Unit[Any], *, alone: bool) -> None:
