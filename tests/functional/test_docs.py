@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,11 @@ from tests.support.documents import (
 from tests.support.system import System, running
 
 MANUAL = "docs/execution-engine.md"
-SECONDS = 60  # for all commands of one document
+SECONDS = 120  # for all commands of one document, while those of others run beside it
+AT_ONCE = 4
 RUN = ("sh", "python", "sql", "yaml", "json")
 PLAIN = ("text", "mermaid")  # shown, nothing to run
+Done = subprocess.CompletedProcess[str]
 ALL = [block for document in documents() for block in blocks(document)]
 TO_RUN = [block for block in ALL if not block.reason]
 
@@ -63,9 +66,9 @@ class Reader:
         own = {**self.system.environment, "HOME": str(self.folder)}
         return {name: value for name, value in own.items() if name not in without}
 
-    def run(self, *command: str, text: str = "", without: tuple[str, ...] = ()) -> None:
-        """Run a command in the folder; fail with all it said unless it ends well."""
-        done = subprocess.run(
+    def run(self, *command: str, text: str = "", without: tuple[str, ...] = ()) -> Done:
+        """Run a command in the folder and return how it ended and what it said."""
+        return subprocess.run(
             command,
             cwd=self.folder,
             env=self.environment(*without),
@@ -76,8 +79,14 @@ class Reader:
             timeout=SECONDS,
             check=False,
         )
-        if done.returncode:
-            pytest.fail(f"exit code {done.returncode}\n{done.stdout[-4000:]}", pytrace=False)
+
+    def follow(self, document: str) -> Done:
+        """Type the commands of a document into one shell."""
+        script = "set -eux\n" + "".join(
+            f": --- line {block.line}\n{block.text}" for block in in_language("sh")[document]
+        )
+        here = script.replace("127.0.0.1:8000", f"127.0.0.1:{self.system.port}")
+        return self.run("sh", "-s", text=here, without=("PYTHONPATH", "ENGINE_MODULES"))
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +99,18 @@ def reader() -> Iterator[Reader]:
             _install(folder)
             (folder / ".engine").symlink_to(system.home)
             yield Reader(system.await_ready(), folder)
+
+
+@pytest.fixture(scope="module")
+def followed(reader: Reader) -> Iterator[dict[str, Future[Done]]]:
+    """The commands of all documents, each document's in a shell of its own, several at once."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {document: pool.submit(reader.follow, document) for document in in_language("sh")}
+
+
+def _ended_well(done: Done) -> None:
+    if done.returncode:
+        pytest.fail(f"exit code {done.returncode}\n{done.stdout[-4000:]}", pytrace=False)
 
 
 def _install(folder: Path) -> None:
@@ -140,12 +161,8 @@ def test_a_workflow_document_is_valid(block: Block) -> None:
 
 
 @pytest.mark.parametrize("document", in_language("sh"))
-def test_the_commands_of_a_document_work(reader: Reader, document: str) -> None:
-    script = "set -eux\n" + "".join(
-        f": --- line {block.line}\n{block.text}" for block in in_language("sh")[document]
-    )
-    here = script.replace("127.0.0.1:8000", f"127.0.0.1:{reader.system.port}")
-    reader.run("sh", "-s", text=here, without=("PYTHONPATH", "ENGINE_MODULES"))
+def test_the_commands_of_a_document_work(followed: dict[str, Future[Done]], document: str) -> None:
+    _ended_well(followed[document].result())
 
 
 @pytest.mark.parametrize("document", in_language("python"))
@@ -156,7 +173,7 @@ def test_the_python_of_a_document_runs(reader: Reader, document: str) -> None:
         # At the line it has in the document: a traceback then leads to it.
         source += "\n" * (block.line - 1 - source.count("\n")) + block.text
     (reader.folder / f"{module}.py").write_text(source)
-    reader.run(sys.executable, "-c", f"import {module}")
+    _ended_well(reader.run(sys.executable, "-c", f"import {module}"))
 
 
 @pytest.mark.parametrize("block", [b for b in TO_RUN if b.language == "sql"], ids=str)
