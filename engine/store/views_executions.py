@@ -198,6 +198,7 @@ def _live_runs(ids: Sequence[str]) -> Select[Any]:
         "due_at",
         "items",
         "items_left",
+        "crashes",
     )
     ranked = (
         select(
@@ -234,6 +235,7 @@ def _told(run: Row[Any], definition: Definition) -> Telling:
         run.items,
         run.items_left,
         as_error(run.error),
+        run.crashes,
         run.live - 1,
     )
 

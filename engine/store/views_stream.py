@@ -98,7 +98,7 @@ def logs(
     if step is not None:
         statement = statement.where(_LOGS.c.step == find_step(definition, step).index)
     if level is not None:
-        statement = statement.where(_LOGS.c.level == level)
+        statement = statement.where(_LOGS.c.level == level.lower())
     order = _LOGS.c.seq.desc() if newest else _LOGS.c.seq
     rows = list(connection.execute(statement.order_by(order).limit(limit)))
     return [_log(definition, row) for row in (reversed(rows) if newest else rows)]

@@ -34,6 +34,7 @@ class Telling:
     items: int | None
     items_left: int | None
     error: Mapping[str, Any] | None
+    crashes: int = 0
     others: int = 0  # further step runs that are queued, running or parked
 
 
@@ -73,6 +74,8 @@ def execution_detail(ending: Ending, telling: Telling | None, now: int) -> str:
 def step_detail(telling: Telling, now: int) -> str:
     """Return one sentence about a step run that has not ended."""
     parts = [telling.name, *_doing(telling, now)]
+    if telling.crashes:
+        parts.append(f"its worker was lost {telling.crashes} ×")
     if telling.others:
         parts.append(f"and {telling.others} more")
     return " · ".join(parts)

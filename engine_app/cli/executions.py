@@ -156,7 +156,7 @@ def logs(
         bool, typer.Option("--follow", "-f", help="Go on until it has ended.")
     ] = False,
     step: Annotated[str | None, typer.Option(help="Only this step.")] = None,
-    level: Annotated[str | None, typer.Option(help="Only this level, e.g. ERROR.")] = None,
+    level: Annotated[str | None, typer.Option(help="Only this level, e.g. error.")] = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:

@@ -213,7 +213,7 @@ def kept(house: Web, workflow: str) -> dict[str, str]:
     house.database.write(lambda c: c.execute(insert(DeadLetter), letter))
     house.database.write(lambda c: c.execute(insert(Artifact), artifact))
     house.database.write(
-        lambda c: c.execute(insert(LogLine), {**line, "level": "INFO", "message": "hello"})
+        lambda c: c.execute(insert(LogLine), {**line, "level": "info", "message": "hello"})
     )
     schedule = {"workflow": workflow, "name": "x", "cron": "@daily", "input": {"n": 1}}
     made = house.program().post("/api/schedules", json=schedule).json()

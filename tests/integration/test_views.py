@@ -219,7 +219,7 @@ def test_events_and_lines_come_after_a_number_with_names(
     ]
     line = {"execution_id": execution, "step": 1, "item": 0, "attempt": 1, "at": NOW}
     lines = [
-        {**line, "seq": n, "level": "INFO" if n < 3 else "ERROR", "message": f"line {n}"}
+        {**line, "seq": n, "level": "info" if n < 3 else "error", "message": f"line {n}"}
         for n in (1, 2, 3)
     ]
     database.write(lambda c: [c.execute(insert(EventRow), one) for one in events])

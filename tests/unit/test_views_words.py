@@ -61,6 +61,10 @@ def ending(status: str, **values: Any) -> Ending:
         (telling("running", items=8, items_left=8), "call · item 1 of 8"),
         (telling("running", items=8, items_left=0), "call · item 8 of 8"),
         (telling("running", others=2), "call · and 2 more"),
+        (
+            telling("queued", crashes=1),
+            "call · waits for a free worker · its worker was lost 1 ×",
+        ),
     ],
 )
 def test_a_step_says_what_it_does_or_waits_for(given: Telling, words: str) -> None:
