@@ -114,8 +114,8 @@ class SqliteDatabase(Database):
     meanwhile in one transaction, each in a savepoint, and hands the lead to the next. So a
     refused one spoils no other and a lone one never waits for company. Between processes a lock
     on a file of its own hands the turn on: SQLite's own busy handler sleeps and starves (worst
-    wait 3.2 s against 0.2 s). The lock is never taken on the database file: closing any descriptor of that one drops the
-    locks SQLite itself holds on it.
+    wait 3.2 s against 0.2 s). The lock is never taken on the database file: closing any
+    descriptor of that one drops the locks SQLite itself holds on it.
     """
 
     dialect = "sqlite"
