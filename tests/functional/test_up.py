@@ -135,7 +135,7 @@ def test_after_sigterm_nothing_is_left_and_the_next_start_is_quick(own_system: S
     assert not (own_system.home / "redis.url").exists()
     own_system.start_again().await_ready()
     seconds = float(own_system.hears(r"ready after ([\d.]+) s")[1])
-    assert seconds < 10  # 5 on a machine with nothing else to do
+    assert seconds < 15  # 4 on two cores with nothing else to do
 
 
 def test_after_sigkill_of_the_supervisor_nothing_is_left_and_it_starts_again(

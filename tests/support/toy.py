@@ -1,6 +1,6 @@
-"""A supervisor over toy programs, to be killed: ``python -m tests.support.toy HOME PROGRAM…``.
+"""A supervisor over toy programs, to be killed: ``python -m tests.support.toy HOME DRAIN PROGRAM…``.
 
-Each PROGRAM is Python source. Prints what ``engine up`` prints, and stops the same way.
+DRAIN is in seconds, each PROGRAM is Python source. Prints what ``engine up`` prints, and stops the same way.
 """
 
 from __future__ import annotations
@@ -14,14 +14,12 @@ from engine_app.supervisor.loop import Signals, Supervisor
 from engine_app.supervisor.programs import Program
 from engine_app.supervisor.record import Record, only_one
 
-DRAIN_SECONDS = 1.0
 
-
-def main(folder: str, *sources: str) -> None:
-    home, lines = Path(folder), Lines()
+def main(folder: str, seconds: str, *sources: str) -> None:
+    home, drain, lines = Path(folder), float(seconds), Lines()
     with only_one(home):
         record, signals = Record(home), Signals()
-        lines.say(f"ended {record.end_leftovers(DRAIN_SECONDS)} left")
+        lines.say(f"ended {record.end_leftovers(drain)} left")
         supervisor = Supervisor(
             {**os.environ, "ENGINE_HOME": str(home.absolute())},
             lines=lines,
@@ -34,7 +32,7 @@ def main(folder: str, *sources: str) -> None:
             supervisor.add(Program(f"toy {number}", command, works=True))
         while not signals.requests:
             supervisor.turn()
-        supervisor.stop(DRAIN_SECONDS)
+        supervisor.stop(drain)
         lines.say("stopped")
 
 
