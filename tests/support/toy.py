@@ -1,6 +1,7 @@
-"""A supervisor over toy programs, to be killed: ``python -m tests.support.toy HOME DRAIN PROGRAM…``.
+"""A supervisor over toy programs, to be killed.
 
-DRAIN is in seconds, each PROGRAM is Python source. Prints what ``engine up`` prints, and stops the same way.
+``python -m tests.support.toy HOME DRAIN PROGRAM…``: DRAIN is in seconds, each PROGRAM is Python
+source. It prints what ``engine up`` prints, and stops the same way.
 """
 
 from __future__ import annotations
