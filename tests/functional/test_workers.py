@@ -15,7 +15,7 @@ import pytest
 from engine.dispatch import dispatch
 from engine.store import views
 from tests.support import invariants
-from tests.support.fleet import QUICK, Fleet, fleet_on, python
+from tests.support.fleet import QUICK, Fleet, chain, fleet_on, python, ref
 from tests.support.processes import eventually
 
 BIN = Path(sys.executable).parent
@@ -41,18 +41,6 @@ def empty(request: pytest.FixtureRequest) -> Iterator[Fleet]:
     with fleet_on(request, request.param, variables=QUICK) as fleet:
         yield fleet
         invariants.check(fleet.database, effects=fleet.effects())
-
-
-def ref(step: str) -> str:
-    return f"${{{{ steps.{step}.output }}}}"
-
-
-def chain(length: int, function: str = "inc", **params: Any) -> dict[str, Any]:
-    """Return the steps of a chain, each fed by the one before."""
-    steps: dict[str, Any] = {"s0": python(function, x=0, **params)}
-    for index in range(1, length):
-        steps[f"s{index}"] = python(function, x=ref(f"s{index - 1}"), **params)
-    return steps
 
 
 # --- shapes ------------------------------------------------------------------------------------

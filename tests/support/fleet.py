@@ -45,9 +45,9 @@ STEPS = "tests.support.steps_for_tests"
 _FOREIGN = ("ENGINE_", "DATABASE_URL", "REDIS_URL", "dramatiq_")
 # Deaths are found sooner than by default, yet a busy machine's late beat is none.
 QUICK = {
-    "ENGINE_HEARTBEAT_SECONDS": "0.8",
-    "ENGINE_LEASE_SECONDS": "4",
-    "ENGINE_SWEEP_SECONDS": "0.5",
+    "ENGINE_HEARTBEAT_SECONDS": "0.6",
+    "ENGINE_LEASE_SECONDS": "3",
+    "ENGINE_SWEEP_SECONDS": "0.3",
 }
 _OPEN = "('pending', 'running', 'waiting', 'paused')"
 
@@ -148,6 +148,11 @@ class Fleet:
         sql = "SELECT count(*) FROM workers"
         self._await(lambda: self.query(sql)[0][0] >= wanted, 40, f"{wanted} workers are ready")
         return self
+
+    def keep(self, count: int, **variables: str) -> None:
+        """Start workers until ``count`` live, as a supervisor would."""
+        for _ in range(count - sum(not worker.ended for worker in self.workers)):
+            self.start(**variables)
 
     def restart_redis(self) -> None:
         """Kill -9 the Valkey, which keeps nothing, and start another at its address."""
@@ -272,6 +277,25 @@ class Fleet:
         parts = [f"{what}: {self.query(sql)}" for what, sql in asked.items()]
         parts += [f"--- {w.log.name}\n{w.log.read_text()[-1500:]}" for w in self.workers]
         return "\n".join([f"now {self.database.now()}", *parts])
+
+
+def ref(step: str) -> str:
+    """Return the expression for a step's output."""
+    return f"${{{{ steps.{step}.output }}}}"
+
+
+def chain(length: int, function: str = "inc", **params: Any) -> dict[str, Any]:
+    """Return the steps of a chain, each fed by the one before."""
+    steps: dict[str, Any] = {"s0": python(function, x=0, **params)}
+    for index in range(1, length):
+        steps[f"s{index}"] = python(function, x=ref(f"s{index - 1}"), **params)
+    return steps
+
+
+def fan_out(items: int, function: str, **params: Any) -> dict[str, Any]:
+    """Return a step that runs once for each of so many items, and one that adds them up."""
+    each = python(function, **params, options={"for_each": list(range(items))})
+    return {"each": each, "sum": python("total", numbers=ref("each"))}
 
 
 def python(function: str, **params: Any) -> dict[str, Any]:

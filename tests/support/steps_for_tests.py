@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from pathlib import Path
 
 from engine import failpoints
 from engine.registry import register_step
@@ -73,16 +74,24 @@ def die() -> None:
     os._exit(7)
 
 
-def die_once(seconds: float) -> int:
-    """End the worker process at the first call, complete at the next."""
-    first = os.path.join(os.environ["ENGINE_HOME"], f"died-{context.execution_id}")
+def nap_first(seconds: float) -> int:
+    """Hold a thread for a while at the first call; return at once when called again."""
+    first = _first_time()
     record("start")
-    if not os.path.exists(first):
-        os.close(os.open(first, os.O_CREAT | os.O_WRONLY))
-        os._exit(7)
-    _hold(seconds)
+    if first:
+        _hold(seconds)
     record("end")
     return context.attempt
+
+
+def _first_time() -> bool:
+    """Return whether this step run is called for the first time, also after a crash."""
+    mark = Path(os.environ["ENGINE_HOME"]) / f"called-{context.idempotency_key}"
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _hold(seconds: float) -> None:
@@ -94,6 +103,6 @@ def _hold(seconds: float) -> None:
 # Only workers that load this module can be armed: no setting of the product does it.
 failpoints.arm(os.environ.get("ENGINE_FAILPOINTS", ""))
 
-_ALL = (inc, double, total, nap, fail_until, talk, until_cancelled, die, die_once)
+_ALL = (inc, double, total, nap, fail_until, talk, until_cancelled, die, nap_first)
 for _function in _ALL:
     register_step(f"{__name__}.{_function.__name__}", _function)
