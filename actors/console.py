@@ -49,8 +49,9 @@ def set_up(settings: Settings) -> None:
     for handler in root.handlers:
         handler.setFormatter(formatter)
     root.setLevel(settings.log_level)
-    # What is sent and received line by line is the broker's own affair.
-    logging.getLogger("dramatiq").setLevel(max(root.level, logging.WARNING))
+    # What is sent, received and ticked line by line is the libraries' own affair.
+    for name in ("dramatiq", "periodiq"):
+        logging.getLogger(name).setLevel(max(root.level, logging.WARNING))
 
 
 def _one_line(value: str) -> str:

@@ -26,7 +26,7 @@ def add_up(numbers: list[int]) -> int:
 @workflow(name="bench-ten")
 def bench_ten(start: int = 0) -> int:
     """Ten steps in a row."""
-    value = add_one(start, name="s0")
+    value: int = add_one(start, name="s0")
     for index in range(1, 10):
         value = add_one(value, name=f"s{index}")
     return value
@@ -34,5 +34,6 @@ def bench_ten(start: int = 0) -> int:
 
 @workflow(name="bench-fan")
 def bench_fan(count: int = 50) -> int:
-    """A step, ``count`` in parallel, a join."""
-    return add_up(add_one.map(number_list(count), name="each"))
+    """A step, as many in parallel as asked for, a join."""
+    total: int = add_up(add_one.map(number_list(count), name="each"))
+    return total

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.codec import decode
 from engine.definition import Definition
-from engine.store import steps
+from engine.store import outputs
 from engine.store.database import Database
 from engine.store.executions import Pinned
 
@@ -36,8 +36,8 @@ class Scope:
         """Return the variables of an expression that refers to the steps ``names``."""
         wanted = [self._names[name] for name in names]
         self._load([step for step in wanted if step not in self._outputs])
-        outputs = {self._definition.steps[step].name: self._outputs[step] for step in wanted}
-        variables: dict[str, Any] = {**self._fixed, "steps": outputs}
+        ended = {self._definition.steps[step].name: self._outputs[step] for step in wanted}
+        variables: dict[str, Any] = {**self._fixed, "steps": ended}
         if index is not None:
             variables |= {"item": item, "index": index}
         return variables
@@ -46,7 +46,7 @@ class Scope:
         if not missing:
             return
         found = self._database.read(
-            lambda connection: steps.outputs(connection, self._execution_id, missing)
+            lambda connection: outputs.of(connection, self._execution_id, missing)
         )
         for output in found:
             self._outputs[output.step] = {
@@ -55,7 +55,7 @@ class Scope:
             }
 
 
-def _value(output: steps.Output) -> Any:
+def _value(output: outputs.Output) -> Any:
     if output.items is not None:
         return list(_decoded(output.items))
     return None if output.text is None else decode(output.text)

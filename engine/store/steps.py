@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +135,7 @@ _KEPT = (
 def copy_reused(turn: Turn, origin_id: str, steps: Sequence[int]) -> None:
     """Copy the ended rows of ``steps``, items too, from the origin of a retry."""
     columns = [_RUNS.c[name] for name in _KEPT]
-    for some in _chunks(steps):
+    for some in chunks(steps):
         source = select(
             literal(turn.head.id), literal(origin_id), literal(0), literal(0), literal(0), *columns
         ).where(_RUNS.c.execution_id == origin_id, _RUNS.c.step.in_(some))
@@ -174,7 +174,7 @@ def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]
     COMMITTED, let two last siblings each miss the other, and the join would never fire.
     """
     ready: list[Ticket] = []
-    for some in _chunks(dependants):
+    for some in chunks(dependants):
         rows = turn.connection.execute(
             _ADVANCE,
             {
@@ -342,49 +342,6 @@ def running(connection: Connection, execution_id: str) -> list[RunRow]:
     return [as_run(row) for row in connection.execute(statement)]
 
 
-_OUTPUTS = select(_RUNS.c.step, _RUNS.c.status, _RUNS.c["items"], _RUNS.c.output).where(
-    _RUNS.c.execution_id == bindparam("b_execution"),
-    _RUNS.c.step.in_(bindparam("b_steps", expanding=True)),
-    _RUNS.c.item == -1,
-)
-_ITEM_OUTPUTS = (
-    select(_RUNS.c.output)
-    .where(
-        _RUNS.c.execution_id == bindparam("b_execution"),
-        _RUNS.c.step == bindparam("b_step"),
-        _RUNS.c.item >= 0,
-    )
-    .order_by(_RUNS.c.item)
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """What a node gave: JSON text, or for a fan-out one JSON text (or None) per item."""
-
-    step: int
-    status: StepStatus
-    text: str | None
-    items: list[str | None] | None
-
-
-def outputs(connection: Connection, execution_id: str, steps: Iterable[int]) -> list[Output]:
-    """Return the outputs of nodes. A fan-out's are read from its items: never stored twice."""
-    found = []
-    for some in _chunks(sorted(steps)):
-        rows = connection.execute(_OUTPUTS, {"b_execution": execution_id, "b_steps": some})
-        for row in rows.all():
-            items = None
-            if row.items is not None:
-                items = list(
-                    connection.execute(
-                        _ITEM_OUTPUTS, {"b_execution": execution_id, "b_step": row.step}
-                    ).scalars()
-                )
-            found.append(Output(row.step, StepStatus(row.status), row.output, items))
-    return found
-
-
 def reusable(connection: Connection, execution_id: str) -> dict[int, StepStatus]:
     """Return the nodes that ended well: a retry need not run them again."""
     skipped_well = [Reason.CONDITION_FALSE.value, Reason.NEEDS_SKIPPED.value]
@@ -407,6 +364,7 @@ def count_by_status(connection: Connection, execution_id: str) -> dict[str, int]
     return {str(row.status): int(row.runs) for row in connection.execute(statement)}
 
 
-def _chunks(steps: Sequence[int]) -> Iterator[list[int]]:
+def chunks(steps: Sequence[int]) -> Iterator[list[int]]:
+    """Return ``steps`` in lists short enough for one statement."""
     for start in range(0, len(steps), _IN_LIMIT):
         yield list(steps[start : start + _IN_LIMIT])

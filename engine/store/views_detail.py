@@ -13,7 +13,7 @@ from engine.errors import InvalidQuery, NotFound
 from engine.machine.status import ExecutionStatus, StepStatus
 from engine.store import workflows
 from engine.store.models import Attempt, Execution, StepRun
-from engine.store.steps import outputs
+from engine.store import outputs
 from engine.store.views_executions import MAX_LIMIT, as_error, as_rows, select_rows
 from engine.store.views_rows import (
     AttemptRow,
@@ -123,7 +123,7 @@ def _execution_output(
 def _outputs(connection: Connection, execution_id: str, steps: Sequence[Step]) -> dict[str, Any]:
     names = {step.index: step.name for step in steps}
     values: dict[str, Any] = {step.name: None for step in steps}
-    for found in outputs(connection, execution_id, names):
+    for found in outputs.of(connection, execution_id, names):
         values[names[found.step]] = (
             _decoded(found.text)
             if found.items is None

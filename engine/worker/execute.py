@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from engine import failpoints
 from engine.codec import encode
-from engine.definition import Step
 from engine.errors import EngineError, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.finish import finish
@@ -25,9 +24,7 @@ from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine.plan import ITEM_CHUNK, window_of
 from engine.machine.status import Reason, StepStatus
-from engine.registry import has_function
 from engine.settings import Settings
-from engine.steps.capture import AttemptLog
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
 from engine.store import executions, steps
@@ -35,13 +32,13 @@ from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
 from engine.worker.attempt import Outcome, run_attempt
+from engine.worker.claimer import Claimer, knows
 from engine.worker.claims import Claim, Claims
 from engine.worker.prepare import Call, Expand, Reject, Skip, prepare
 from engine.worker.settle import Settler
-from engine.worker.work import Stay, Work, fresh_run
+from engine.worker.work import Stay, Work
 
 HOLD_SECONDS = (5.0, 60.0)  # first and longest wait of a step whose code this worker has not
-DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
 
 
 class Executor:
@@ -60,12 +57,12 @@ class Executor:
         self._settings = settings
         self._database = database
         self._versions = versions
-        self._worker_id = worker_id
         self._claims = claims
         self._look = look
         self._watchdog = Watchdog()
         self._journal = Journal(versions)
-        self._settler = Settler(settings, database, self, self._journal)
+        self._claimer = Claimer(settings, database, claims, worker_id, self._journal)
+        self._settler = Settler(settings, database, self._claimer, self._journal)
 
     @property
     def stuck_threads(self) -> int:
@@ -112,7 +109,7 @@ class Executor:
 
     def _prepared(self, stay: Stay, run: RunRow) -> Work | None:
         step = stay.definition.steps[run.step]
-        if not _knows(step):
+        if not knows(step):
             self._hold(run)
             return None
         return Work(stay, step, run, prepare(step, run, stay.scope))
@@ -144,19 +141,19 @@ class Executor:
                     ready = self._expand(work, items)
                 case Call():
                     return self._attempt(work, sends)
-            return self.go_on(work.stay, ready, sends)
+            return self._go_on(work.stay, ready, sends)
         except StaleClaim:
             return None
         finally:
-            self.tell(work.stay)
+            self._tell(work.stay)
 
-    def go_on(self, stay: Stay, ready: list[Ticket], sends: Sends) -> Work | None:
+    def _go_on(self, stay: Stay, ready: list[Ticket], sends: Sends) -> Work | None:
         """Keep the first ready step run in hand while there is time, hand on the others."""
         if not ready:
             if stay.steps_left == 0:
                 finish(self._database, stay.pinned.id, stay.definition, stay.scope, self._journal)
             return None
-        if not self.may_stay(stay, ready[0].queue):
+        if not self._claimer.may_stay(stay, ready[0].queue):
             sends.now += ready
             return None
         sends.now += ready[1:]
@@ -165,11 +162,7 @@ class Executor:
             return None
         return self._prepared(stay, run)
 
-    def may_stay(self, stay: Stay, queue: str) -> bool:
-        """Whether this thread may take one more step run of the execution without a message."""
-        return queue == "steps" and time.monotonic() < stay.until and not self._claims.draining
-
-    def tell(self, stay: Stay) -> None:
+    def _tell(self, stay: Stay) -> None:
         """Let pages know that there is news of the execution."""
         pinned = stay.pinned
         self._look(Look(pinned.id, pinned.owner_id, pinned.workflow_id))
@@ -224,61 +217,21 @@ class Executor:
 
     def _attempt(self, work: Work, sends: Sends) -> Work | None:
         if work.claim is None:
-            work.claim = self._claim(work)
-            self.tell(work.stay)
+            work.claim = self._claimer.claim(work)
+            self._tell(work.stay)
         try:
             if failpoints.armed:
                 failpoints.reach("between_claim_and_run")
             outcome = self._call(work, work.claim)
             if failpoints.armed:
                 failpoints.reach("after_effect")
-            return self._settler.settle(work, work.claim, outcome, sends)
+            settled = self._settler.settle(work, work.claim, outcome, sends)
         finally:
             self._claims.drop(work.claim)
-
-    def _claim(self, work: Work) -> Claim:
-        def move(taken: Turn) -> int:
-            if not taken.head.moving:
-                raise StaleClaim("the execution ends or is paused: nothing new starts")
-            return taken.apply(work.key, work.run.epoch, self.claim_change(work, taken.now))
-
-        attempts = commit(self._database, work.run.execution_id, move, self._journal)
-        return self.held(work, attempts, sent_at=work.run.due_at)
-
-    def claim_change(self, work: Work, now: int) -> change.Change:
-        """Return the move by which this worker claims the prepared step run."""
-        assert isinstance(work.prepared, Call)
-        return change.claim(
-            work.run.status,
-            worker_id=self._worker_id,
-            now=now,
-            deadline=now + int(self._timeout(work.step) * 1e6) + DEADLINE_GRACE,
-            input=work.prepared.text,
-        )
-
-    def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:
-        """Take note of a claim that committed; ``sent_at`` when a message brought it."""
-        claim = Claim(work.key, work.run.epoch, attempts, AttemptLog(clock=self._database.now))
-        self._claims.hold(claim, queue=work.run.queue, sent_at=sent_at)
-        return claim
-
-    def following(self, work: Work) -> Work | None:
-        """Prepare the dependant that is surely ready once ``work`` completes, if its claim can
-        ride along in that commit."""
-        if work.run.item >= 0 or not self.may_stay(work.stay, work.run.queue):
-            return None
-        for index in work.step.dependants:
-            step = work.stay.definition.steps[index]
-            if len(step.needs) == 1 and step.queue == "steps" and _knows(step):
-                run = fresh_run(work.run.execution_id, step)
-                prepared = prepare(step, run, work.stay.scope)
-                if isinstance(prepared, Call):
-                    return Work(work.stay, step, run, prepared)
-                return None
-        return None
-
-    def _timeout(self, step: Step) -> float:
-        return step.timeout or self._settings.step_timeout_seconds
+        if settled.riding is not None:
+            sends.now += settled.ready
+            return settled.riding
+        return self._go_on(work.stay, settled.ready, sends) if settled.open else None
 
     def _call(self, work: Work, claim: Claim) -> Outcome:
         assert isinstance(work.prepared, Call)
@@ -301,11 +254,7 @@ class Executor:
             work.prepared.params,
             claim,
             context,
-            timeout=self._timeout(work.step),
+            timeout=self._claimer.timeout(work.step),
             limit=self._settings.inline_limit,
             watchdog=self._watchdog,
         )
-
-
-def _knows(step: Step) -> bool:
-    return step.function is None or has_function(step.function)

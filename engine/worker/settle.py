@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 from engine.codec import encode
 from engine.errors import EngineError
@@ -19,34 +19,47 @@ from engine.store.database import Database
 from engine.store.steps import Ticket
 from engine.store.turn import Turn
 from engine.worker.attempt import Failed, Lost, Outcome, Parked, Released, Returned
+from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
 from engine.worker.insist import settle
 from engine.worker.work import Stay, Work
 
-if TYPE_CHECKING:
-    from engine.worker.execute import Executor
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What a settlement leaves to do: step runs ready for anyone, and one claimed with it.
+
+    Not ``open``: nothing is left to do here, whatever became of the execution.
+    """
+
+    ready: list[Ticket] = field(default_factory=list)
+    riding: Work | None = None
+    open: bool = False
+
+
+OVER = Settled()
 
 
 class Settler:
-    """Commits outcomes of claimed step runs and tells what to go on with."""
+    """Commits outcomes of claimed step runs and tells what is left to do."""
 
     def __init__(
-        self, settings: Settings, database: Database, executor: Executor, journal: Journal
+        self, settings: Settings, database: Database, claimer: Claimer, journal: Journal
     ) -> None:
         self._journal = journal
         self._grace = int(settings.cancel_grace_seconds * 1e6)
         self._database = database
-        self._executor = executor
+        self._claimer = claimer
 
-    def settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Work | None:
-        """Commit ``outcome``; add the messages owed to ``sends``; return the work to go on with.
+    def settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Settled:
+        """Commit ``outcome`` and return what it leaves to do; a retry's message goes to ``sends``.
 
         Raises:
             StaleClaim: the claim was taken away meanwhile; nothing was changed.
         """
         match outcome:
             case Returned():
-                return self._complete(work, claim, outcome, sends)
+                return self._complete(work, claim, outcome)
             case Failed():
                 self._fail(work, claim, outcome, sends)
             case Parked(until):
@@ -56,13 +69,13 @@ class Settler:
                 sends.now.append(work.ticket(claim.epoch + 1))
             case Lost():
                 pass  # whoever took the claim has settled it: there is nothing left to say
-        return None
+        return OVER
 
-    def _complete(self, work: Work, claim: Claim, returned: Returned, sends: Sends) -> Work | None:
+    def _complete(self, work: Work, claim: Claim, returned: Returned) -> Settled:
         stay = work.stay
         if claim.key.item < 0:
             stay.scope.remember(work.step.index, returned.value)
-        following = self._executor.following(work)
+        following = self._claimer.following(work)
         last = stay.steps_left == 1 and claim.key.item < 0
         output, told = _output(stay) if last else (None, False)
         claimed = 0
@@ -77,18 +90,18 @@ class Settler:
             if told and taken.head.finishable:
                 executions.complete(taken, output)
             if following is not None and taken.head.moving:
-                riding = self._executor.claim_change(following, taken.now)
+                riding = self._claimer.move(following, taken.now)
                 claimed = taken.apply(following.key, following.run.epoch, riding)
             return tickets
 
         ready = settle(self._database, claim, move, self._journal)
         if ready is None or told:
-            return None
+            return OVER
         if following is not None and claimed:
-            sends.now += [ticket for ticket in ready if ticket.step != following.step.index]
-            following.claim = self._executor.held(following, claimed, sent_at=None)
-            return following
-        return self._executor.go_on(stay, ready, sends)
+            following.claim = self._claimer.held(following, claimed, sent_at=None)
+            rest = [ticket for ticket in ready if ticket.step != following.step.index]
+            return Settled(rest, following, open=True)
+        return Settled(ready, open=True)
 
     def _fail(self, work: Work, claim: Claim, failed: Failed, sends: Sends) -> None:
         policy = work.step.retry

@@ -1,0 +1,97 @@
+"""Claim step runs for this worker: alone, or riding along in the commit before."""
+
+from __future__ import annotations
+
+import time
+
+from engine.definition import Step
+from engine.errors import StaleClaim
+from engine.flow.commit import commit
+from engine.flow.journal import Journal
+from engine.machine import change
+from engine.registry import has_function
+from engine.settings import Settings
+from engine.steps.capture import AttemptLog
+from engine.store.database import Database
+from engine.store.turn import Turn
+from engine.worker.claims import Claim, Claims
+from engine.worker.prepare import Call, prepare
+from engine.worker.work import Stay, Work, fresh_run
+
+DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
+
+
+class Claimer:
+    """Claims in the name of one worker process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        claims: Claims,
+        worker_id: str,
+        journal: Journal,
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._claims = claims
+        self._worker_id = worker_id
+        self._journal = journal
+
+    def claim(self, work: Work) -> Claim:
+        """Claim the prepared step run in a commit of its own.
+
+        Raises:
+            StaleClaim: another has it, or the execution ends: nothing was changed.
+        """
+
+        def move(taken: Turn) -> int:
+            if not taken.head.moving:
+                raise StaleClaim("the execution ends or is paused: nothing new starts")
+            return taken.apply(work.key, work.run.epoch, self.move(work, taken.now))
+
+        attempts = commit(self._database, work.run.execution_id, move, self._journal)
+        return self.held(work, attempts, sent_at=work.run.due_at)
+
+    def move(self, work: Work, now: int) -> change.Change:
+        """Return the move by which this worker claims the prepared step run."""
+        assert isinstance(work.prepared, Call)
+        return change.claim(
+            work.run.status,
+            worker_id=self._worker_id,
+            now=now,
+            deadline=now + int(self.timeout(work.step) * 1e6) + DEADLINE_GRACE,
+            input=work.prepared.text,
+        )
+
+    def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:
+        """Take note of a claim that committed; ``sent_at`` when a message brought it."""
+        claim = Claim(work.key, work.run.epoch, attempts, AttemptLog(clock=self._database.now))
+        self._claims.hold(claim, queue=work.run.queue, sent_at=sent_at)
+        return claim
+
+    def following(self, work: Work) -> Work | None:
+        """Return the dependant that is surely ready once ``work`` completes, prepared, if its
+        claim can ride along in that commit."""
+        if work.run.item >= 0 or not self.may_stay(work.stay, work.run.queue):
+            return None
+        for index in work.step.dependants:
+            step = work.stay.definition.steps[index]
+            if len(step.needs) == 1 and step.queue == "steps" and knows(step):
+                run = fresh_run(work.run.execution_id, step)
+                prepared = prepare(step, run, work.stay.scope)
+                return Work(work.stay, step, run, prepared) if isinstance(prepared, Call) else None
+        return None
+
+    def may_stay(self, stay: Stay, queue: str) -> bool:
+        """Whether this thread may take one more step run of the execution without a message."""
+        return queue == "steps" and time.monotonic() < stay.until and not self._claims.draining
+
+    def timeout(self, step: Step) -> float:
+        """Return how many seconds the step's code may take."""
+        return step.timeout or self._settings.step_timeout_seconds
+
+
+def knows(step: Step) -> bool:
+    """Whether this process has the code of the step."""
+    return step.function is None or has_function(step.function)
