@@ -6,8 +6,10 @@ Filled by the decorators when modules are imported, read by workers and by `publ
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from engine.definition import Definition
@@ -74,6 +76,9 @@ def load_modules(names: Iterable[str]) -> None:
     Raises:
         SettingsError: one cannot be imported, with the reason.
     """
+    # As `dramatiq` and `periodiq` do: modules in the folder that one stands in are found.
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
     installed = [entry.value for entry in entry_points(group=MODULES_GROUP)]
     for name in dict.fromkeys([*names, *installed]):
         try:

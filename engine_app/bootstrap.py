@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import getpass
 import platform
-import sys
 from collections.abc import Collection
-from pathlib import Path
 
 from engine import publish, registry
 from engine.errors import InvalidError, Unavailable
@@ -24,8 +22,6 @@ class Bootstrap:
 
     def __init__(self, settings: Settings) -> None:
         migrate.upgrade(settings.database)
-        # As `dramatiq` and `periodiq` do: modules beside which one stands are found
-        sys.path.insert(0, str(Path.cwd()))
         registry.load_modules(settings.modules)
         self._database = Database.open(settings.database, threads=1)
         first = self._database.read(users.first)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.settings import Settings
 from engine_app import embedded
-from engine_app.supervisor.console import LineBuffer
+from engine_app.supervisor.console import LineBuffer, Lines
 from engine_app.supervisor.programs import environment, programs
 from engine_app.supervisor.welcome import welcome
 
@@ -25,9 +25,16 @@ def test_output_is_cut_into_lines_wherever_the_pipe_cut_it() -> None:
     buffer = LineBuffer(said.append)
     for piece in (b"on", b"e\ntwo\r\n", b"th", b"ree \xff"):
         buffer.feed(piece)
-    assert said == ["one", "two"]
+    assert said == ["one\ntwo"]
     buffer.flush()
-    assert said == ["one", "two", "three \ufffd"]
+    assert said == ["one\ntwo", "three \ufffd"]
+
+
+def test_a_line_may_have_colours_but_no_other_power_over_the_terminal(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Lines().say("\x1b[31mred\x1b[0m \x1b[2Jgone \x07", name="web")
+    assert capsys.readouterr().out == ("web        \x1b[31mred\x1b[0m \ufffd[2Jgone \ufffd\n")
 
 
 def test_each_worker_process_has_a_dramatiq_of_its_own(settings: Settings) -> None:
