@@ -63,7 +63,8 @@ class LineBuffer:
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         self._rest = rest
         if newline:
-            self._say(whole.decode("utf-8", "replace").replace("\r\n", "\n"))
+            said = whole.decode("utf-8", "replace")
+            self._say(said.replace("\r\n", "\n").removesuffix("\r"))
 
     def flush(self) -> None:
         """Say what is left without an end of line."""
