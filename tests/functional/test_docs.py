@@ -184,6 +184,34 @@ def test_the_sql_of_the_documents_runs(reader: Reader, block: Block) -> None:
     connection.close()
 
 
+def test_the_documented_fold_of_events_gives_what_is_stored(
+    reader: Reader, followed: dict[str, Future[Done]]
+) -> None:
+    for done in followed.values():
+        done.result()  # leaves executions of all kinds behind
+    source = next(block.text for block in TO_RUN if block.file == "fold.py")
+    fold: dict[str, Any] = {}
+    exec(source, fold)
+    connection = sqlite3.connect(reader.system.home / "engine.db", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("BEGIN")  # one moment for all queries: workers go on beside
+    for execution in connection.execute("SELECT id, status FROM executions").fetchall():
+        events = connection.execute(
+            "SELECT seq, type, step, nullif(item, -1) AS item FROM events"
+            " WHERE execution_id = ? ORDER BY seq",
+            (execution["id"],),
+        ).fetchall()
+        status, runs = fold["fold"](events)
+        assert status == execution["status"], execution["id"]
+        stored = connection.execute(
+            "SELECT step, nullif(item, -1) AS item, status FROM step_runs WHERE execution_id = ?",
+            (execution["id"],),
+        )
+        known = {(run["step"], run["item"]): run["status"] for run in stored}
+        assert runs.items() <= known.items(), execution["id"]
+    connection.close()
+
+
 @pytest.mark.parametrize("document", documents())
 def test_no_link_is_dead(document: str) -> None:
     assert broken_links(document) == []
