@@ -199,13 +199,14 @@ function useTail(name, chunk, onGap) {
 export function EventTail({ of, chunk, onGap }) {
   const store = useTail(`events ${of}`, chunk, onGap);
   const lines = store.lines.slice(-1000).reverse();
+  const earlier = lines.length ? lines[lines.length - 1][0] - 1 : 0;
   if (!lines.length) return <div className="empty"><h2>No event yet</h2><p>Every change of status leaves one here, numbered without gaps.</p></div>;
   return (
     <table><thead><tr><th className="num">No.</th><th>Time</th><th>Event</th><th>Step</th><th className="num">Attempt</th><th className="x">Data</th></tr></thead>
       <tbody>{lines.map(([seq, type, where, at, attempt, data]) => (
         <tr key={seq}><td className="num sub">{seq}</td><td className="mono sub nowrap"><Clock at={at} digits={3} /></td><td className="nowrap"><b>{type}</b></td>
           <td>{where || "–"}</td><td className="num">{attempt || "–"}</td><td className="mono sub x">{data}</td></tr>
-      ))}</tbody></table>
+      ))}{earlier ? <tr><td /><td className="sub" colSpan={5}>{earlier} earlier events: the API gives them all.</td></tr> : null}</tbody></table>
   );
 }
 const WEIGHT = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };

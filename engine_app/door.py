@@ -5,15 +5,21 @@ from __future__ import annotations
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine_app.auth.viewer import COOKIE
 
 _PLACES = ("/monitoring", "/executions", "/workflows")
 # Files that Reflex drew beforehand, each in a folder: without the slash it would redirect.
 _DRAWN = frozenset({"/login", "/monitoring", "/workflows"})
+# Nothing from anywhere else, ever. Inline: Reflex puts the theme and the routes into the page.
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
 
 
 class Door:
@@ -34,7 +40,13 @@ class Door:
                 return await RedirectResponse(target, 303)(scope, receive, send)
             if path in _DRAWN:
                 scope = {**scope, "path": f"{path}/", "raw_path": f"{path}/".encode()}
-        return await self._app(scope, receive, send)
+
+        async def add(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).setdefault("Content-Security-Policy", _POLICY)
+            await send(message)
+
+        return await self._app(scope, receive, add if scope["type"] == "http" else send)
 
 
 def _is_page(path: str) -> bool:

@@ -286,7 +286,7 @@ def values() -> rx.Component:
 def _thing(thing: Any) -> rx.Component:
     return rx.el.figure(
         rx.el.figcaption(
-            rx.el.a(rx.el.b(thing.name), href=thing.href, download=thing.name),
+            kit.Jump.create(rx.el.b(thing.name), href=thing.href, download=thing.name),
             rx.el.span(" ", thing.step, " · ", thing.size, class_name="sub"),
         ),
         rx.cond(thing.is_image, rx.el.img(src=thing.href, alt=thing.name)),

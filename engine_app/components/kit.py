@@ -141,6 +141,14 @@ class NativeForm(Element):  # type: ignore[misc]  # no types come with it
     method: rx.Var[str]
 
 
+class Jump(Element):  # type: ignore[misc]  # no types come with it
+    """A link within the page: Reflex's own would go through the router and read the page anew."""
+
+    tag = "a"
+    href: rx.Var[str]
+    download: rx.Var[str]
+
+
 def mark(beat: Any, behind: Any) -> rx.Component:
     """Return the connection mark, fed by a page's last beat."""
     return Mark.create(beat=beat, behind=behind, errors=has_connection_errors)

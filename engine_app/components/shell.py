@@ -18,7 +18,7 @@ _PLACES = (("/monitoring", "Monitoring"), ("/workflows", "Workflows"))
 def frame(here: str, *content: Any) -> rx.Component:
     """Return a page; ``here`` is the path of the place it belongs to."""
     return rx.el.div(
-        rx.el.a("Skip to content", href="#content", class_name="skip"),
+        kit.Jump.create("Skip to content", href="#content", class_name="skip"),
         _side(here),
         rx.el.main(*content, id="content", tab_index=-1),
         class_name="app",
@@ -69,7 +69,7 @@ def failed_page(_stateful: bool) -> rx.Component:
         rx.el.div(
             rx.el.h2("This page failed to draw"),
             rx.el.p("The engine is not touched by it. Load the page again."),
-            rx.el.a("Load again", href="", class_name="btn"),
+            kit.Jump.create("Load again", href="", class_name="btn"),
             class_name="panel empty",
         )
     )

@@ -48,7 +48,7 @@ def secret_of(state: BaseState) -> str | None:
 
 def viewer_of(secret: str | None) -> Viewer | None:
     """Return who is looking, asked of the database now: signing out works at once."""
-    return of_cookie(database(), secret)
+    return None if secret is None else of_cookie(database(), secret)
 
 
 def to_login(state: BaseState) -> Any:

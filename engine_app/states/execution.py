@@ -118,9 +118,9 @@ class ExecutionState(Following, rx.State):
         self.look_again()
 
     @rx.event
-    def refill_events(self, _seq: int) -> None:
-        """Send the events again from the first: the tab noticed a gap, and keeps what it has."""
-        self._event_seq, self._naps = 0, {}
+    def refill_events(self, seq: int) -> None:
+        """Send the events again from after ``seq``: the tab noticed a gap."""
+        self._event_seq = max(int(seq), 0)
         self.look_again()
 
     @rx.event

@@ -106,7 +106,9 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
     lines = views.logs(
         connection, owner_id, aim.execution_id, aim.log_seq, LINES, newest=not aim.log_seq
     )
-    events = views.events(connection, owner_id, aim.execution_id, aim.event_seq, LINES)
+    # A first look takes the newest: replaying a fan-out of thousands would help nobody.
+    after = aim.event_seq or max(detail.row.last_seq - LINES + 1, 0)
+    events = views.events(connection, owner_id, aim.execution_id, after, LINES)
     found = views.artifacts(connection, owner_id, aim.execution_id)
     parked = naps(aim.naps, events)
     return Look(

@@ -87,6 +87,8 @@ def naps(known: Naps, events: Sequence[EventView]) -> Naps:
         if event.step is None or event.item is not None:
             continue
         told = found.get(event.step, [])
+        if told and event.at <= told[-1][0]:
+            continue  # told before
         if event.type == EventType.STEP_WAITING:
             found[event.step] = [*told, [event.at, 0]]
         elif told and not told[-1][1]:

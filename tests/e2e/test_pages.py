@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from playwright.sync_api import expect
 
@@ -236,6 +237,21 @@ def test_no_page_is_wider_than_the_window(ada: Person, width: int) -> None:
         ada.open(path)
         expect(page.locator(".mark")).to_have_text("live")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+
+
+def test_a_page_that_hears_nothing_says_how_old_it_is(ada: Person) -> None:
+    page = ada.sign_in()
+    expect(page.locator(".mark")).to_have_text("live")
+    master = psutil.Process(ada.system.pid("web"))
+    workers = master.children()
+    for process in workers:
+        process.suspend()
+    try:
+        expect(page.locator(".mark")).to_contain_text(re.compile(r"stale · \d+ s old"))
+    finally:
+        for process in workers:
+            process.resume()
+    expect(page.locator(".mark")).to_have_text("live")
 
 
 def test_the_page_heals_after_the_server_was_killed(ada: Person) -> None:

@@ -46,3 +46,9 @@ def test_a_page_drawn_beforehand_is_served_at_its_plain_address() -> None:
 
 def test_a_post_is_no_page() -> None:
     assert _client().post("/monitoring").status_code == 200
+
+
+def test_pages_may_load_nothing_from_elsewhere() -> None:
+    policy = _client().get("/login").headers["content-security-policy"]
+    assert policy.startswith("default-src 'self'")
+    assert "http" not in policy

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from reflex.event import Event
+from reflex.state import State, StateUpdate
 from reflex_base.registry import RegistrationContext
 
 from engine_app import engine_app, gate
@@ -37,3 +41,27 @@ def test_the_groups_of_rules_do_not_overlap() -> None:
 @pytest.mark.parametrize("name", sorted(gate.OPEN))
 def test_what_is_open_to_all_is_reflexs_own(name: str) -> None:
     assert "engine_app" not in name
+
+
+def _answer(name: str) -> StateUpdate | None:
+    """Return what the gate says to an event of someone who is not signed in."""
+    state = State(_reflex_internal_init=True)  # type: ignore[call-arg]  # Reflex's own way
+    return asyncio.run(gate.Gate().preprocess(engine_app.app, state, Event(name=name)))
+
+
+@pytest.mark.parametrize("name", sorted(gate.SIGNED_IN))
+def test_someone_who_is_not_signed_in_is_led_to_the_sign_in_page(name: str) -> None:
+    answer = _answer(name)
+    assert answer is not None
+    assert "/login?next=" in str(answer.events)
+
+
+@pytest.mark.parametrize("name", [*sorted(gate.SHUT), "state.setvar", "no_such.handler"])
+def test_what_no_rule_lets_through_does_nothing(name: str) -> None:
+    answer = _answer(name)
+    assert answer == StateUpdate()
+
+
+@pytest.mark.parametrize("name", sorted(gate.OPEN))
+def test_reflexs_own_events_pass(name: str) -> None:
+    assert _answer(name) is None
