@@ -35,8 +35,10 @@ def main() -> None:
     options = _options()
     results: dict[str, Any] = {"machine": platform.platform(), "python": platform.python_version()}
     with product(options.database) as running:
-        running.start("bench-ten")
-        running.wait(1, pause=0.05)
+        for _ in range(20):
+            running.start("bench-ten")
+        running.wait(20, pause=0.05)
+        running.calm_down()
         results["w10"] = _at_once(running, options.executions)
         results["latency"] = _one_by_one(running, ONE_BY_ONE, rest=0)
         results["latency_after_rest"] = _one_by_one(running, 5, rest=REST_SECONDS)
@@ -112,6 +114,7 @@ def _fans(running: Product) -> dict[str, float]:
 
 def _idle(running: Product, seconds: float = 5) -> dict[str, float]:
     running.forget()
+    running.calm_down()
     before = running.cpu_seconds()
     time.sleep(seconds)
     cpu = running.cpu_seconds() - before

@@ -23,6 +23,7 @@ from actors.client import Client, open_client
 from engine.settings import Settings
 from engine.store import users
 
+BUSY = 0.15  # CPU seconds in one second above which the product is not at rest
 READY_SECONDS = 300  # a first start builds the pages
 
 
@@ -82,6 +83,15 @@ class Product:
             times = member.cpu_times()
             total += times.user + times.system
         return total
+
+    def calm_down(self, seconds: float = 30) -> None:
+        """Return once nothing is busy starting any more: that would be counted as work."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            before = self.cpu_seconds()
+            time.sleep(1)
+            if self.cpu_seconds() - before < BUSY:
+                return
 
     def memory_mb(self) -> float:
         """Return the memory of all processes, shared pages counted once (PSS)."""
