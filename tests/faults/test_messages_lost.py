@@ -1,4 +1,4 @@
-"""Redis only wakes: whatever it forgets, refuses, doubles or reorders costs time and nothing else."""
+"""Redis only wakes: what it forgets, refuses, doubles or reorders costs time and nothing else."""
 
 from __future__ import annotations
 

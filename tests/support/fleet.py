@@ -149,10 +149,10 @@ class Fleet:
         self._await(lambda: self.query(sql)[0][0] >= wanted, 40, f"{wanted} workers are ready")
         return self
 
-    def keep(self, count: int, **variables: str) -> None:
+    def keep(self, count: int) -> None:
         """Start workers until ``count`` live, as a supervisor would."""
         for _ in range(count - sum(not worker.ended for worker in self.workers)):
-            self.start(**variables)
+            self.start()
 
     def restart_redis(self) -> None:
         """Kill -9 the Valkey, which keeps nothing, and start another at its address."""
