@@ -31,7 +31,7 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     with running() as system, chromium() as browser:
         system.await_ready()
-        with person(system, browser, color_scheme="light", device_scale_factor=2) as someone:
+        with person(system, browser, name="ada") as someone:
             someone.sign_in()
             failed = _past(someone)
             _present(someone)

@@ -6,10 +6,11 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine.machine.event import EventType
-from engine.machine.status import STEP_ENDS
+from engine.machine.status import STEP_ENDS, Reason
 from engine.store.views import (
     ArtifactRow,
     AttemptRow,
@@ -21,6 +22,7 @@ from engine.store.views import (
 )
 
 _LONGEST_TEXT = 20_000  # characters of a value on screen; the API gives it whole
+_HERE = f"{Path.cwd()}/"
 _ENDS = frozenset(status.value for status in STEP_ENDS)
 _KINDS = {"completed": "", "running": "r", "failed": "f", "cancelled": "c", "skipped": "c"}
 
@@ -107,15 +109,15 @@ def bars(detail: ExecutionDetail, parked: Naps) -> list[Bar]:
 
 def _bar(step: StepRow, tries: Sequence[AttemptRow], parked: Sequence[list[int]]) -> Bar:
     slept: list[list[Any]] = [["z", start, end] for start, end in parked if end]
-    begun = [start for start, _ in parked]
+    segs = slept + _segments(step, tries)
     return Bar(
         name=step.name,
         uses=step.uses,
         status=step.status,
         note=_note(step),
-        started=min([*begun, step.queued_at or step.started_at or 0]),
+        started=min((seg[1] for seg in segs), default=0),
         finished=step.finished_at or 0,
-        segs=slept + _segments(step, tries),
+        segs=segs,
     )
 
 
@@ -125,7 +127,7 @@ def _note(step: StepRow) -> str:
         failed = f", {step.items_failed} failed" if step.items_failed else ""
         return f"{ended} of {step.items}{failed}"
     if step.attempts > 1 or step.status == "retrying":
-        return f"× {step.attempts} of {max(step.max_attempts, step.attempts)} attempts"
+        return f"× {step.attempts} of {max(step.max_attempts, step.attempts)}"
     if step.crashes:
         return f"{step.crashes} lost worker" + ("s" if step.crashes > 1 else "")
     return "reused" if step.reused_from else ""
@@ -224,8 +226,13 @@ def cause(detail: ExecutionDetail) -> Cause:
     return Cause(
         title=f"{_where(error, step)}: {message}" if step else message,
         text=_cause_text(error, detail),
-        trace=str(error.get("trace") or ""),
+        trace=_trace(error),
     )
+
+
+def _trace(error: Mapping[str, Any] | None) -> str:
+    """Return where it happened; files below the engine's own folder are named from there."""
+    return str((error or {}).get("trace") or "").replace(_HERE, "")
 
 
 def _where(error: Mapping[str, Any], step: StepRow | None) -> str:
@@ -246,7 +253,7 @@ def _ordinal(number: int) -> str:
 def _cause_text(error: Mapping[str, Any], detail: ExecutionDetail) -> str:
     skipped = sum(step.status in ("skipped", "cancelled", "pending") for step in detail.steps)
     parts = [str(error["type"])] if error.get("type") else []
-    if detail.row.reason:
+    if detail.row.reason not in (None, Reason.STEP_FAILED, Reason.ERROR):
         parts.append(f"reason {detail.row.reason.replace('_', ' ')}")
     if skipped:
         parts.append(f"{skipped} step{'s' if skipped > 1 else ''} after it did not run")
@@ -311,7 +318,7 @@ def tries(attempts: Iterable[AttemptRow]) -> list[Try]:
             started=row.started_at or row.finished_at,
             finished=row.finished_at,
             message=_message(row.error),
-            trace=str((row.error or {}).get("trace") or ""),
+            trace=_trace(row.error),
         )
         for row in attempts
     ]

@@ -22,10 +22,10 @@ PASSWORD = "a long enough password"
 class Person:
     """Someone with an account and one tab; ``troubles`` is what the tab complained of."""
 
-    def __init__(self, system: System, page: Page) -> None:
+    def __init__(self, system: System, page: Page, name: str = "") -> None:
         self.system = system
         self.page = page
-        self.name = f"p{uuid.uuid4().hex[:10]}"
+        self.name = name or f"p{uuid.uuid4().hex[:10]}"
         self.troubles: list[str] = []
         self.foreign: list[str] = []
         page.set_default_timeout(15_000)
@@ -88,11 +88,11 @@ def _add(system: System, name: str) -> None:
 
 
 @contextmanager
-def person(system: System, browser: Browser, **options: Any) -> Iterator[Person]:
+def person(system: System, browser: Browser, *, name: str = "", **options: Any) -> Iterator[Person]:
     """Yield someone with an account, not signed in yet."""
     context = browser.new_context(viewport={"width": 1280, "height": 860}, **options)
     try:
-        yield Person(system, context.new_page())
+        yield Person(system, context.new_page(), name)
     finally:
         context.close()
 

@@ -152,7 +152,7 @@ def test_the_cause_names_step_try_and_message_first() -> None:
     )
     cause = shapes.cause(detail)
     assert cause.title == "validate failed on its 3rd and last attempt: amount must be ≥ 0"
-    assert cause.text == "ValueError · reason step failed · 1 step after it did not run"
+    assert cause.text == "ValueError · 1 step after it did not run"
 
 
 def test_there_is_no_cause_while_nothing_failed() -> None:
