@@ -11,9 +11,8 @@ from engine.codec import decode
 from engine.definition import Definition, Step
 from engine.errors import InvalidQuery, NotFound
 from engine.machine.status import ExecutionStatus, StepStatus
-from engine.store import workflows
+from engine.store import outputs, workflows
 from engine.store.models import Attempt, Execution, StepRun
-from engine.store import outputs
 from engine.store.views_executions import MAX_LIMIT, as_error, as_rows, select_rows
 from engine.store.views_rows import (
     AttemptRow,

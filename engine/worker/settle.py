@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.codec import encode
 from engine.errors import EngineError
@@ -17,7 +18,7 @@ from engine.settings import Settings
 from engine.store import artifacts, executions
 from engine.store.database import Database
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
+from engine.store.turn import Line, Turn
 from engine.worker.attempt import Failed, Lost, Outcome, Parked, Released, Returned
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
@@ -125,9 +126,11 @@ class Settler:
                     data=described,
                 )
                 taken.apply(claim.key, claim.epoch, again)
+                taken.log([_verdict(claim, taken.now, described, decision.delay_us)])
                 return decision.delay_us
             over = change.fail(now=taken.now, reason=failed.reason, error=text, data=described)
             taken.apply(claim.key, claim.epoch, over)
+            taken.log([_verdict(claim, taken.now, described, None)])
             after_failure(
                 taken, work.stay.definition, claim.key, error=described, grace=self._grace
             )
@@ -157,3 +160,15 @@ def _output(stay: Stay) -> tuple[str | None, bool]:
         return output_text(stay.definition, stay.scope), True
     except EngineError:
         return None, False
+
+
+def _verdict(claim: Claim, now: int, described: dict[str, Any], delay: int | None) -> Line:
+    """Return the log line that tells, among the step's own, how the attempt ended."""
+    number, of = described["attempt"], described["of"]
+    said = f"attempt {number} of {of} failed: {described['type']}: {described['message']}"
+    if delay is None:
+        level, what = "error", "no attempts left" if number >= of else "not to be tried again"
+    else:
+        level, what = "warning", f"attempt {number + 1} in {delay / 1e6:.2f} s"
+    key = claim.key
+    return Line(key.step, key.item, claim.attempt, now, level, f"{said} · {what}")

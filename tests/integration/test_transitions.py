@@ -229,6 +229,19 @@ def test_attempts_never_pass_their_limit(house: House) -> None:
     assert house.execution(execution_id, "status", "reason") == ("failed", "step_failed")
 
 
+def test_the_log_of_a_step_tells_how_its_attempts_ended(house: House) -> None:
+    execution_id = house.run(flaky(house))
+    house.write("UPDATE step_runs SET due_at = 0, attempts = 2 WHERE status = 'retrying'")
+    [(ticket, _delay)] = house.later
+    house.deliver(ticket)
+    rows = house.query("SELECT attempt, level, message FROM logs ORDER BY seq")
+    assert rows == [
+        (1, "warning", "attempt 1 of 3 failed: ValueError: boom · attempt 2 in 20.00 s"),
+        (3, "error", "attempt 3 of 3 failed: ValueError: boom · no attempts left"),
+    ]
+    assert house.status(execution_id) == "failed"
+
+
 def test_a_failure_ends_what_follows_and_names_its_cause(house: House) -> None:
     steps = {"a": python(boom), "b": {**python(inc, x=1), "needs": ["a"]}}
     execution_id = house.run(house.publish("fails", steps))
