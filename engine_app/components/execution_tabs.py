@@ -87,7 +87,7 @@ def timeline_row(
                 rx.el.span(
                     rx.match(bar.status, *_SHAPES, "·"), class_name="shape", aria_hidden="true"
                 ),
-                bar.name,
+                rx.el.span(bar.name, class_name="name"),
                 rx.el.span(bar.note, class_name="sub"),
                 class_name="n",
             ),
