@@ -163,25 +163,6 @@ def pinned(connection: Connection, execution_id: str) -> Pinned | None:
     return Pinned(**{**row._asdict(), "status": ExecutionStatus(row.status)})
 
 
-_DOCUMENT = select(_VERSIONS.c.document).where(
-    _VERSIONS.c.workflow_id == bindparam("workflow_id"), _VERSIONS.c.number == bindparam("number")
-)
-
-
-def document(connection: Connection, workflow_id: str, version: int) -> str:
-    """Return a version's document as JSON text.
-
-    Raises:
-        NotFound: there is no such version.
-    """
-    found = connection.execute(
-        _DOCUMENT, {"workflow_id": workflow_id, "number": version}
-    ).scalar_one_or_none()
-    if found is None:
-        raise NotFound(f"workflow {workflow_id} has no version {version}")
-    return str(found)
-
-
 def owned(connection: Connection, owner_id: str, execution_id: str) -> None:
     """Check that the execution belongs to the owner.
 

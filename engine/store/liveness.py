@@ -173,6 +173,30 @@ def due(
     return [as_run(row) for row in rows]
 
 
+# Queued step runs with these reasons are sent by their own rules, not as lost messages.
+_SENT_BY_OTHERS = [Reason.UNKNOWN_STEP.value, Reason.WORKER_CRASHED.value]
+
+
+def last_chance(connection: Connection, crashes: int, since: int) -> RunRow | None:
+    """Return the first queued step run that ``crashes`` times lost its worker.
+
+    None while another of them runs; one that has run since before ``since`` (µs) is trusted.
+    """
+    queued = (_RUNS.c.status == StepStatus.QUEUED.value) & (
+        _RUNS.c.reason == Reason.WORKER_CRASHED.value
+    )
+    trying = (_RUNS.c.status == StepStatus.RUNNING.value) & (_RUNS.c.started_at > since)
+    row = connection.execute(
+        select(*run_columns())
+        .where(text(LIVE_STEP), _RUNS.c.crashes >= crashes, or_(queued, trying))
+        # 'running' before 'queued'
+        .order_by(_RUNS.c.status.desc(), _RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
+        .limit(1)
+    ).one_or_none()
+    run = None if row is None else as_run(row)
+    return run if run is not None and run.status is StepStatus.QUEUED else None
+
+
 def unclaimed(
     connection: Connection, queue: str, before: int, now: int, limit: int, *, patient: bool
 ) -> list[RunRow]:
@@ -195,7 +219,7 @@ def unclaimed(
             _RUNS.c.status == StepStatus.QUEUED.value,
             _RUNS.c.queue == queue,
             _RUNS.c.due_at < before,
-            or_(_RUNS.c.reason.is_(None), _RUNS.c.reason != Reason.UNKNOWN_STEP.value),
+            or_(_RUNS.c.reason.is_(None), _RUNS.c.reason.not_in(_SENT_BY_OTHERS)),
             *([patience] if patient else []),
         )
         .order_by(_RUNS.c.due_at)

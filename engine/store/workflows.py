@@ -174,12 +174,17 @@ def definition(connection: Connection, workflow_id: str, version: int) -> Defini
     return found
 
 
+def parsed(workflow_id: str, version: int) -> Definition | None:
+    """Return a version's definition if this process has parsed it already."""
+    return _parsed.get((workflow_id, version))
+
+
 def definitions(
     connection: Connection, wanted: Iterable[tuple[str, int]]
 ) -> dict[tuple[str, int], Definition]:
     """Return the definitions of (workflow id, version) pairs; absent ones are left out."""
     pairs = set(wanted)
-    found = {pair: _parsed[pair] for pair in pairs if pair in _parsed}
+    found = {pair: known for pair in pairs if (known := _parsed.get(pair)) is not None}
     missing = pairs - found.keys()
     if missing:
         rows = connection.execute(
