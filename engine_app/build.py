@@ -17,6 +17,8 @@ _STAMP = ROOT / ".web" / "engine-build"
 # What the bundle is made from; the rest of the server may change without a new build.
 _SOURCES = (
     "rxconfig.py",
+    "bunfig.toml",
+    ".npmrc",
     "constraints.txt",
     "assets",
     "reflex.lock",

@@ -8,7 +8,7 @@ import redis
 from fastapi import APIRouter, Query, Response
 
 from engine.errors import EngineError, Unavailable
-from engine.store import migrate, views
+from engine.store import revision, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
 
@@ -83,10 +83,10 @@ def ready(parts: With) -> Response:
 
 def _database(parts: Parts) -> str:
     try:
-        revision = migrate.current(parts.settings.database)
+        found = revision.current(parts.settings.database)
     except EngineError:
         return "does not answer"
-    return "ok" if revision == migrate.newest() else "not migrated"
+    return "ok" if found == revision.NEWEST else "not migrated"
 
 
 def _redis(parts: Parts) -> str:

@@ -11,9 +11,8 @@ import typer
 
 from engine.errors import EngineError, Fault, SettingsError
 from engine.settings import Settings, load
-from engine.store import migrate
+from engine.store import revision
 from engine.store.database import Database
-from engine_app import supervisor
 from engine_app.cli.local import Json
 from engine_app.cli.output import clean, console, print_json
 
@@ -40,7 +39,10 @@ def find_faults() -> list[Fault]:
         settings = load()
     except SettingsError as error:
         return list(error.faults)
-    found = supervisor.faults(settings)
+    # Here and not above: it would make every other command load alembic.
+    from engine_app.supervisor import faults  # noqa: PLC0415
+
+    found = faults(settings)
     if _is_up(settings):
         # The port is taken, as it should be: by the engine itself.
         found = [fault for fault in found if fault.path != "ENGINE_PORT"]
@@ -66,10 +68,10 @@ def _is_up(settings: Settings) -> bool:
 
 def _database(settings: Settings) -> list[Fault]:
     try:
-        revision = migrate.current(settings.database)
-        if revision != migrate.newest():
-            at = f"at {revision}" if revision else "not there"
-            problem = f"the tables are {at}, this release needs {migrate.newest()}"
+        found = revision.current(settings.database)
+        if found != revision.NEWEST:
+            at = f"at {found}" if found else "not there"
+            problem = f"the tables are {at}, this release needs {revision.NEWEST}"
             return [Fault("DATABASE_URL", problem, "run `engine db upgrade`")]
         database = Database.open(settings.database, threads=1)
         try:

@@ -11,7 +11,7 @@ import typer
 
 from engine.errors import InvalidError, NotFound, Unavailable
 from engine.settings import Settings, current
-from engine.store import migrate, users
+from engine.store import revision, users
 from engine.store.database import Database
 from engine.store.users import UserRecord
 
@@ -37,7 +37,7 @@ def database() -> Iterator[Database]:
         Unavailable: it does not answer, or `engine db upgrade` is still to be run.
     """
     url = settings().database
-    if migrate.current(url) != migrate.newest():
+    if revision.current(url) != revision.NEWEST:
         raise Unavailable(
             "the database does not have this release's tables",
             hint="run `engine db upgrade`, or start the engine once with `engine up`",

@@ -10,8 +10,7 @@ import typer
 
 from engine.errors import Unavailable
 from engine.rescue import Rescue
-from engine.store import migrate
-from engine_app import supervisor
+from engine.store import revision
 from engine_app.cli.local import engine, settings
 from engine_app.cli.output import clean, console, errors
 
@@ -26,11 +25,16 @@ def up(
     reload: Annotated[bool, typer.Option("--reload", help="Restart when sources change.")] = False,
 ) -> None:
     """Run everything on this machine in one terminal; Ctrl-C drains and stops it."""
+    # Here and not above, like each import below: every other command would load alembic for it.
+    from engine_app import supervisor  # noqa: PLC0415
+
     raise typer.Exit(supervisor.up(settings(), reload=reload))
 
 
 def web() -> None:
     """Run the web server alone: pages, API and live channel on one port."""
+    from engine_app import supervisor  # noqa: PLC0415
+
     supervisor.run_web(settings())
 
 
@@ -42,11 +46,15 @@ def worker(
     threads: Annotated[int | None, typer.Option(min=1, help="Steps at once.")] = None,
 ) -> None:
     """Run one worker process alone."""
+    from engine_app import supervisor  # noqa: PLC0415
+
     supervisor.run_worker(settings(), queues=queues or (), threads=threads)
 
 
 def scheduler() -> None:
     """Run the process that starts what is due, once a minute, alone."""
+    from engine_app import supervisor  # noqa: PLC0415
+
     supervisor.run_scheduler(settings())
 
 
@@ -82,8 +90,10 @@ def _sweep_for_ever(client: Client) -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the tables to what this release needs; others that ask meanwhile wait."""
+    from engine.store import migrate  # noqa: PLC0415
+
     url = settings().database
-    before = migrate.current(url)
+    before = revision.current(url)
     migrate.upgrade(url)
-    after = migrate.current(url)
+    after = revision.current(url)
     console.print(f"already at {after}" if before == after else f"upgraded to {after}")

@@ -10,7 +10,7 @@ import redis
 
 from engine.errors import EngineError, Fault, SettingsError
 from engine.settings import Settings
-from engine.store import migrate
+from engine.store import revision
 from engine_app import embedded
 
 _LEAST_FREE = 50 * 1024 * 1024  # bytes: room for the databases' own journals
@@ -89,7 +89,7 @@ def _port(settings: Settings) -> list[Fault]:
 
 def _database(settings: Settings) -> list[Fault]:
     try:
-        migrate.current(settings.database)
+        revision.current(settings.database)
     except EngineError as error:
         return [Fault("DATABASE_URL", error.message, error.hint)]
     return []

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect
 
 from engine.errors import EngineError, Unavailable
-from engine.store import migrate
+from engine.store import migrate, revision
 from engine.store.models import Base
 from tests.support.postgres import create_database, drop_database
 
@@ -43,11 +44,11 @@ def test_tables_clustered_by_execution_have_no_rowid_in_sqlite(sqlite_url: str) 
 
 def test_upgrading_again_changes_nothing(database_url: str) -> None:
     migrate.upgrade(database_url)
-    assert migrate.current(database_url) == migrate.newest()
+    assert revision.current(database_url) == revision.NEWEST
 
 
 def test_a_database_that_is_not_there_has_no_revision_and_is_not_made(tmp_path: Path) -> None:
-    assert migrate.current(f"sqlite:///{tmp_path / 'new.db'}") is None
+    assert revision.current(f"sqlite:///{tmp_path / 'new.db'}") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +89,7 @@ def test_of_four_migrators_at_once_one_works_and_the_others_wait(empty_url: str)
     for thread in threads:
         thread.join(60)
     assert failures == []
-    assert migrate.current(empty_url) == migrate.newest()
+    assert revision.current(empty_url) == revision.NEWEST
 
 
 def test_a_database_of_a_newer_release_is_refused_in_one_sentence(database_url: str) -> None:
@@ -101,3 +102,8 @@ def test_a_database_of_a_newer_release_is_refused_in_one_sentence(database_url: 
             server.execute(statement)
     with pytest.raises(EngineError, match="revision 9999, which this release does not know"):
         migrate.upgrade(database_url)
+
+
+def test_the_newest_revision_is_the_head_of_the_scripts() -> None:
+    scripts = Path(migrate.__file__).parent / "migrations"
+    assert ScriptDirectory(str(scripts)).get_current_head() == revision.NEWEST
