@@ -37,6 +37,8 @@ HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
+HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
+ALONE_AGAIN = 15_000_000  # µs after which its message is sent again if nobody has claimed it
 UNKNOWN_AGAIN = 15_000_000  # µs until a step that no live worker knows is looked at again
 
 _log = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ class Rescue:
         ):
             return sends
         self._take_from_the_dead(sends, now - length if steady else None)
+        self._try_last_chance(sends)
         self._end_overdue(sends, now)
         self._wake(sends, now)
         self._end_executions(sends, now)
@@ -115,9 +118,10 @@ class Rescue:
             self._revoke(taken, run)
             return None
         if crashes < self.settings.max_crashes:
-            key = _key(run)
-            taken.apply(key, run.epoch, change.crash(now=taken.now, crashes=crashes))
-            return _ticket(run, run.epoch + 1)
+            last = crashes == self.settings.max_crashes - 1
+            crashed = change.crash(now=taken.now, crashes=crashes, last_chance=last)
+            taken.apply(_key(run), run.epoch, crashed)
+            return None if last else _ticket(run, run.epoch + 1)
         described = {
             "message": f"its worker died {crashes} times while it ran",
             "type": "WorkerCrashed",
@@ -127,6 +131,22 @@ class Rescue:
         taken.apply(_key(run), run.epoch, over)
         self._fail(taken, run, described)
         return None
+
+    def _try_last_chance(self, sends: Sends) -> None:
+        """Send one of the step runs that may crash no more, when no other of them runs.
+
+        Of those that died together one is at fault. Sent together they would die together again,
+        and the innocent would be failed with it.
+        """
+        now = self.database.now()
+        run = self.database.read(
+            lambda connection: liveness.last_chance(
+                connection, self.settings.max_crashes - 1, now - HEAD_START
+            )
+        )
+        if run is not None and (run.due_at is None or run.due_at < now - ALONE_AGAIN):
+            self.database.write(lambda connection: liveness.sent_again(connection, [run], now))
+            sends.now.append(_ticket(run, run.epoch))
 
     def _revoke(self, taken: Turn, run: RunRow) -> None:
         reason = taken.head.ending or Reason.UPSTREAM_FAILED

@@ -202,12 +202,18 @@ def release(*, now: int) -> Change:
     )
 
 
-def crash(*, now: int, crashes: int) -> Change:
-    """The worker died, or lost the claim: a new epoch makes whatever it still sends stale."""
+def crash(*, now: int, crashes: int, last_chance: bool = False) -> Change:
+    """The worker died, or lost the claim: a new epoch makes whatever it still sends stale.
+
+    On its last chance it is not owed yet: rescue sends it when no other has its last chance.
+    """
+    owed: dict[str, Any] = {"due_at": now}
+    if last_chance:
+        owed = {"due_at": None, "reason": Reason.WORKER_CRASHED}
     return Change(
         StepStatus.RUNNING,
         StepStatus.QUEUED,
-        {"due_at": now, "queued_at": now},
+        {"queued_at": now, **owed},
         adds={"attempts": -1, "crashes": 1, "epoch": 1},
         event=EventType.STEP_CRASHED,
         data={"crashes": crashes},

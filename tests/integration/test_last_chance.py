@@ -1,0 +1,69 @@
+"""Step runs that died together do not die together to the last: who is at fault is found out."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.store.database import Database
+from tests.support.house import House
+from tests.support.transitions import claimed
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    """Two step runs that died twice together: the next crash of each is its last."""
+    house = House(database)
+    house.worker("gone")
+    for _ in range(2):
+        claimed(house, "gone")
+    house.write("UPDATE step_runs SET crashes = 1 WHERE status = 'running'")
+    house.write("UPDATE workers SET stopped_at = 1 WHERE id = 'gone'")
+    return house
+
+
+def sweep(house: House) -> list[str]:
+    """Sweep once and return whose message is sent."""
+    return [ticket.execution_id for ticket in house.rescue.sweep("w1", steady=True).now]
+
+
+def run_alone(house: House, execution_id: str, *, since: int) -> None:
+    """Make the step run look as one that a live worker claimed at ``since`` (µs)."""
+    house.write(
+        "UPDATE step_runs SET status = 'running', reason = NULL, worker_id = 'w1',"
+        " started_at = :since, due_at = :later WHERE execution_id = :id AND step = 0",
+        since=since,
+        later=house.database.now() + 3_600_000_000,
+        id=execution_id,
+    )
+
+
+def test_of_two_on_their_last_chance_one_is_sent(house: House) -> None:
+    [first] = sweep(house)
+    # Nor is the other found as a lost message, or the first sent twice.
+    house.broker.empty = True
+    house.write("UPDATE step_runs SET queued_at = 1 WHERE status = 'queued'")
+    assert sweep(house) == []
+    assert first in {row[0] for row in house.query("SELECT execution_id FROM step_runs")}
+
+
+def test_the_other_waits_while_the_first_runs(house: House) -> None:
+    [first] = sweep(house)
+    run_alone(house, first, since=house.database.now())
+    assert sweep(house) == []
+
+
+def test_the_other_is_sent_once_the_first_has_ended(house: House) -> None:
+    [first] = sweep(house)
+    house.deliver(house.ticket(first, 0))
+    [second] = sweep(house)
+    assert second != first
+    house.deliver(house.ticket(second, 0))
+    house.drain()
+    assert {house.status(first), house.status(second)} == {"completed"}
+
+
+def test_one_that_has_run_for_a_minute_holds_nobody_up(house: House) -> None:
+    [first] = sweep(house)
+    run_alone(house, first, since=house.database.now() - 61_000_000)
+    [second] = sweep(house)
+    assert second != first
