@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.errors import InvalidQuery
 
-_TIMES = frozenset({"at", "last_slot"})
+_TIMES = frozenset({"at", "last_slot", "until"})
 
 
 def is_time(name: str) -> bool:
@@ -55,4 +55,7 @@ def shape(value: Any) -> Any:
 def _field(name: str, value: Any) -> Any:
     if is_time(name):
         return None if value is None else iso(value)
+    if name == "data" and isinstance(value, dict):
+        # An event's payload is ours, not the user's: its times are told like all others.
+        return {key: _field(key, part) for key, part in value.items()}
     return shape(value) if name not in ("input", "output", "value", "document") else value

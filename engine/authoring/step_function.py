@@ -62,7 +62,7 @@ def step(
         backoff: wait before the second attempt, as "500ms", "2m" or seconds.
         factor: each further wait is so many times the one before.
         max_backoff: the longest wait.
-        jitter: draw each wait at random up to its length.
+        jitter: draw each wait at random between half of its length and all of it.
         on: what is tried again, of "error" and "timeout".
         timeout: of one attempt, as "30s" or seconds.
         queue: "long" for steps that may take over a minute.

@@ -35,7 +35,9 @@ def _user_trace(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not Path(frame.filename).is_relative_to(_OWN)
     ]
-    return "".join(traceback.format_list(frames)).rstrip()
+    text = "".join(traceback.format_list(frames)).rstrip()
+    # Where the code is installed is nobody's concern who reads the trace.
+    return text.replace(f'"{Path.cwd()}/', '"')
 
 
 def _storable(text: str, limit: int) -> str:

@@ -96,13 +96,16 @@ def _let_in(request: Request, parts: Parts, secret: str, target: str) -> Respons
     old = request.cookies.get(COOKIE)
     if old:
         sign_out(parts.database, old)
+    settings = parts_of(request).settings
     response = RedirectResponse(target, 303)
+    # Behind a proxy that speaks TLS the request looks plain; an https origin tells of the proxy.
+    encrypted = any(origin.startswith("https://") for origin in settings.allowed_origins)
     response.set_cookie(
         COOKIE,
         secret,
-        max_age=parts_of(request).settings.session_hours * 3600,
+        max_age=settings.session_hours * 3600,
         path="/",
-        secure=request.url.scheme == "https",
+        secure=encrypted or request.url.scheme == "https",
         httponly=True,
         samesite="lax",
     )
