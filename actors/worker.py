@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection
 from functools import cached_property
+from multiprocessing.util import Finalize
 from typing import Any
 
 from actors import console, messages
@@ -18,6 +19,7 @@ from actors.broker import EngineBroker
 from actors.looks import Looks
 from engine import registry
 from engine.errors import EngineError, NotFound
+from engine.flow.sends import Sends
 from engine.flow.versions import Versions
 from engine.rescue import Rescue
 from engine.settings import Settings
@@ -28,11 +30,11 @@ from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule
 from engine.worker.claims import Claim, Claims, Stop
 from engine.worker.execute import Executor
-from engine.worker.insist import flush_lines
+from engine.worker.insist import flush_lines, release
 
 PULSE_SECONDS = 0.5  # how often lines of running steps are written
 YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book
-RELEASE_SECONDS = 3  # what interrupted threads get to give their claims back
+RELEASE_SECONDS = 1.5  # what interrupted threads get to give their claims back
 MANY_STUCK = 0.5  # share of threads lost to steps that ignore their timeout: then start afresh
 
 _log = logging.getLogger("engine.worker")
@@ -111,6 +113,9 @@ class Crew:
         now = self.database.now()
         self.database.write(lambda connection: liveness.register(connection, worker, now))
         _ = self.executor, self.rescue  # made here once: threads must not race to make two
+        # A second signal ends the process at once; what it held goes back all the same.
+        # (Dramatiq's workers are multiprocessing's, which run no atexit handlers.)
+        Finalize(None, self._give_back, exitpriority=10)
         self._start("pulse", self._pulse, PULSE_SECONDS)
         self._start("rescue", self._sweep, self.settings.sweep_seconds)
         self._start("parent", self._mind_parent, 1.0)
@@ -130,8 +135,21 @@ class Crew:
         while self.claims.all() and time.monotonic() < until:
             time.sleep(0.05)
         self._ended.set()
+        self._give_back()
         now = self.database.now()
         self.database.write(lambda connection: liveness.stopped(connection, now, worker_id=self.id))
+
+    def _give_back(self) -> None:
+        """Give back every claim that is left, whatever its thread does: it will find it gone."""
+        sends = Sends()
+        for claim in self.claims.all():
+            try:
+                sends.now += release(self.database, claim)
+            except EngineError as error:
+                _log.warning("cannot give %s back, its lease will run out: %s", claim.key, error)
+            self.claims.drop(claim)
+        if self.broker is not None:
+            messages.send(self.broker, sends)
 
     def admit_slot(self, connection: Connection, due: DueSchedule, slot: int) -> str | None:
         """Start the execution of a schedule's slot, in the tick's transaction."""

@@ -56,6 +56,11 @@ class RunRow:
     items: int | None
     value: str | None
 
+    @property
+    def ticket(self) -> Ticket:
+        """The message that it is owed now."""
+        return Ticket(self.execution_id, self.step, self.item, self.epoch, self.queue)
+
 
 _COLUMNS = [_RUNS.c[name] for name in RunRow.__dataclass_fields__]
 _SELECT_RUN = select(*_COLUMNS).where(

@@ -8,14 +8,16 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from engine.errors import StaleClaim, Unavailable
+from engine.errors import NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.flow.sends import Look
+from engine.machine import change
 from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.capture import Line as Said
 from engine.store import steps
 from engine.store.database import Database
+from engine.store.steps import Ticket
 from engine.store.turn import Line, Turn
 from engine.worker.claims import Claim
 
@@ -75,6 +77,26 @@ def _was_settled(database: Database, claim: Claim) -> bool:
         return False
     moved_on = run.epoch == claim.epoch + 1 and run.status is StepStatus.RETRYING
     return moved_on or (run.epoch == claim.epoch and run.status in STEP_ENDS)
+
+
+def release(database: Database, claim: Claim) -> list[Ticket]:
+    """Give the claim back without waiting for its thread; return the message that is owed.
+
+    Raises:
+        Unavailable: the database does not answer; the claim's lease will run out.
+    """
+
+    def move(taken: Turn) -> list[Ticket]:
+        if taken.head.ending is not None:
+            return []
+        taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
+        run = steps.get(taken.connection, claim.key)
+        return [] if run is None else [run.ticket]
+
+    try:
+        return commit(database, claim.key.execution_id, move)
+    except (StaleClaim, NotFound):
+        return []  # it was settled, or taken away, a moment before
 
 
 def flush_lines(database: Database, claim: Claim) -> Look | None:

@@ -16,6 +16,7 @@ from engine_app.supervisor.record import Record
 
 _TICK = 0.5  # seconds between looks when nothing happens
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_HURRY_SECONDS = 2.0  # that processes asked to end at once get to do so by themselves
 _KILL_MARGIN = 3.0  # seconds beyond the drain time before a process is killed
 
 
@@ -116,11 +117,20 @@ class Supervisor:
         for child in children:
             child.look()
             child.stop()
+        hurried = False
         while alive := [child for child in children if child.pid is not None]:
-            impatient = self._signals.requests > max(asked, 1)
-            if impatient or time.monotonic() > deadline:
+            if not hurried and self._signals.requests > max(asked, 1):
+                hurried = True
+                # Asked a second time a worker gives its claims back and ends: the next one takes
+                # them up at once, where a killed one's would wait to be found.
+                deadline = min(deadline, time.monotonic() + _HURRY_SECONDS)
                 for child in alive:
                     self._lines.say(f"{child.program.name} is ended at once")
+                    child.stop()
+            if time.monotonic() > deadline:
+                for child in alive:
+                    if not hurried:
+                        self._lines.say(f"{child.program.name} is ended at once")
                     child.kill()
             self._wait(0.1)
             for child in alive:
