@@ -25,6 +25,13 @@ def fleet(request: pytest.FixtureRequest) -> Iterator[Fleet]:
         yield fleet
 
 
+@pytest.fixture
+def on_sqlite(request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """The same where the database makes no difference."""
+    with fleet_on(request, "sqlite", variables=QUICK) as fleet:
+        yield fleet
+
+
 # --- kill -9 with the settings that people have ---------------------------------------------------
 
 
@@ -84,6 +91,25 @@ def test_steps_of_the_other_worker_go_on_undisturbed(aftermaths: list[Aftermath]
             assert len(starts) == 1
             assert after.fleet.status(execution_id) == "completed"
             assert after.fleet.step(execution_id, 0, "attempts", "crashes") == (1, 0)
+
+
+def test_workers_replaced_one_by_one_under_load_count_no_crash(on_sqlite: Fleet) -> None:
+    fleet = on_sqlite
+    fleet.variables["ENGINE_DRAIN_SECONDS"] = "1"
+    fleet.start()
+    fleet.start()
+    fleet.await_ready()
+    wanted = {fleet.begin(fleet.publish("busy", chain(3, "nap", seconds=2.5))): 3 for _ in range(8)}
+    for count, leaving in enumerate(fleet.workers[:2], start=1):
+        fleet.await_effect("start", count=6 * count)
+        fleet.start()
+        fleet.await_ready()
+        assert leaving.stop() == 0
+    fleet.await_end(seconds=60)
+    assert {execution_id: fleet.output(execution_id) for execution_id in wanted} == wanted
+    assert fleet.query("SELECT max(crashes), max(attempts) FROM step_runs") == [(0, 1)]
+    assert fleet.query("SELECT 1 FROM attempts WHERE outcome = 'released'")
+    invariants.check(fleet.database, effects=fleet.effects())
 
 
 # --- at each boundary -----------------------------------------------------------------------------
@@ -165,7 +191,8 @@ def test_what_a_worker_says_after_its_lease_changes_nothing(fleet: Fleet) -> Non
     invariants.check(fleet.database, effects=fleet.effects())
 
 
-def test_a_step_that_kills_its_worker_three_times_fails_and_others_do_not(fleet: Fleet) -> None:
+def test_a_step_that_kills_its_worker_three_times_fails_and_others_do_not(on_sqlite: Fleet) -> None:
+    fleet = on_sqlite
     fleet.keep(2)
     fleet.await_ready()
     others = [fleet.begin(fleet.publish("other", chain(3, "nap", seconds=0.3))) for _ in range(6)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -171,11 +172,16 @@ def test_what_a_step_says_is_kept_per_attempt_in_order(fleet: Fleet) -> None:
     execution_id = fleet.begin(fleet.publish("talker", steps))
     fleet.await_end(execution_id)
     sql = "SELECT attempt, level, message FROM logs WHERE execution_id = :id ORDER BY seq"
-    assert fleet.query(sql, id=execution_id) == [
+    lines = fleet.query(sql, id=execution_id)
+    of_the_engine = [line for line in lines if line[2].startswith("attempt ")]
+    assert [line for line in lines if line not in of_the_engine] == [
         (attempt, level, f"{how} hello {attempt}")
         for attempt in (1, 2)
         for how, level in (("print", "info"), ("logging", "warning"), ("context", "info"))
     ]
+    [failure] = of_the_engine
+    assert failure == lines[3]
+    assert "attempt 1 of 2 failed: ValueError: again" in failure[2]
 
 
 def test_a_message_that_cannot_be_planned_is_a_dead_letter_until_it_is_replayed(
@@ -212,14 +218,16 @@ def test_a_message_that_cannot_be_planned_is_a_dead_letter_until_it_is_replayed(
 def test_a_worker_asked_to_stop_ends_short_steps_and_gives_long_ones_back(empty: Fleet) -> None:
     leaving = empty.start(ENGINE_DRAIN_SECONDS="2")
     empty.await_ready()
-    short = empty.begin(empty.publish("short", {"a": python("nap", seconds=1)}))
-    long = empty.begin(empty.publish("long", {"a": python("nap", seconds=6)}))
+    short = empty.begin(empty.publish("short", {"a": python("nap", seconds=1.5)}))
+    long = empty.begin(empty.publish("long", {"a": python("nap", seconds=5)}))
     empty.await_effect("start", count=2)
+    asked_at = time.time()
+    leaving.process.send_signal(signal.SIGTERM)
     empty.start()
-    empty.await_ready()
-    assert leaving.stop() == 0
-    assert empty.status(short) == "completed"
     empty.await_end(short, long)
+    assert leaving.process.wait(30) == 0
+    [end] = [e for e in empty.effects("end") if e.execution == short]
+    assert end.at > asked_at, "it ended before the worker was asked to stop"
     assert empty.step(short, 0, "attempts", "crashes") == (1, 0)
     assert empty.step(long, 0, "status", "attempts", "crashes") == ("completed", 1, 0)
     assert "step_released" in empty.events(long)
