@@ -9,6 +9,7 @@ from engine.errors import StaleClaim
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.machine import change
+from engine.machine.status import Reason
 from engine.registry import has_function
 from engine.settings import Settings
 from engine.steps.capture import AttemptLog
@@ -51,7 +52,10 @@ class Claimer:
             return taken.apply(work.key, work.run.epoch, self.move(work, taken.now))
 
         attempts = commit(self._database, work.run.execution_id, move, self._journal)
-        return self.held(work, attempts, sent_at=work.run.due_at)
+        # A held step run is due when rescue looks at it again: that says nothing of its message,
+        # and lies ahead, where it would make every message that waits look lost.
+        was_held = work.run.reason == Reason.UNKNOWN_STEP
+        return self.held(work, attempts, sent_at=None if was_held else work.run.due_at)
 
     def move(self, work: Work, now: int) -> change.Change:
         """Return the move by which this worker claims the prepared step run."""
