@@ -23,7 +23,7 @@ from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.change import RunKey
-from engine.machine.status import Reason, StepStatus
+from engine.machine.status import ExecutionStatus, Reason, StepStatus
 from engine.settings import Settings
 from engine.store import executions, liveness, steps
 from engine.store.database import Database
@@ -149,8 +149,8 @@ class Rescue:
             sends.now.append(_ticket(run, run.epoch))
 
     def _revoke(self, taken: Turn, run: RunRow) -> None:
-        reason = taken.head.ending or Reason.UPSTREAM_FAILED
-        taken.apply(_key(run), run.epoch, change.revoke(now=taken.now, reason=reason.value))
+        ending = taken.head.ending or ExecutionStatus.FAILED
+        taken.apply(_key(run), run.epoch, change.revoke(now=taken.now, ending=ending))
         executions.end_if_idle(taken)
 
     def _end_overdue(self, sends: Sends, now: int) -> None:
@@ -220,18 +220,18 @@ class Rescue:
         later = now + 5 * QUIET
         for row in rows:
             if row.ending:
-                self._force_end(row.id)
+                self.end_now(row.id)
             else:
                 sends.dispatches.append(row.id)
         unfinished = [row.id for row in rows if not row.ending]
         self.database.write(lambda connection: executions.postpone(connection, unfinished, later))
 
-    def _force_end(self, execution_id: str) -> None:
+    def end_now(self, execution_id: str) -> None:
+        """Revoke what still runs of an execution that was told to end, and end it."""
+
         def move(taken: Turn) -> Look:
             for run in steps.running(taken.connection, execution_id):
-                reason = taken.head.ending or Reason.UPSTREAM_FAILED
-                revoked = change.revoke(now=taken.now, reason=reason.value)
-                taken.apply(_key(run), run.epoch, revoked)
+                self._revoke(taken, run)
             executions.end_if_idle(taken)
             return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
 

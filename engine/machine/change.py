@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.machine.event import Event, EventType
-from engine.machine.status import Reason, StepStatus
+from engine.machine.status import ExecutionStatus, Reason, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +198,7 @@ def release(*, now: int) -> Change:
         {"due_at": now, "queued_at": now},
         adds={"attempts": -1, "epoch": 1},
         event=EventType.STEP_RELEASED,
-        tried=Tried("released", "worker_stopped"),
+        tried=Tried("released", Reason.WORKER_STOPPED),
     )
 
 
@@ -242,8 +242,10 @@ def crash_out(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
     )
 
 
-def revoke(*, now: int, reason: str) -> Change:
+def revoke(*, now: int, ending: ExecutionStatus) -> Change:
     """The execution ends and this step run did not in its time: its result will be stale."""
+    cancelled = ending is ExecutionStatus.CANCELLED
+    reason = Reason.CANCELLED_BY_USER if cancelled else Reason.UPSTREAM_FAILED
     return Change(
         StepStatus.RUNNING,
         StepStatus.CANCELLED,

@@ -47,6 +47,7 @@ class Reason(StrEnum):
     STEP_FAILED = "step_failed"
     TOO_LARGE = "too_large"
     WOKEN = "woken"
+    WORKER_STOPPED = "worker_stopped"
 
 
 class Trigger(StrEnum):

@@ -229,7 +229,7 @@ def start_ending(turn: Turn, ending: ExecutionStatus, *, grace: int, reason: Rea
 def end_if_idle(turn: Turn) -> None:
     """Write the end status once nothing runs any more."""
     ending = turn.head.ending
-    if ending is None or not turn.head.endable:
+    if ending is None or not turn.head.endable or is_over(turn):
         return
     turn.become(ending)
     turn.set(finished_at=turn.now, due_at=None)

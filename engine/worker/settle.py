@@ -146,7 +146,7 @@ class Settler:
             made = (
                 make(taken.now)
                 if ending is None
-                else change.revoke(now=taken.now, reason=ending.value)
+                else change.revoke(now=taken.now, ending=ending)
             )
             taken.apply(claim.key, claim.epoch, made)
             executions.end_if_idle(taken)

@@ -11,7 +11,7 @@ from engine.flow.commit import commit
 from engine.machine import change
 from engine.machine.change import RunKey
 from engine.machine.status import Reason
-from engine.store import liveness
+from engine.store import executions, liveness
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.transitions import apply, chain, claimed, inc
@@ -171,6 +171,20 @@ def test_a_claim_that_outlives_the_grace_is_revoked(house: House) -> None:
     assert house.step(execution_id, 0, "status", "epoch") == ("cancelled", 2)
     with pytest.raises(StaleClaim):
         apply(house, key, 1, change.complete(now=1, output="1"))
+
+
+def test_an_execution_ends_once_however_often_it_is_told(house: House) -> None:
+    execution_id, _key = claimed(house)
+    house.cancel(execution_id)
+    # Found overdue by two sweeps at once, the second of which comes when it has ended.
+    overdue = house.database.read(
+        lambda connection: executions.overdue(connection, house.database.now(), 10)
+    )
+    for _sweep in range(2):
+        for row in overdue:
+            house.rescue.end_now(row.id)
+    assert house.events(execution_id).count("cancelled") == 1
+    assert house.step(execution_id, 0, "reason") == ("cancelled_by_user",)
 
 
 def test_cancelling_twice_or_after_the_end_is_a_conflict(house: House) -> None:
