@@ -186,7 +186,9 @@ class Head:
 def head(detail: ExecutionDetail) -> Head:
     """Return an execution's header."""
     row = detail.row
-    ended = sum(step.status in _ENDS for step in detail.steps)
+    # As the list counts: a step that never came to its turn ended, but nothing was done.
+    dropped = {"upstream_failed", "cancelled_by_user"}
+    ended = sum(step.status in _ENDS and step.reason not in dropped for step in detail.steps)
     is_open = row.finished_at is None
     return Head(
         id=row.id,
