@@ -25,6 +25,10 @@ class SameOrigin(rx.plugins.Plugin):
     Source: https://github.com/reflex-dev/reflex/issues/5551
     """
 
+    def pre_compile(self, **context: Any) -> None:
+        """Let `reflex run`'s page server hand the API on, as if it stood on the same port."""
+        context["add_modify_task"]("vite.config.js", _with_api)
+
     def post_build(self, **context: Any) -> None:
         """Rewrite the bundle's addresses; refuse a bundle in which there are none."""
         files = sorted(Path(context["static_dir"]).glob("assets/reflex-env-*.js"))
@@ -39,6 +43,13 @@ class SameOrigin(rx.plugins.Plugin):
             )
         for file, text in fixed.items():
             file.write_text(text, encoding="utf-8")
+
+
+def _with_api(vite: str) -> str:
+    api = f"http://localhost:{_settings.port}"
+    # Both headers name the API itself: it takes forms from its own pages only.
+    proxy = f'"/api": {{ target: "{api}", changeOrigin: true, headers: {{ origin: "{api}" }} }}'
+    return vite.replace("server: {", f"server: {{ proxy: {{ {proxy} }},", 1)
 
 
 config = rx.Config(
