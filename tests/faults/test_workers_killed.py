@@ -52,7 +52,7 @@ def aftermaths(request: pytest.FixtureRequest) -> Iterator[list[Aftermath]]:
         fleets = [stack.enter_context(fleet_on(request, kind, workers=2)) for kind in KINDS]
         for fleet in fleets:
             # Six steps on two times four threads: each worker must have some.
-            steps = {"long": python("nap_first", seconds=16), "after": python("inc", x=ref("long"))}
+            steps = {"long": python("nap_first", seconds=14), "after": python("inc", x=ref("long"))}
             workflow_id = fleet.publish("long", steps)
             for _ in range(6):
                 fleet.begin(workflow_id)
@@ -99,7 +99,8 @@ def test_workers_replaced_one_by_one_under_load_count_no_crash(on_sqlite: Fleet)
     fleet.start()
     fleet.start()
     fleet.await_ready()
-    wanted = {fleet.begin(fleet.publish("busy", chain(3, "nap", seconds=2.5))): 3 for _ in range(8)}
+    busy = fleet.publish("busy", chain(3, "nap", seconds=2))
+    wanted = {fleet.begin(busy): 3 for _ in range(7)}
     for count, leaving in enumerate(fleet.workers[:2], start=1):
         fleet.await_effect("start", count=6 * count)
         fleet.start()

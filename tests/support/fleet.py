@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import signal
@@ -49,7 +50,14 @@ QUICK = {
     "ENGINE_LEASE_SECONDS": "3",
     "ENGINE_SWEEP_SECONDS": "0.3",
 }
+_PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
+_libc = ctypes.CDLL(None)
 _OPEN = "('pending', 'running', 'waiting', 'paused')"
+
+
+def _end_with_parent() -> None:
+    """Have a program end when the test run is killed: nothing may be left behind."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM), 0, 0, 0)
 
 
 class Worker:
@@ -138,6 +146,7 @@ class Fleet:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  # prctl takes no lock
             )
         self.workers.append(Worker(process, log))
         return self.workers[-1]
