@@ -144,9 +144,7 @@ class Settler:
         def move(taken: Turn) -> None:
             ending = taken.head.ending
             made = (
-                make(taken.now)
-                if ending is None
-                else change.revoke(now=taken.now, ending=ending)
+                make(taken.now) if ending is None else change.revoke(now=taken.now, ending=ending)
             )
             taken.apply(claim.key, claim.epoch, made)
             executions.end_if_idle(taken)

@@ -139,6 +139,17 @@ def test_a_step_with_a_long_timeout_goes_by_the_queue_for_long_ones(fleet: Fleet
     assert fleet.step(execution_id, 1, "status", "queue") == ("completed", "steps")
 
 
+def test_long_steps_run_at_once_on_several_threads(empty: Fleet) -> None:
+    long = {"timeout": "90s"}
+    steps = {f"b{index}": python("nap", seconds=0.5, options=long) for index in range(4)}
+    execution_id = empty.begin(empty.publish("long-branches", steps))
+    empty.start()
+    empty.await_end(execution_id)
+    ours = [e for e in empty.effects() if e.execution == execution_id]
+    last_start = max(e.at for e in ours if e.kind == "start")
+    assert last_start < min(e.at for e in ours if e.kind == "end")
+
+
 def test_an_execution_started_with_a_delay_waits_for_it(fleet: Fleet) -> None:
     execution_id = fleet.begin(fleet.publish("later", chain(1)), delay_seconds=2)
     fleet.await_end(execution_id)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BUDGET = {"unit": 20, "integration": 180, "functional": 240, "faults": 240, "e2e": 360}  # seconds
+BUDGET = {"unit": 20, "integration": 180, "functional": 240, "faults": 300, "e2e": 360}  # seconds
 _TESTS = Path(__file__).parent.parent
 
 
