@@ -124,7 +124,9 @@ class Crew:
     def drain(self) -> None:
         """Begin nothing new; interrupt what is left when the drain time is over."""
         self.claims.drain()
-        timer = threading.Timer(self.settings.drain_seconds, self.claims.interrupt_all)
+        seconds = self.settings.drain_seconds
+        _log.info("worker stops: %d running steps get %g s", len(self.claims.all()), seconds)
+        timer = threading.Timer(seconds, self.claims.interrupt_all)
         timer.daemon = True
         timer.start()
 

@@ -247,6 +247,21 @@ def test_a_worker_asked_to_stop_ends_short_steps_and_gives_long_ones_back(empty:
     assert (first.attempt, second.attempt) == (1, 1)
 
 
+def test_a_worker_told_twice_to_stop_gives_its_claims_back_at_once(empty: Fleet) -> None:
+    leaving = empty.start(ENGINE_DRAIN_SECONDS="60")
+    empty.await_ready()
+    execution_id = empty.begin(empty.publish("long", {"a": python("nap", seconds=30)}))
+    empty.await_effect("start", count=1)
+    leaving.process.send_signal(signal.SIGTERM)
+    eventually(lambda: leaving.says("worker stops: 1 running"), seconds=10, what="it has heard")
+    leaving.process.send_signal(signal.SIGTERM)
+    leaving.process.wait(10)
+    found = empty.step(execution_id, 0, "status", "attempts", "crashes", "epoch")
+    assert found == ("queued", 0, 0, 2)
+    assert empty.events(execution_id)[-1] == "step_released"
+    empty.client.cancel(owner_id=empty.owner_id, execution_id=execution_id)
+
+
 def test_of_two_workers_with_the_same_message_one_completes_the_step(empty: Fleet) -> None:
     wanted = [empty.begin(empty.publish("same", chain(3, "nap", seconds=0.1))) for _ in range(5)]
     tickets = []
