@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import invariants
 from tests.support.effects import Effect
-from tests.support.fleet import QUICK, Fleet, chain, fan_out, fleet_on, python, ref
+from tests.support.fleet import QUICK, Fleet, Worker, chain, fan_out, fleet_on, python, ref
 from tests.support.processes import eventually
 
 KINDS = ("sqlite", "postgresql")
@@ -93,6 +93,17 @@ def test_steps_of_the_other_worker_go_on_undisturbed(aftermaths: list[Aftermath]
             assert after.fleet.step(execution_id, 0, "attempts", "crashes") == (1, 0)
 
 
+def starts_in(fleet: Fleet, worker: Worker) -> int:
+    """Return how many steps have begun in the worker."""
+    return sum(effect.pid == worker.pid for effect in fleet.effects("start"))
+
+
+def await_another_start(fleet: Fleet, worker: Worker) -> None:
+    """Return when the worker has just begun one more step."""
+    before = starts_in(fleet, worker)
+    eventually(lambda: starts_in(fleet, worker) > before, seconds=20, what="it begins another step")
+
+
 def test_workers_replaced_one_by_one_under_load_count_no_crash(on_sqlite: Fleet) -> None:
     fleet = on_sqlite
     fleet.variables["ENGINE_DRAIN_SECONDS"] = "1"
@@ -100,11 +111,12 @@ def test_workers_replaced_one_by_one_under_load_count_no_crash(on_sqlite: Fleet)
     fleet.start()
     fleet.await_ready()
     busy = fleet.publish("busy", chain(3, "nap", seconds=2))
-    wanted = {fleet.begin(busy): 3 for _ in range(7)}
-    for count, leaving in enumerate(fleet.workers[:2], start=1):
-        fleet.await_effect("start", count=6 * count)
+    wanted = {fleet.begin(busy): 3 for _ in range(16)}
+    for leaving in fleet.workers[:2]:
         fleet.start()
         fleet.await_ready()
+        # Asked to stop while it has just begun a step, which outlasts the drain.
+        await_another_start(fleet, leaving)
         assert leaving.stop() == 0
     fleet.await_end(seconds=60)
     assert {execution_id: fleet.output(execution_id) for execution_id in wanted} == wanted
