@@ -7,6 +7,7 @@ import os
 import random
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ _RUN_AGAIN = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 _NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "9p"}
 
 
-class Database:
+class Database(ABC):
     """A database that is read from any thread and written in whole transactions."""
 
     dialect: str
@@ -55,6 +56,7 @@ class Database:
             return SqliteDatabase(url, synchronous=synchronous, threads=threads)
         return PostgresDatabase(url, threads=threads)
 
+    @abstractmethod
     def write(self, work: Work[T]) -> T:
         """Run ``work`` in one transaction and return what it returns.
 
@@ -64,19 +66,18 @@ class Database:
         Raises:
             Unavailable: the database did not answer; whether it committed is then unknown.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, work: Work[T]) -> T:
         """Run ``work`` on a connection that only reads, and return what it returns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def now(self) -> int:
         """Return microseconds since 1970 by the database's clock."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self) -> None:
         """Give back every connection."""
-        raise NotImplementedError
 
 
 class _Unit(Generic[T]):

@@ -18,10 +18,8 @@ from typing import Any
 import psutil
 import pytest
 from dramatiq import Message
-from sqlalchemy import text
 
 from engine import settings
-from engine.codec import decode
 from engine.definition import parse
 from engine.flow.sends import Sends
 from engine.publish import publish
@@ -30,6 +28,7 @@ from engine.store import users
 from engine.store.steps import Ticket
 from tests.support import effects
 from tests.support.effects import Effect
+from tests.support.looking import Looking
 from tests.support.postgres import create_database, drop_database
 from tests.support.processes import eventually
 from tests.support.valkey import valkey
@@ -101,7 +100,7 @@ class Worker:
         return self.process.wait(seconds)
 
 
-class Fleet:
+class Fleet(Looking):
     """Workers, their servers, and a client that starts executions and looks at them."""
 
     def __init__(self, database_url: str, folder: Path, **variables: str) -> None:
@@ -226,47 +225,6 @@ class Fleet:
     def effects(self, kind: str | None = None) -> list[Effect]:
         """Return what steps did so far."""
         return [e for e in effects.read(self.effects_file) if kind is None or e.kind == kind]
-
-    # --- looking ------------------------------------------------------------------------------
-
-    def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        """Return the rows of a query."""
-        return self.database.read(
-            lambda connection: [tuple(row) for row in connection.execute(text(sql), values)]
-        )
-
-    def write(self, sql: str, **values: Any) -> None:
-        """Change rows behind the engine's back."""
-        self.database.write(lambda connection: connection.execute(text(sql), values))
-
-    def execution(self, execution_id: str, *columns: str) -> tuple[Any, ...]:
-        """Return columns of an execution."""
-        names = ", ".join(columns)
-        return self.query(f"SELECT {names} FROM executions WHERE id = :id", id=execution_id)[0]
-
-    def status(self, execution_id: str) -> str:
-        """Return an execution's status."""
-        return str(self.execution(execution_id, "status")[0])
-
-    def output(self, execution_id: str) -> Any:
-        """Return an execution's output as a value."""
-        found = self.execution(execution_id, "output")[0]
-        return None if found is None else decode(found)
-
-    def step(self, execution_id: str, step: int, *columns: str, item: int = -1) -> tuple[Any, ...]:
-        """Return columns of a step run."""
-        return self.query(
-            f"SELECT {', '.join(columns)} FROM step_runs"
-            " WHERE execution_id = :id AND step = :step AND item = :item",
-            id=execution_id,
-            step=step,
-            item=item,
-        )[0]
-
-    def events(self, execution_id: str) -> list[str]:
-        """Return the names of an execution's events, in order."""
-        sql = "SELECT type FROM events WHERE execution_id = :id ORDER BY seq"
-        return [name for (name,) in self.query(sql, id=execution_id)]
 
     def _await(self, holds: Callable[[], object], seconds: float, what: str) -> None:
         try:
