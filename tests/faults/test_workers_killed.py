@@ -56,14 +56,20 @@ def aftermaths(request: pytest.FixtureRequest) -> Iterator[list[Aftermath]]:
             workflow_id = fleet.publish("long", steps)
             for _ in range(6):
                 fleet.begin(workflow_id)
-        yield [_kill_one(fleet) for fleet in fleets]
+        # Both before either is waited for: by then the steps of the other would be over.
+        killed = [_kill_one(fleet) for fleet in fleets]
+        yield [_aftermath(fleet, *death) for fleet, death in zip(fleets, killed, strict=True)]
 
 
-def _kill_one(fleet: Fleet) -> Aftermath:
+def _kill_one(fleet: Fleet) -> tuple[int, float]:
     fleet.await_effect("start", step="long", count=6, seconds=30)
     pid = fleet.workers[0].pid
     killed_at = time.time()
     fleet.workers[0].signal(signal.SIGKILL)
+    return pid, killed_at
+
+
+def _aftermath(fleet: Fleet, pid: int, killed_at: float) -> Aftermath:
     fleet.await_end(seconds=90)
     starts: dict[str, list[Effect]] = {}
     for effect in fleet.effects("start"):
