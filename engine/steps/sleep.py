@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.definition import seconds
 from engine.errors import StepError
 from engine.steps import Park
 from engine.steps.context import Context
 
 MAX_SECONDS = 366 * 24 * 3600.0
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
 
 
 class Sleep:
@@ -43,15 +40,12 @@ def seconds_of(value: object) -> float:
     Raises:
         StepError: it is neither, or negative, or longer than 366 days.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
-    elif isinstance(value, str) and re.fullmatch(f"(?:{_PART})+", value, re.ASCII):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value))
-    else:
+    found = seconds(value)
+    if found is None:
         raise _rejected(f"with.for: {value!r} is no duration", "write 90s, 1h30m or 2d")
-    if not (math.isfinite(seconds) and 0 <= seconds <= MAX_SECONDS):
-        raise _rejected(f"with.for: {value!r} is not between 0 and 366 days")
-    return seconds
+    if found > MAX_SECONDS:
+        raise _rejected(f"with.for: {value!r} is longer than 366 days")
+    return found
 
 
 def _moment(value: object) -> int:

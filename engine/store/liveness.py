@@ -13,7 +13,7 @@ from engine.codec import decode, encode
 from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
 from engine.store.models import LIVE_STEP, Execution, Lease, StepRun, Worker
-from engine.store.steps import RunRow, Ticket, as_run, run_columns
+from engine.store.steps import RunRow, as_run, run_columns
 
 _RUNS: Any = StepRun.__table__
 _WORKERS: Any = Worker.__table__
@@ -296,11 +296,6 @@ def alive(connection: Connection, dead_before: int) -> Alive:
         for queue, mark in decode(row.watermarks).items():
             watermarks[queue] = max(watermarks.get(queue, 0), mark)
     return Alive(watermarks, frozenset(functions), len(rows))
-
-
-def ticket_of(run: RunRow) -> Ticket:
-    """Return the message that a queued step run is owed."""
-    return Ticket(run.execution_id, run.step, run.item, run.epoch, run.queue)
 
 
 def _run(row: Any) -> RunRow:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, case, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.machine.change import RunKey
@@ -357,16 +357,6 @@ def reusable(connection: Connection, execution_id: str) -> dict[int, StepStatus]
         | ((_RUNS.c.status == StepStatus.SKIPPED.value) & _RUNS.c.reason.in_(skipped_well)),
     )
     return {row.step: StepStatus(row.status) for row in connection.execute(statement)}
-
-
-def count_by_status(connection: Connection, execution_id: str) -> dict[str, int]:
-    """Return how many step runs stand where: for checkers and tests."""
-    statement = (
-        select(_RUNS.c.status, func.count().label("runs"))
-        .where(_RUNS.c.execution_id == execution_id)
-        .group_by(_RUNS.c.status)
-    )
-    return {str(row.status): int(row.runs) for row in connection.execute(statement)}
 
 
 def chunks(steps: Sequence[int]) -> Iterator[list[int]]:
