@@ -2,8 +2,8 @@
 
 from engine.definition.document import MAX_ITEMS, MAX_STEPS, content_hash, parse, parse_text
 from engine.definition.durations import seconds
-from engine.definition.model import Definition, RetryPolicy, Step
-from engine.definition.schema import MAX_INPUT, check_input
+from engine.definition.model import Cache, Definition, OnFailure, RetryPolicy, Step, Tolerance
+from engine.definition.schema import MAX_INPUT, check_input, check_value
 from engine.definition.text import MAX_TEXT
 
 __all__ = [
@@ -11,10 +11,14 @@ __all__ = [
     "MAX_ITEMS",
     "MAX_STEPS",
     "MAX_TEXT",
+    "Cache",
     "Definition",
+    "OnFailure",
     "RetryPolicy",
     "Step",
+    "Tolerance",
     "check_input",
+    "check_value",
     "content_hash",
     "parse",
     "parse_text",

@@ -10,9 +10,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import plain
-from engine.definition import graph, policies, schema, text, uses
+from engine.definition import ends, graph, policies, schema, text, uses
 from engine.definition.faults import Faults
-from engine.definition.model import DEFAULT_PARALLEL, Definition, RetryPolicy, Step
+from engine.definition.model import (
+    DEFAULT_PARALLEL,
+    Definition,
+    OnFailure,
+    RetryPolicy,
+    Step,
+)
 from engine.errors import Fault, InvalidDocument, PayloadError
 from engine.expressions import Template, did_you_mean
 from engine.ids import is_id
@@ -20,14 +26,30 @@ from engine.ids import is_id
 MAX_STEPS = 20_000
 MAX_ITEMS = 20_000
 
-_KEYS = ("name", "title", "description", "input", "defaults", "steps", "output")
-_STEP_KEYS = (
-    *("uses", "with", "needs", "when", "for_each", "max_parallel", "retry", "timeout", "queue"),
+_KEYS = (
+    *("name", "title", "description", "input", "defaults", "timeout", "steps", "finally"),
+    "output",
 )
-_MAY_BE_LEFT_OUT = ("title", "description", "input", "defaults", "with", "needs", "retry")
+_STEP_KEYS = (
+    *("uses", "with", "needs", "when", "for_each", "max_parallel", "allow_failures", "retry"),
+    *("timeout", "expires", "queue", "isolation", "memory", "cache", "on_failure", "compensate"),
+)
+_MAY_BE_LEFT_OUT = (
+    "title",
+    "description",
+    "input",
+    "defaults",
+    "with",
+    "needs",
+    "retry",
+    "finally",
+)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
-_SCOPES = {"execution": ("id", "workflow"), "steps": ("output", "status")}
+_SCOPES = {
+    "execution": ("id", "workflow", "outcome", "error"),
+    "steps": ("output", "status", "error", "failures"),
+}
 
 
 def parse(document: object) -> Definition:
@@ -108,6 +130,7 @@ class _Draft:
     step: Step
     path: str
     templates: list[Template]
+    per_item: int  # how many of them, from the first, are filled in for each item
     needs: list[str]
 
 
@@ -131,8 +154,9 @@ class _Reader:
         if source.get("output") is not None:
             output = faults.template(source["output"], "output")
         for draft in drafts:
-            self.check_references(draft.templates[:1], items=draft.step.for_each is not None)
-            self.check_references(draft.templates[1:], items=False)
+            several = draft.step.for_each is not None
+            self.check_references(draft.templates[: draft.per_item], items=several)
+            self.check_references(draft.templates[draft.per_item :], items=False)
         self.check_references([output] if output else [], items=False)
         steps = self.connect(drafts)
         return Definition(
@@ -143,6 +167,7 @@ class _Reader:
             steps=steps,
             output=output,
             document=_normal(source),
+            timeout=policies.timeout(source.get("timeout"), "timeout", None, faults),
         )
 
     def name(self) -> str:
@@ -227,9 +252,16 @@ class _Reader:
             retry=policies.retry(body.get("retry"), f"{path}.retry", retry, faults),
             timeout=limit,
             queue=policies.queue(body.get("queue"), f"{path}.queue", limit, faults),
+            expires=policies.timeout(body.get("expires"), f"{path}.expires", None, faults),
+            process=policies.isolation(body, path, faults),
+            memory=policies.memory(body, path, faults),
+            cache=policies.cache(body.get("cache"), f"{path}.cache", faults),
+            tolerance=policies.tolerance(body, path, faults),
         )
-        templates = [part for part in (params, when, for_each) if part is not None]
-        return _Draft(step, path, templates, self.needs(body, path))
+        templates = [params, *([step.cache.key] if step.cache else [])]
+        items = len(templates)
+        templates += [part for part in (when, for_each) if part is not None]
+        return _Draft(step, path, templates, items, self.needs(body, path))
 
     def params(self, body: dict[str, Any], path: str) -> Template | None:
         """Return ``with`` compiled, once it fits ``uses``."""
@@ -320,17 +352,31 @@ class _Reader:
         """Return the steps with their edges, or as they are once there are faults."""
         if self.faults.found:
             return tuple(draft.step for draft in drafts)
+        roles = ends.read(self.source, self.indexes, self.faults)
+        names = list(self.indexes)
         needs = [self.edges(draft) for draft in drafts]
+        if not self.faults.found:
+            ends.edges(needs, roles, names, self.faults)
         circle = graph.cycle(needs)
         if circle:
-            names = [drafts[index].step.name for index in circle]
-            shown = " → ".join([*names[:20], *(["…"] if len(names) > 20 else []), names[0]])
+            shown = " → ".join(names[index] for index in circle[:20])
+            shown += " → …" if len(circle) > 20 else ""
             hint = "a step cannot use what comes after it"
-            self.faults.add(f"steps.{names[0]}", f"waits for itself: {shown}", hint)
+            first = names[circle[0]]
+            self.faults.add(f"steps.{first}", f"waits for itself: {shown} → {first}", hint)
         dependants = graph.invert(needs)
+        closing = roles.closing
         return tuple(
-            replace(draft.step, needs=tuple(wanted), dependants=tuple(after))
-            for draft, wanted, after in zip(drafts, needs, dependants, strict=True)
+            replace(
+                draft.step,
+                needs=tuple(needs[index]),
+                dependants=tuple(dependants[index]),
+                on_failure=roles.on_failure.get(index, OnFailure.FAIL),
+                handles=tuple(roles.handles.get(index, ())),
+                closing=index in closing,
+                compensates=roles.compensates.get(index),
+            )
+            for index, draft in enumerate(drafts)
         )
 
     def edges(self, draft: _Draft) -> list[int]:

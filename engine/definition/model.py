@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
 
 from engine.expressions import Template
@@ -25,6 +26,34 @@ class RetryPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How many items of a fan-out may fail before it fails itself."""
+
+    count: int = 0
+    percent: float = 0.0
+
+    def allows(self, failed: int, items: int) -> bool:
+        """Return whether ``failed`` of ``items`` is not too many."""
+        return failed <= self.count or failed * 100 <= self.percent * items
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """When an earlier output is taken instead of an attempt; ``ttl`` in seconds."""
+
+    key: Template
+    ttl: float
+
+
+class OnFailure(StrEnum):
+    """What the failure of a step does to its execution."""
+
+    FAIL = "fail"
+    CONTINUE = "continue"  # its dependants run, its output is null
+    RUN = "run"  # its handler runs, its dependants are skipped
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One node. ``index`` is its place in the document; edges are indexes too."""
 
@@ -41,6 +70,15 @@ class Step:
     retry: RetryPolicy = RetryPolicy()
     timeout: float | None = None
     queue: str = SHORT_QUEUE
+    expires: float | None = None  # seconds that it may be queued
+    process: bool = False  # it runs in a process of its own, of at most ``memory`` bytes
+    memory: int | None = None
+    cache: Cache | None = None
+    on_failure: OnFailure = OnFailure.FAIL
+    handles: tuple[int, ...] = ()  # the steps whose failure it is there for
+    tolerance: Tolerance = Tolerance()
+    closing: bool = False  # runs once all the others are over
+    compensates: int | None = None  # the step whose work it undoes
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +92,7 @@ class Definition:
     steps: tuple[Step, ...] = field(compare=False, repr=False)
     output: Template | None = field(compare=False, repr=False)
     document: dict[str, Any] = field(repr=False)
+    timeout: float | None = field(default=None, compare=False)  # seconds, of an execution
 
     def step(self, name: str) -> Step:
         """Return the step called ``name``.
@@ -67,11 +106,21 @@ class Definition:
         raise KeyError(name)
 
     @property
+    def closing(self) -> tuple[Step, ...]:
+        """The steps that run once all the others are over: compensations and finally steps."""
+        return tuple(step for step in self.steps if step.closing)
+
+    @property
     def roots(self) -> tuple[Step, ...]:
         """The steps that need no other."""
         return tuple(step for step in self.steps if not step.needs)
 
     @property
     def sinks(self) -> tuple[Step, ...]:
-        """The steps that no other needs."""
-        return tuple(step for step in self.steps if not step.dependants)
+        """The steps whose output is the execution's when it names none."""
+        return tuple(
+            step
+            for step in self.steps
+            if not (step.closing or step.handles)
+            and all(self.steps[index].handles for index in step.dependants)
+        )

@@ -1,17 +1,30 @@
-"""Retries, timeouts and queues: read from a step, with the workflow's defaults under them."""
+"""Retries, timeouts, queues and limits: read from a step, the workflow's defaults under them."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from engine.definition.durations import seconds
 from engine.definition.faults import Faults
-from engine.definition.model import LONG_QUEUE, LONG_SECONDS, SHORT_QUEUE, RetryPolicy
+from engine.definition.model import (
+    LONG_QUEUE,
+    LONG_SECONDS,
+    SHORT_QUEUE,
+    Cache,
+    RetryPolicy,
+    Tolerance,
+)
 
 RETRY_KEYS = ("attempts", "backoff", "factor", "max", "jitter", "on")
 MAX_ATTEMPTS = 1_000
 MAX_WAIT = 7 * 86400.0  # of a backoff or a timeout, in seconds
 MAX_FACTOR = 100.0
+MAX_TTL = 366 * 86400.0  # seconds
+MIN_MEMORY = 64 * 1024**2  # bytes; an interpreter alone takes half of it
+_SIZE = re.compile(r"(\d{1,9})(MB|GB)")
+_UNITS = {"MB": 1024**2, "GB": 1024**3}
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
 _CAUSES = ("error", "timeout")
 _QUEUES = {"default": SHORT_QUEUE, "long": LONG_QUEUE}
 
@@ -49,6 +62,65 @@ def queue(value: Any, path: str, limit: float | None, faults: Faults) -> str:
         faults.add(path, "must be default or long", "long is for steps of over a minute")
         return SHORT_QUEUE
     return _QUEUES[value]
+
+
+def isolation(body: dict[str, Any], path: str, faults: Faults) -> bool:
+    """Return whether the step asks for a process of its own."""
+    value = body.get("isolation")
+    if value is None or value == "thread":
+        return False
+    if value != "process":
+        faults.add(f"{path}.isolation", "must be thread or process")
+    elif body.get("uses") != "python":
+        faults.add(f"{path}.isolation", "only a python step can have a process of its own")
+    return True
+
+
+def memory(body: dict[str, Any], path: str, faults: Faults) -> int | None:
+    """Return the bytes of memory that the step's process may have, or None."""
+    value = body.get("memory")
+    if value is None:
+        return None
+    if body.get("isolation") != "process":
+        faults.add(f"{path}.memory", "means nothing without isolation: process")
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    size = int(found[1]) * _UNITS[found[2]] if found else 0
+    if size < MIN_MEMORY:
+        faults.add(f"{path}.memory", "must be a size of at least 64MB", "write 512MB or 2GB")
+    return size
+
+
+def cache(value: Any, path: str, faults: Faults) -> Cache | None:
+    """Return when an earlier output is taken instead, or None."""
+    if value is None or not faults.typed(value, dict, path, "write {key: …, ttl: 1h}"):
+        return None
+    faults.keys(value, ("key", "ttl"), path)
+    if "key" not in value:
+        faults.add(
+            f"{path}.key", "is required", "what makes two results the same, as an expression"
+        )
+    key = faults.template(value.get("key"), f"{path}.key")
+    ttl = seconds(value.get("ttl"))
+    if ttl is None or not 0 < ttl <= MAX_TTL:
+        faults.add(f"{path}.ttl", "must be a duration of at most 366 days", "write 10m or 1d")
+    return None if key is None or ttl is None else Cache(key, ttl)
+
+
+def tolerance(body: dict[str, Any], path: str, faults: Faults) -> Tolerance:
+    """Return how many items may fail."""
+    value = body.get("allow_failures")
+    if value is None:
+        return Tolerance()
+    path = f"{path}.allow_failures"
+    if "for_each" not in body:
+        faults.add(path, "means nothing without for_each", "remove it")
+    if type(value) is int and value >= 0:
+        return Tolerance(count=value)
+    found = _PERCENT.fullmatch(value) if isinstance(value, str) else None
+    if found and float(found[1]) <= 100:
+        return Tolerance(percent=float(found[1]))
+    faults.add(path, "must be a number of items or a percentage", 'write 3 or "10%"')
+    return Tolerance()
 
 
 def _attempts(value: Any, path: str, faults: Faults) -> int:

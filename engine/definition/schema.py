@@ -40,40 +40,66 @@ def check_input(definition: Definition, value: Any) -> Any:
         InvalidInput: with every fault, each with its path.
         TooLarge: over 1 MB as JSON.
     """
+    given = _readable({} if value is None else value, "input")
+    if isinstance(given, dict):
+        given = _defaults(definition.input_schema) | given
+    _check(definition.input_schema, given, "input", f"workflow '{definition.name}'")
+    return given
+
+
+def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str) -> Any:
+    """Return ``value`` as plain JSON if it fits ``schema``.
+
+    Args:
+        schema: a JSON Schema that ``check_schema`` found no fault in; ``{}`` takes anything.
+        value: from outside.
+        root: what the value is called in paths, as "body".
+        wanted_by: who takes only what fits, as "signal 'paid'".
+
+    Raises:
+        InvalidInput: with every fault, each with its path.
+        TooLarge: over 1 MB as JSON.
+    """
+    given = _readable(value, root)
+    _check(schema, given, root, wanted_by)
+    return given
+
+
+def _readable(value: Any, root: str) -> Any:
     try:
-        given = plain({} if value is None else value, "input")
+        given = plain(value, root)
     except PayloadError as error:
         raise InvalidInput(error.message, hint=error.hint) from None
     size = len(encode(given).encode())
     if size > MAX_INPUT:
-        raise TooLarge(f"the input has {size} bytes, over the limit of {MAX_INPUT}")
-    schema = definition.input_schema
-    if isinstance(given, dict):
-        given = _defaults(schema) | given
-    try:
-        errors = sorted(_validator(schema).iter_errors(given), key=lambda e: list(map(str, e.path)))
-    except (RecursionError, Unresolvable):
-        raise InvalidInput("the schema cannot be followed to its end for this input") from None
-    if errors:
-        faults = [_fault(error, "input") for error in errors[:100]]
-        raise InvalidInput(f"the input does not fit workflow '{definition.name}'", faults=faults)
+        raise TooLarge(f"the {root} has {size} bytes, over the limit of {MAX_INPUT}")
     return given
 
 
-def check_schema(schema: Any, faults: Faults) -> None:
-    """Keep a fault for everything that is wrong with ``schema``, found under ``input``."""
+def _check(schema: dict[str, Any], given: Any, root: str, wanted_by: str) -> None:
+    try:
+        errors = sorted(_validator(schema).iter_errors(given), key=lambda e: list(map(str, e.path)))
+    except (RecursionError, Unresolvable):
+        raise InvalidInput(f"the schema cannot be followed to its end for this {root}") from None
+    if errors:
+        faults = [_fault(error, root) for error in errors[:100]]
+        raise InvalidInput(f"the {root} does not fit {wanted_by}", faults=faults)
+
+
+def check_schema(schema: Any, faults: Faults, path: str = "input") -> None:
+    """Keep a fault for everything that is wrong with ``schema``, found under ``path``."""
     before = len(faults.found)
     for error in _meta().iter_errors(schema):
-        fault = _fault(error, "input")
+        fault = _fault(error, path)
         faults.add(fault.path, fault.problem, "see https://json-schema.org/draft/2020-12")
     if len(faults.found) > before:
         return
-    if schema.get("type", "object") != "object":
+    if path == "input" and schema.get("type", "object") != "object":
         faults.add("input.type", "must be object", "an input is always a mapping")
-    for path, key, value in _walk(schema, "input"):
-        _check_keyword(path, key, value, faults)
+    for where, key, value in _walk(schema, path):
+        _check_keyword(where, key, value, faults)
     if len(faults.found) == before:
-        _check_end(schema, faults)
+        _check_end(schema, path, faults)
 
 
 def undeclared(schema: dict[str, Any], name: str) -> bool:
@@ -106,16 +132,16 @@ def _check_keyword(path: str, key: str, value: Any, faults: Faults) -> None:
             faults.add(path, error.message, error.hint)
 
 
-def _check_end(schema: dict[str, Any], faults: Faults) -> None:
+def _check_end(schema: dict[str, Any], path: str, faults: Faults) -> None:
     """Refuse references that lead nowhere or in a circle."""
     probe: dict[str, Any] = dict.fromkeys(schema.get("properties", {}))
     try:
         for value in ({}, probe):
             list(_validator(schema).iter_errors(value))
     except RecursionError:
-        faults.add("input", "its references go in a circle", "break it")
+        faults.add(path, "its references go in a circle", "break it")
     except Unresolvable as error:
-        faults.add("input", f"the reference {error.ref!r} leads nowhere", "add it under $defs")
+        faults.add(path, f"the reference {error.ref!r} leads nowhere", "add it under $defs")
 
 
 def _walk(schema: Any, path: str, *, names: bool = False) -> Iterator[tuple[str, str, Any]]:

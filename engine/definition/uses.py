@@ -8,11 +8,13 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from engine.definition import schema
 from engine.definition.durations import seconds
 from engine.definition.faults import Faults
 
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 MAX_SLEEP = 366 * 86400
+_WORD = re.compile(r"[A-Za-z_][\w.-]{0,62}", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 Check = Callable[[dict[str, Any], str, Faults], None]
@@ -84,6 +86,71 @@ def _sleep(params: dict[str, Any], path: str, faults: Faults) -> None:
         faults.typed(params["until"], str, f"{path}.until", "write 2027-01-31T08:00:00Z")
 
 
+def _signal(params: dict[str, Any], path: str, faults: Faults) -> None:
+    faults.keys(params, ("name", "correlation", "schema", "deadline", "look_back"), path)
+    _named(params, "name", path, faults)
+    _schema(params, "schema", path, faults)
+    _duration(params, "deadline", path, faults)
+    _duration(params, "look_back", path, faults)
+
+
+def _approval(params: dict[str, Any], path: str, faults: Faults) -> None:
+    faults.keys(params, ("title", "description", "form", "approvers", "deadline"), path)
+    if "title" not in params:
+        faults.add(f"{path}.title", "is required", "what is it that a person shall approve?")
+    _schema(params, "form", path, faults)
+    _duration(params, "deadline", path, faults)
+    approvers = params.get("approvers")
+    if approvers is not None and not _computed(approvers):
+        faults.typed(approvers, list, f"{path}.approvers", "write [ada, grace]")
+
+
+def _workflow(params: dict[str, Any], path: str, faults: Faults) -> None:
+    faults.keys(params, ("workflow", "input", "version", "wait", "parent_ends"), path)
+    if not isinstance(params.get("workflow"), str):
+        faults.add(f"{path}.workflow", "is required", "the name of a workflow")
+    version = params.get("version")
+    if version is not None and not _computed(version) and type(version) is not int:
+        faults.add(f"{path}.version", "must be a number", "without one it is the newest")
+    if "wait" in params:
+        faults.typed(params["wait"], bool, f"{path}.wait")
+    if params.get("parent_ends", "cancel") not in ("cancel", "leave"):
+        hint = "what becomes of the child when this execution ends before it"
+        faults.add(f"{path}.parent_ends", "must be cancel or leave", hint)
+
+
+def _actor(params: dict[str, Any], path: str, faults: Faults) -> None:
+    _named(params, "actor", path, faults)
+    for name in params:
+        if not name.isidentifier():
+            faults.add(path, f"{name!r} cannot be the name of an actor's argument")
+
+
+def _fail(params: dict[str, Any], path: str, faults: Faults) -> None:
+    faults.keys(params, ("message",), path)
+    if not isinstance(params.get("message"), str):
+        faults.add(f"{path}.message", "is required", "the error that people will read")
+
+
+def _named(params: dict[str, Any], key: str, path: str, faults: Faults) -> None:
+    value = params.get(key)
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        faults.add(f"{path}.{key}", "must be a name", "letters, digits, -, _ and .")
+
+
+def _schema(params: dict[str, Any], key: str, path: str, faults: Faults) -> None:
+    if key in params and faults.typed(params[key], dict, f"{path}.{key}", "write a JSON Schema"):
+        schema.check_schema(params[key], faults, f"{path}.{key}")
+
+
+def _duration(params: dict[str, Any], key: str, path: str, faults: Faults) -> None:
+    if key not in params or _computed(params[key]):
+        return
+    duration = seconds(params[key])
+    if duration is None or duration > MAX_SLEEP:
+        faults.add(f"{path}.{key}", "must be a duration of at most 366 days", "write 90s or 2d")
+
+
 def _computed(value: Any) -> bool:
     return isinstance(value, str) and "${{" in value
 
@@ -93,4 +160,9 @@ BUILT_IN: dict[str, Check] = {
     "http": _http,
     "transform": _transform,
     "sleep": _sleep,
+    "signal": _signal,
+    "approval": _approval,
+    "workflow": _workflow,
+    "actor": _actor,
+    "fail": _fail,
 }

@@ -27,7 +27,7 @@ def output_text(definition: Definition, scope: Scope) -> str | None:
     """
     if definition.output is not None:
         return encode(definition.output.evaluate(scope.values(definition.output.steps)))
-    sinks = [step for step in definition.steps if not step.dependants]
+    sinks = definition.sinks
     if len(sinks) == 1 and sinks[0].for_each is not None:
         return None
     outputs: dict[str, Any] = {

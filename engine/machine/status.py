@@ -11,7 +11,7 @@ class ExecutionStatus(StrEnum):
     PENDING = "pending"  # accepted, not planned yet
     RUNNING = "running"  # a step run is queued or running
     WAITING = "waiting"  # every open step run is parked: a retry's backoff, a sleep
-    PAUSED = "paused"
+    PAUSED = "paused"  # nothing new starts until it is resumed
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -46,6 +46,15 @@ class Reason(StrEnum):
     DISPATCH_FAILED = "dispatch_failed"
     STEP_FAILED = "step_failed"
     TOO_LARGE = "too_large"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+    CHILD_FAILED = "child_failed"
+    CHILD_CANCELLED = "child_cancelled"
+    PARENT_ENDED = "parent_ended"
+    OUT_OF_MEMORY = "out_of_memory"
+    PROCESS_DIED = "process_died"
+    NOT_NEEDED = "not_needed"
+    CACHED = "cached"
     WOKEN = "woken"
     WORKER_STOPPED = "worker_stopped"
 
@@ -58,6 +67,8 @@ class Trigger(StrEnum):
     CLI = "cli"
     SCHEDULE = "schedule"
     RETRY = "retry"
+    RERUN = "rerun"
+    PARENT = "parent"
 
 
 EXECUTION_ENDS = frozenset(

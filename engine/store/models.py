@@ -26,6 +26,9 @@ TIME = BigInteger
 
 LIVE_STEP = "status IN ('queued', 'running', 'retrying', 'waiting')"
 OPEN_EXECUTION = "status IN ('pending', 'running', 'waiting', 'paused')"
+DEADLINE = f"{OPEN_EXECUTION} AND deadline_at IS NOT NULL"
+EXPIRING = "status = 'queued' AND expires_in IS NOT NULL"
+AWAITING = "status = 'waiting' AND wait_for IS NOT NULL"
 
 
 class Base(DeclarativeBase):
@@ -120,6 +123,18 @@ class Execution(Base):
             postgresql_where=text(OPEN_EXECUTION),
         ),
         Index(
+            "ix_executions_deadline",
+            "deadline_at",
+            sqlite_where=text(DEADLINE),
+            postgresql_where=text(DEADLINE),
+        ),
+        Index(
+            "ix_executions_parent",
+            "parent_id",
+            sqlite_where=text("parent_id IS NOT NULL"),
+            postgresql_where=text("parent_id IS NOT NULL"),
+        ),
+        Index(
             "uq_executions_slot",
             "schedule_id",
             "slot",
@@ -157,6 +172,12 @@ class Execution(Base):
     due_at: Mapped[int | None] = mapped_column(TIME)
     # What the execution will end as once its running steps are over: 'failed' or 'cancelled'.
     ending: Mapped[str | None] = mapped_column(String(16))
+    # Its steps are over, its compensations and finally steps run.
+    closing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    # The grace of an end is over: workers interrupt what still runs.
+    interrupting: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    # When it fails if it has not ended by then.
+    deadline_at: Mapped[int | None] = mapped_column(TIME)
     cancel_requested_at: Mapped[int | None] = mapped_column(TIME)
     cancel_note: Mapped[str | None] = mapped_column(String(256))
     # Counters that change only under this row's lock.
@@ -167,6 +188,15 @@ class Execution(Base):
     runs_total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     runs_done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     origin_id: Mapped[str | None] = mapped_column(ID)
+    # The step that it was run again from; null: from what had failed.
+    rerun_from: Mapped[str | None] = mapped_column(String(64))
+    # The step run that started it as a child, under the epoch that this one waits with.
+    parent_id: Mapped[str | None] = mapped_column(ID)
+    parent_step: Mapped[int | None] = mapped_column(Integer)
+    parent_item: Mapped[int | None] = mapped_column(Integer)
+    parent_epoch: Mapped[int | None] = mapped_column(Integer)  # null: nobody waits for its end
+    leaves_parent: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    depth: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     idempotency_key: Mapped[str | None] = mapped_column(String(128))
     request_hash: Mapped[str | None] = mapped_column(String(64))
     message_id: Mapped[str | None] = mapped_column(String(36))
@@ -191,6 +221,18 @@ class StepRun(Base):
             sqlite_where=text("status = 'running'"),
             postgresql_where=text("status = 'running'"),
         ),
+        Index(
+            "ix_step_runs_expiring",
+            "queued_at",
+            sqlite_where=text(EXPIRING),
+            postgresql_where=text(EXPIRING),
+        ),
+        Index(
+            "ix_step_runs_awaiting",
+            "wait_for",
+            sqlite_where=text(AWAITING),
+            postgresql_where=text(AWAITING),
+        ),
         # Clustered by execution: one B-tree instead of a table and an index over it.
         {"sqlite_with_rowid": False},
     )
@@ -210,13 +252,19 @@ class StepRun(Base):
     # queued: since when it is owed; retrying, waiting: when it is owed; running: its deadline
     due_at: Mapped[int | None] = mapped_column(TIME)
     queued_at: Mapped[int | None] = mapped_column(TIME)  # since when this attempt was owed
+    expires_in: Mapped[int | None] = mapped_column(BigInteger)  # µs it may be queued at most
+    # What a waiting one waits for beside its due time, as signal:NAME:CORRELATION.
+    wait_for: Mapped[str | None] = mapped_column(String(256))
     worker_id: Mapped[str | None] = mapped_column(String(36))
     started_at: Mapped[int | None] = mapped_column(TIME)
     finished_at: Mapped[int | None] = mapped_column(TIME)
-    # A fan-out: how many items, how many have not ended, the next one to queue.
+    # A fan-out: how many items, how many have not ended, the next one to queue, how many failed.
     items: Mapped[int | None] = mapped_column(Integer)
     items_left: Mapped[int | None] = mapped_column(Integer)
     items_next: Mapped[int | None] = mapped_column(Integer)
+    items_failed: Mapped[int | None] = mapped_column(Integer)
+    # {"done", "total", "note"}: what the attempt last said of itself
+    progress: Mapped[str | None] = mapped_column(Text)
     value: Mapped[str | None] = mapped_column(Text)  # an item's own value
     input: Mapped[str | None] = mapped_column(Text)
     output: Mapped[str | None] = mapped_column(Text)
@@ -358,3 +406,60 @@ class Artifact(Base):
     size: Mapped[int] = mapped_column(Integer)
     body: Mapped[str] = mapped_column(Text)  # base64
     created_at: Mapped[int] = mapped_column(TIME)
+
+
+class Signal(Base):
+    """A word from outside, kept until a step run takes it or nobody wants it any more."""
+
+    __tablename__ = "signals"
+    __table_args__ = (
+        Index(
+            "ix_signals_untaken",
+            "owner_id",
+            "name",
+            "correlation",
+            "id",
+            sqlite_where=text("taken_at IS NULL"),
+            postgresql_where=text("taken_at IS NULL"),
+        ),
+        Index("ix_signals_created", "created_at"),
+    )
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    owner_id: Mapped[str] = mapped_column(ID)
+    # The one execution it is meant for; null: whichever of the owner's waits for it.
+    execution_id: Mapped[str | None] = mapped_column(ID)
+    name: Mapped[str] = mapped_column(String(64))
+    correlation: Mapped[str] = mapped_column(String(128))
+    body: Mapped[str] = mapped_column(Text)
+    sent_by: Mapped[str | None] = mapped_column(String(64))
+    created_at: Mapped[int] = mapped_column(TIME)
+    taken_at: Mapped[int | None] = mapped_column(TIME)
+    taken_by: Mapped[str | None] = mapped_column(ID)  # the execution
+
+
+class Notice(Base):
+    """What one commit owes another execution: carried out right after, by rescue if need be."""
+
+    __tablename__ = "notices"
+    __table_args__ = (Index("ix_notices_created", "created_at"),)
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))  # answer | cancel
+    execution_id: Mapped[str] = mapped_column(ID, index=True)  # the one it is for
+    step: Mapped[int | None] = mapped_column(Integer)
+    item: Mapped[int | None] = mapped_column(Integer)
+    epoch: Mapped[int | None] = mapped_column(Integer)
+    body: Mapped[str | None] = mapped_column(Text)  # JSON
+    signal_id: Mapped[str | None] = mapped_column(ID)  # goes back if the answer comes too late
+    created_at: Mapped[int] = mapped_column(TIME)
+
+
+class CachedResult(Base):
+    """What a step with a cache gave, for the next one that asks the same."""
+
+    __tablename__ = "cached_results"
+    owner_id: Mapped[str] = mapped_column(ID, primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)  # sha256
+    output: Mapped[str] = mapped_column(Text)
+    execution_id: Mapped[str] = mapped_column(ID)  # where it comes from
+    created_at: Mapped[int] = mapped_column(TIME)
+    expires_at: Mapped[int] = mapped_column(TIME, index=True)

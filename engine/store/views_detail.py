@@ -114,7 +114,7 @@ def _execution_output(
         return decode(stored)
     if row.status != ExecutionStatus.COMPLETED or definition.output is not None:
         return None
-    sinks = [step for step in definition.steps if not step.dependants]
+    sinks = definition.sinks
     found = _outputs(connection, row.id, sinks)
     return found[sinks[0].name] if len(sinks) == 1 else found
 
