@@ -30,12 +30,12 @@ broker.declare_queue("steps.long")
 @dramatiq.actor(actor_name=messages.DISPATCH, queue_name="dispatch", max_retries=8)
 def dispatch(execution_id: str) -> None:
     """Plan an execution and hand it to its first step runs."""
-    planned = plan(crew.database, crew.versions, execution_id)
+    planned = plan(crew.database, crew.versions, crew.settings, execution_id)
     if planned.look is not None:
         crew.looks.add(planned.look)
     if planned.due_at is not None:
         crew.claims.came_through("dispatch", planned.due_at)
-    hand_on(Sends(now=planned.tickets))
+    hand_on(planned.sends)
 
 
 @dramatiq.actor(actor_name=messages.RUN_STEP, queue_name="steps")

@@ -12,9 +12,11 @@ import redis
 from actors import messages
 from actors.broker import EngineBroker
 from actors.looks import publish
-from engine import control
+from engine import again, answer, control
 from engine import start as verbs
-from engine.flow.sends import Look
+from engine.again import Preview, Wish
+from engine.answer import Decision, Received
+from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.store import letters
@@ -77,23 +79,44 @@ class Client:
         )
         return self._send(admitted, message, delay)
 
-    def retry(
-        self, *, owner_id: str, execution_id: str, trigger_detail: str | None = None
+    def start_again(
+        self,
+        *,
+        owner_id: str,
+        execution_id: str,
+        wish: Wish | None = None,
+        trigger_detail: str | None = None,
     ) -> Started:
-        """Start a new execution that goes on where a failed or cancelled one stopped.
+        """Start a new execution that goes on from an ended one: by default from what failed.
 
         Raises:
-            NotFound, Conflict: as ``engine.start.start_again``.
+            NotFound, Conflict, InvalidQuery, InvalidInput: as ``engine.again.start_again``.
         """
         message = messages.dispatch_message("")
-        admitted = verbs.start_again(
+        admitted = again.start_again(
             self.database,
+            self.versions,
             owner_id=owner_id,
             execution_id=execution_id,
             message_id=message.message_id,
+            wish=wish,
             trigger_detail=trigger_detail,
         )
         return self._send(admitted, message, 0)
+
+    def preview_again(self, *, owner_id: str, execution_id: str, wish: Wish) -> Preview:
+        """Return which steps ``start_again`` would take over, repeat, and run for the first time.
+
+        Raises:
+            NotFound, Conflict, InvalidQuery, InvalidInput: as ``start_again``.
+        """
+        return again.preview(
+            self.database,
+            self.versions,
+            owner_id=owner_id,
+            execution_id=execution_id,
+            wish=wish,
+        )
 
     def cancel(self, *, owner_id: str, execution_id: str, note: str = "") -> None:
         """Cancel an execution: from now on no step of it starts.
@@ -101,27 +124,87 @@ class Client:
         Raises:
             NotFound, Conflict: as ``engine.control.cancel``.
         """
-        look = control.cancel(
+        look, sends = control.cancel(
             self.database,
+            self.versions,
             owner_id=owner_id,
             execution_id=execution_id,
             grace_seconds=self.settings.cancel_grace_seconds,
             note=note,
         )
+        self._hand_on(look, sends)
+
+    def pause(self, *, owner_id: str, execution_id: str, note: str = "") -> None:
+        """Pause an execution: no step of it starts until it is resumed.
+
+        Raises:
+            NotFound, Conflict: as ``engine.control.pause``.
+        """
+        look = control.pause(self.database, owner_id=owner_id, execution_id=execution_id, note=note)
         self._publish(look)
 
+    def resume(self, *, owner_id: str, execution_id: str) -> None:
+        """Let a paused execution go on.
+
+        Raises:
+            NotFound, Conflict: as ``engine.control.resume``.
+        """
+        self._hand_on(*control.resume(self.database, owner_id=owner_id, execution_id=execution_id))
+
+    def signal(
+        self,
+        *,
+        owner_id: str,
+        name: str,
+        body: Any = None,
+        correlation: str = "",
+        execution_id: str | None = None,
+        sent_by: str | None = None,
+    ) -> Received:
+        """Send a signal; arguments and errors are those of ``engine.answer.signal``."""
+        received = answer.signal(
+            self.database,
+            owner_id=owner_id,
+            name=name,
+            body=body,
+            correlation=correlation,
+            execution_id=execution_id,
+            sent_by=sent_by,
+        )
+        if received.execution_id is not None:
+            self._enqueue(messages.dispatch_message(received.execution_id), 0)
+        return received
+
+    def decide(self, *, owner_id: str, execution_id: str, step: str, decision: Decision) -> None:
+        """Approve or reject; arguments and errors are those of ``engine.answer.decide``."""
+        self._hand_on(
+            *answer.decide(
+                self.database,
+                self.versions,
+                owner_id=owner_id,
+                execution_id=execution_id,
+                step=step,
+                decision=decision,
+                grace_seconds=self.settings.cancel_grace_seconds,
+            )
+        )
+
     def replay(self, *, owner_id: str, dead_letter_id: str) -> str:
-        """Send a dead letter's execution again and return the execution's id.
+        """Send a dead letter's execution again, or run it again; return the execution's id.
 
         Raises:
             NotFound, Conflict: as ``engine.store.letters.replay``.
         """
         now = self.database.now()
-        execution_id = self.database.write(
+        wanted = self.database.write(
             lambda connection: letters.replay(connection, owner_id, dead_letter_id, now)
         )
-        self._enqueue(messages.dispatch_message(execution_id), 0)
-        return execution_id
+        if wanted.again:
+            return self.start_again(
+                owner_id=owner_id, execution_id=wanted.execution_id, trigger_detail="dead letter"
+            ).execution_id
+        self._enqueue(messages.dispatch_message(wanted.execution_id), 0)
+        return wanted.execution_id
 
     def queues(self) -> list[dict[str, Any]]:
         """Return per queue how many messages are ready, delayed and in flight."""
@@ -147,6 +230,10 @@ class Client:
                 self.broker.enqueue(message, delay=delay // 1000)
         except redis.RedisError as error:
             _log.warning("could not send a dispatch, rescue will: %s", error)
+
+    def _hand_on(self, look: Look, sends: Sends) -> None:
+        messages.send(self.broker, sends)
+        self._publish(look)
 
     def _publish(self, look: Look) -> None:
         try:

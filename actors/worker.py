@@ -212,6 +212,8 @@ class Crew:
             row = known.get((claim.key, claim.epoch))
             if row is None:
                 claim.stop = claim.stop or Stop.LOST
+            elif row.interrupting:
+                claim.stop = claim.stop or Stop.CANCEL
             elif row.ending:
                 claim.cancelled = True
         for (key, epoch), row in known.items():

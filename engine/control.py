@@ -1,44 +1,136 @@
-"""What people do to executions under way."""
+"""What people do to executions under way: cancel, pause, resume."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.errors import Conflict
 from engine.flow.commit import commit
-from engine.flow.sends import Look
+from engine.flow.ending import start_ending
+from engine.flow.sends import Look, Sends
+from engine.flow.versions import Versions
 from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Reason
-from engine.store import executions
+from engine.machine.head import Head
+from engine.machine.status import ExecutionStatus, Phase, Reason
+from engine.store import executions, steps
 from engine.store.database import Database
 from engine.store.turn import Turn
 
+NOTE_LIMIT = 256  # characters
+
 
 def cancel(
-    database: Database, *, owner_id: str, execution_id: str, grace_seconds: float, note: str = ""
-) -> Look:
-    """Cancel the execution and return whose page has news.
+    database: Database,
+    versions: Versions,
+    *,
+    owner_id: str,
+    execution_id: str,
+    grace_seconds: float,
+    note: str = "",
+) -> tuple[Look, Sends]:
+    """Cancel the execution; return whose page has news and the messages to send.
 
     From this commit on no step starts. Running ones may finish within ``grace_seconds``, then
-    their claims are revoked; the end status is written when none is left.
+    they are interrupted, then their claims are revoked. Compensations and finally steps have
+    their turn before the end status is written; cancelled once more, these are abandoned.
 
     Raises:
         NotFound: no such execution for this owner.
         Conflict: it has ended, or was cancelled before.
     """
-    database.read(lambda connection: executions.owned(connection, owner_id, execution_id))
+    definition = versions.get(*_version(database, owner_id, execution_id))
+    sends = Sends()
 
     def move(taken: Turn) -> Look:
-        if executions.is_over(taken):
-            raise Conflict(f"execution {execution_id} is {taken.head.status} already")
-        if taken.head.ending is not None:
-            raise Conflict(f"execution {execution_id} is ending already, as {taken.head.ending}")
-        taken.set(cancel_requested_at=taken.now, cancel_note=note[:256] or None)
-        taken.emit(EventType.CANCEL_REQUESTED, **({"note": note[:256]} if note else {}))
-        executions.start_ending(
+        head = taken.head
+        _refuse_ended(head)
+        if head.ending is not None and head.phase is not Phase.CLOSING:
+            raise Conflict(f"execution {execution_id} is ending already, as {head.ending}")
+        taken.set(cancel_requested_at=taken.now, cancel_note=note[:NOTE_LIMIT] or None)
+        grace = int(grace_seconds * 1e6)
+        taken.emit(EventType.CANCEL_REQUESTED, until=taken.now + grace, **_noted(note))
+        sends.now += start_ending(
             taken,
+            definition,
             ExecutionStatus.CANCELLED,
-            grace=int(grace_seconds * 1e6),
+            grace=grace,
             reason=Reason.CANCELLED_BY_USER,
         )
-        return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
+        return Look.of(head)
 
-    return commit(database, execution_id, move)
+    return commit(database, execution_id, move, sends=sends), sends
+
+
+def pause(database: Database, *, owner_id: str, execution_id: str, note: str = "") -> Look:
+    """Pause the execution and return whose page has news.
+
+    From this commit on no step starts; running ones finish, waiting ones go on waiting.
+
+    Raises:
+        NotFound: no such execution for this owner.
+        Conflict: it has ended, is ending, or is paused already.
+    """
+
+    def move(taken: Turn) -> Look:
+        head = taken.head
+        _refuse_ended(head)
+        if head.stopping:
+            raise Conflict(f"execution {execution_id} is ending already, as {head.ending}")
+        if head.status is ExecutionStatus.PAUSED:
+            raise Conflict(f"execution {execution_id} is paused already")
+        taken.become(ExecutionStatus.PAUSED)
+        taken.emit(EventType.PAUSED, **_noted(note))
+        return Look.of(head)
+
+    return _owned(database, owner_id, execution_id, move, Sends())
+
+
+def resume(database: Database, *, owner_id: str, execution_id: str) -> tuple[Look, Sends]:
+    """Let a paused execution go on; return whose page has news and the messages to send.
+
+    Raises:
+        NotFound: no such execution for this owner.
+        Conflict: it is not paused.
+    """
+    sends = Sends()
+
+    def move(taken: Turn) -> Look:
+        head = taken.head
+        if head.status is not ExecutionStatus.PAUSED:
+            raise Conflict(f"execution {execution_id} is {head.status}, not paused")
+        taken.emit(EventType.RESUMED)
+        if head.runs_total == 0:
+            # It was not planned yet. A delay that it was started with still holds.
+            taken.become(ExecutionStatus.PENDING)
+        else:
+            taken.become(ExecutionStatus.RUNNING)
+            sends.now += steps.requeue(taken)
+        if not sends.now:
+            taken.owed.append(head.id)
+        return Look.of(head)
+
+    return _owned(database, owner_id, execution_id, move, sends), sends
+
+
+def _owned(
+    database: Database,
+    owner_id: str,
+    execution_id: str,
+    move: Callable[[Turn], Look],
+    sends: Sends,
+) -> Look:
+    _version(database, owner_id, execution_id)
+    return commit(database, execution_id, move, sends=sends)
+
+
+def _version(database: Database, owner_id: str, execution_id: str) -> tuple[str, int]:
+    return database.read(lambda connection: executions.owned(connection, owner_id, execution_id))
+
+
+def _refuse_ended(head: Head) -> None:
+    if head.over:
+        raise Conflict(f"execution {head.id} is {head.status} already")
+
+
+def _noted(note: str) -> dict[str, str]:
+    return {"note": note[:NOTE_LIMIT]} if note else {}

@@ -1,18 +1,21 @@
-"""Plan a pending execution: make its step runs and say which are ready."""
+"""Look at an execution: plan it if new, carry out what it is owed, finish it if done."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from engine.definition import Definition
 from engine.errors import StaleClaim
 from engine.flow.commit import commit
+from engine.flow.deliver import Deliverer
 from engine.flow.finish import finish
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
-from engine.flow.sends import Look
+from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.machine.plan import PlannedRun, first_rows
+from engine.machine.plan import first_rows, same_steps, without
 from engine.machine.status import ExecutionStatus, StepStatus
+from engine.settings import Settings
 from engine.store import executions, steps
 from engine.store.database import Database
 from engine.store.executions import Pinned
@@ -22,50 +25,95 @@ from engine.store.turn import Turn
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """What a dispatch gave: tickets to send, whose page has news, since when it was owed (µs)."""
+    """What a dispatch gave: messages to send, whose page has news, since when it was owed (µs)."""
 
-    tickets: list[Ticket]
+    sends: Sends = field(default_factory=Sends)
     look: Look | None = None
     due_at: int | None = None
 
 
-def dispatch(database: Database, versions: Versions, execution_id: str) -> Dispatched:
-    """Plan the execution and return tickets for what is ready.
+def dispatch(
+    database: Database, versions: Versions, settings: Settings, execution_id: str
+) -> Dispatched:
+    """Do what the execution is owed and return the messages for what is ready.
 
     Called again it changes nothing; an execution whose last step ended but whose worker died
     before it was completed is completed here.
     """
     pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
     if pinned is None:
-        return Dispatched([])
+        return Dispatched()
     definition = versions.get(pinned.workflow_id, pinned.version)
     journal = Journal(versions)
-    look = Look(pinned.id, pinned.owner_id, pinned.workflow_id)
+    done = Dispatched(
+        Sends(),
+        Look(pinned.id, pinned.owner_id, pinned.workflow_id),
+        pinned.due_at if pinned.status is ExecutionStatus.PENDING else None,
+    )
+    grace = int(settings.cancel_grace_seconds * 1e6)
+    Deliverer(database, definition, journal, grace).deliver(pinned.id, done.sends)
     if pinned.status is ExecutionStatus.PENDING:
         tickets = _plan(
-            database, pinned, first_rows(definition, _reusable(database, pinned)), journal
+            database, pinned, definition, _Reuse.of(database, versions, pinned), journal
         )
         if tickets is None:
-            return Dispatched([])
-        if not tickets:
-            finish(database, pinned.id, definition, Scope(database, pinned, definition), journal)
-        return Dispatched(tickets, look, pinned.due_at)
-    if pinned.ending is None and pinned.steps_left == 0:
-        finish(database, pinned.id, definition, Scope(database, pinned, definition), journal)
-        return Dispatched([], look)
-    return Dispatched([])
+            return done
+        done.sends.now += tickets
+        finishable = not tickets
+    else:
+        finishable = pinned.ending is None and pinned.steps_left == 0
+    if finishable:
+        scope = Scope(database, pinned, definition)
+        finish(database, pinned.id, definition, scope, journal=journal, sends=done.sends)
+    return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Reuse:
+    """What of an origin need not run again, by index here and there."""
+
+    steps: dict[int, int]
+    ended: dict[int, StepStatus]  # by index there
+    fan_outs: dict[int, int]  # of which some items completed
+
+    @classmethod
+    def of(cls, database: Database, versions: Versions, pinned: Pinned) -> _Reuse:
+        """Return what the execution may take over from its origin."""
+        origin_id = pinned.origin_id
+        if origin_id is None:
+            return cls({}, {}, {})
+        origin = database.read(lambda connection: executions.pinned(connection, origin_id))
+        if origin is None:
+            return cls({}, {}, {})
+        ended, failed = database.read(
+            lambda connection: (
+                steps.reusable(connection, origin_id),
+                steps.failed_fan_outs(connection, origin_id),
+            )
+        )
+        here = versions.get(pinned.workflow_id, pinned.version)
+        there = versions.get(origin.workflow_id, origin.version)
+        same = same_steps(here, there, ended)
+        partly = same_steps(here, there, dict.fromkeys(failed, StepStatus.FAILED))
+        if pinned.rerun_from is not None:
+            same = without(here, same, pinned.rerun_from)
+            partly = {}
+        return cls(same, ended, partly)
 
 
 def _plan(
-    database: Database, pinned: Pinned, planned: list[PlannedRun], journal: Journal
+    database: Database, pinned: Pinned, definition: Definition, reuse: _Reuse, journal: Journal
 ) -> list[Ticket] | None:
-    reused = [run.step for run in planned if run.reused]
+    ended = {step: reuse.ended[there] for step, there in reuse.steps.items()}
+    planned = first_rows(definition, ended)
+    reused = {run.step: reuse.steps[run.step] for run in planned if run.reused}
 
     def move(taken: Turn) -> list[Ticket]:
         if taken.head.status is not ExecutionStatus.PENDING or taken.head.ending is not None:
             raise StaleClaim("it was planned, or cancelled, by another")
-        if reused and pinned.origin_id is not None:
+        if pinned.origin_id is not None:
             steps.copy_reused(taken, pinned.origin_id, reused)
+            steps.copy_items(taken, pinned.origin_id, reuse.fan_outs)
         tickets = steps.insert_first(taken, planned)
         executions.begin(taken)
         return tickets
@@ -74,10 +122,3 @@ def _plan(
         return commit(database, pinned.id, move, journal)
     except StaleClaim:
         return None
-
-
-def _reusable(database: Database, pinned: Pinned) -> dict[int, StepStatus]:
-    if pinned.origin_id is None:
-        return {}
-    origin_id = pinned.origin_id
-    return database.read(lambda connection: steps.reusable(connection, origin_id))

@@ -14,18 +14,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from engine.codec import encode
+from engine.definition import Definition
 from engine.errors import NotFound, StaleClaim
 from engine.flow.commit import commit
+from engine.flow.deliver import Deliverer, expire_wait
+from engine.flow.ending import end_if_idle, start_ending
+from engine.flow.expiry import expire
 from engine.flow.follow import after_failure
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
-from engine.machine.change import RunKey
 from engine.machine.status import ExecutionStatus, Reason, StepStatus
 from engine.settings import Settings
-from engine.store import executions, liveness, steps
+from engine.store import executions, letters, liveness, notices, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -90,8 +93,13 @@ class Rescue:
         self._try_last_chance(sends)
         self._end_overdue(sends, now)
         self._wake(sends, now)
+        self._expire(sends, now)
+        self._end_late(sends, now)
         self._end_executions(sends, now)
         self._send_lost(sends, now, now - length)
+        sends.dispatches += self.database.read(
+            lambda connection: notices.left(connection, now - QUIET, BATCH)
+        )
         return sends
 
     # --- claims -------------------------------------------------------------------------------
@@ -112,25 +120,24 @@ class Rescue:
         self._each(run, sends, self._crash)
         return sends
 
-    def _crash(self, taken: Turn, run: RunRow) -> Ticket | None:
+    def _crash(self, taken: Turn, run: RunRow) -> list[Ticket]:
         crashes = run.crashes + 1
-        if taken.head.ending is not None:
-            self._revoke(taken, run)
-            return None
+        if taken.head.stopping:
+            return self._revoke(taken, run)
         if crashes < self.settings.max_crashes:
             last = crashes == self.settings.max_crashes - 1
             crashed = change.crash(now=taken.now, crashes=crashes, last_chance=last)
-            taken.apply(_key(run), run.epoch, crashed)
-            return None if last else _ticket(run, run.epoch + 1)
+            taken.apply(run.key, run.epoch, crashed)
+            return [] if last else [_ticket(run, run.epoch + 1)]
         described = {
             "message": f"its worker died {crashes} times while it ran",
             "type": "WorkerCrashed",
             "crashes": crashes,
         }
         over = change.crash_out(now=taken.now, error=encode(described), data=described)
-        taken.apply(_key(run), run.epoch, over)
-        self._fail(taken, run, described)
-        return None
+        taken.apply(run.key, run.epoch, over)
+        letters.keep_poison(taken, run, encode(described))
+        return self._fail(taken, run, described)
 
     def _try_last_chance(self, sends: Sends) -> None:
         """Send one of the step runs that may crash no more, when no other of them runs.
@@ -148,10 +155,10 @@ class Rescue:
             self.database.write(lambda connection: liveness.sent_again(connection, [run], now))
             sends.now.append(_ticket(run, run.epoch))
 
-    def _revoke(self, taken: Turn, run: RunRow) -> None:
+    def _revoke(self, taken: Turn, run: RunRow) -> list[Ticket]:
         ending = taken.head.ending or ExecutionStatus.FAILED
-        taken.apply(_key(run), run.epoch, change.revoke(now=taken.now, ending=ending))
-        executions.end_if_idle(taken)
+        taken.apply(run.key, run.epoch, change.revoke(now=taken.now, ending=ending))
+        return end_if_idle(taken, self._definition(taken))
 
     def _end_overdue(self, sends: Sends, now: int) -> None:
         """Settle claims whose thread outlived its timeout although it was interrupted."""
@@ -161,8 +168,8 @@ class Rescue:
         for run in rows:
             self._each(run, sends, self._time_out)
 
-    def _time_out(self, taken: Turn, run: RunRow) -> Ticket | None:
-        policy = self.versions.get(taken.head.workflow_id, taken.head.version).steps[run.step].retry
+    def _time_out(self, taken: Turn, run: RunRow) -> list[Ticket]:
+        policy = self._definition(taken).steps[run.step].retry
         decision = retries.decide(
             policy,
             attempts=run.attempts,
@@ -178,22 +185,21 @@ class Rescue:
             "of": policy.attempts,
         }
         text = encode(described)
-        if isinstance(decision, retries.Retry) and taken.head.ending is None:
+        if isinstance(decision, retries.Retry) and not taken.head.stopping:
             due_at = taken.now + decision.delay_us
             again = change.retry(due_at=due_at, reason=Reason.TIMEOUT, error=text, data=described)
-            taken.apply(_key(run), run.epoch, again)
-            return None
+            taken.apply(run.key, run.epoch, again)
+            return []
         over = change.fail(now=taken.now, reason=Reason.TIMEOUT, error=text, data=described)
-        taken.apply(_key(run), run.epoch, over)
-        self._fail(taken, run, described)
-        return None
+        taken.apply(run.key, run.epoch, over)
+        return self._fail(taken, run, described)
 
-    def _fail(self, taken: Turn, run: RunRow, described: dict[str, Any]) -> None:
-        definition = self.versions.get(taken.head.workflow_id, taken.head.version)
-        grace = int(self.settings.cancel_grace_seconds * 1e6)
-        after_failure(taken, definition, _key(run), error=described, grace=grace)
+    def _fail(self, taken: Turn, run: RunRow, described: dict[str, Any]) -> list[Ticket]:
+        return after_failure(
+            taken, self._definition(taken), run.key, error=described, grace=self._grace
+        )
 
-    # --- parked -------------------------------------------------------------------------------
+    # --- parked and queued --------------------------------------------------------------------
 
     def _wake(self, sends: Sends, now: int) -> None:
         """Queue what is parked and due. A retry has a message of its own: it gets a head start."""
@@ -206,11 +212,24 @@ class Rescue:
         for run in self.database.read(parked):
             self._each(run, sends, self._wake_one)
 
-    def _wake_one(self, taken: Turn, run: RunRow) -> Ticket | None:
+    def _wake_one(self, taken: Turn, run: RunRow) -> list[Ticket]:
         if not taken.head.moving:
-            return None
-        taken.apply(_key(run), run.epoch, change.wake(run.status, now=taken.now))
-        return _ticket(run, run.epoch)
+            return []
+        if run.wait_for is not None:
+            definition = self._definition(taken)
+            deliverer = Deliverer(self.database, definition, Journal(self.versions), self._grace)
+            return expire_wait(deliverer, taken, run)
+        taken.apply(run.key, run.epoch, change.wake(run.status, now=taken.now))
+        return [_ticket(run, run.epoch)]
+
+    def _expire(self, sends: Sends, now: int) -> None:
+        """Fail step runs that were queued for longer than they may be."""
+        for run in self.database.read(lambda connection: liveness.expired(connection, now, BATCH)):
+            self._each(
+                run,
+                sends,
+                lambda taken, run: expire(taken, self._definition(taken), run, grace=self._grace),
+            )
 
     # --- executions ---------------------------------------------------------------------------
 
@@ -219,23 +238,59 @@ class Rescue:
         rows = self.database.read(lambda connection: executions.overdue(connection, now, BATCH))
         later = now + 5 * QUIET
         for row in rows:
-            if row.ending:
-                self.end_now(row.id)
-            else:
+            if not row.ending:
                 sends.dispatches.append(row.id)
+            elif row.interrupting:
+                self.end_now(row.id, sends)
+            else:
+                self._turn(row.id, sends, self._interrupt)
         unfinished = [row.id for row in rows if not row.ending]
         self.database.write(lambda connection: executions.postpone(connection, unfinished, later))
 
-    def end_now(self, execution_id: str) -> None:
+    def _interrupt(self, taken: Turn) -> list[Ticket]:
+        if not taken.head.stopping or taken.head.over:
+            return []
+        if taken.head.active == 0:
+            return end_if_idle(taken, self._definition(taken))
+        grace = int(self.settings.cancel_interrupt_seconds * 1e6)
+        executions.interrupt(taken, grace=grace)
+        return []
+
+    def end_now(self, execution_id: str, sends: Sends) -> None:
         """Revoke what still runs of an execution that was told to end, and end it."""
 
-        def move(taken: Turn) -> Look:
+        def move(taken: Turn) -> list[Ticket]:
+            if not taken.head.stopping:
+                return []
+            tickets: list[Ticket] = []
             for run in steps.running(taken.connection, execution_id):
-                self._revoke(taken, run)
-            executions.end_if_idle(taken)
-            return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
+                tickets += self._revoke(taken, run)
+            return tickets + end_if_idle(taken, self._definition(taken))
 
-        self.look(commit(self.database, execution_id, move, Journal(self.versions)))
+        self._turn(execution_id, sends, move)
+
+    def _end_late(self, sends: Sends, now: int) -> None:
+        """Fail executions whose deadline is over."""
+        for execution_id in self.database.read(
+            lambda connection: executions.late(connection, now, BATCH)
+        ):
+            self._turn(execution_id, sends, self._miss_deadline)
+
+    def _miss_deadline(self, taken: Turn) -> list[Ticket]:
+        head = taken.head
+        if head.over or head.ending is not None:
+            return []
+        definition = self._definition(taken)
+        seconds = definition.timeout or 0
+        described = {"message": f"it took longer than its {seconds:g} s", "type": "TimedOut"}
+        taken.set(error=encode({**described, "step": None}))
+        return start_ending(
+            taken,
+            definition,
+            ExecutionStatus.FAILED,
+            grace=self._grace,
+            reason=Reason.TIMEOUT,
+        )
 
     # --- messages -----------------------------------------------------------------------------
 
@@ -309,26 +364,29 @@ class Rescue:
 
     # --- helpers ------------------------------------------------------------------------------
 
+    @property
+    def _grace(self) -> int:
+        return int(self.settings.cancel_grace_seconds * 1e6)
+
+    def _definition(self, taken: Turn) -> Definition:
+        return self.versions.get(taken.head.workflow_id, taken.head.version)
+
     def _each(
-        self, run: RunRow, sends: Sends, move: Callable[[Turn, RunRow], Ticket | None]
+        self, run: RunRow, sends: Sends, move: Callable[[Turn, RunRow], list[Ticket]]
     ) -> None:
         """Make one move in a turn of its own; a row that moved on meanwhile needs none."""
+        self._turn(run.execution_id, sends, lambda taken: move(taken, run))
 
-        def work(taken: Turn) -> tuple[Ticket | None, Look]:
-            ticket = move(taken, run)
-            return ticket, Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
+    def _turn(self, execution_id: str, sends: Sends, move: Callable[[Turn], list[Ticket]]) -> None:
+        def work(taken: Turn) -> tuple[list[Ticket], Look]:
+            return move(taken), Look.of(taken.head)
 
         try:
-            ticket, look = commit(self.database, run.execution_id, work, Journal(self.versions))
+            tickets, look = commit(self.database, execution_id, work, Journal(self.versions), sends)
         except (StaleClaim, NotFound):
             return
         self.look(look)
-        if ticket is not None:
-            sends.now.append(ticket)
-
-
-def _key(run: RunRow) -> RunKey:
-    return RunKey(run.execution_id, run.step, run.item)
+        sends.now += tickets
 
 
 def _ticket(run: RunRow, epoch: int) -> Ticket:

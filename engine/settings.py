@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(10, gt=0)
     sweep_seconds: float = Field(1, gt=0)
     cancel_grace_seconds: float = Field(10, ge=0)
+    cancel_interrupt_seconds: float = Field(5, ge=0)
     step_timeout_seconds: float = Field(3600, gt=0)
     max_crashes: int = Field(3, ge=1)
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 from typing import Any
 
 from engine.codec import encode
-from engine.definition import check_input
-from engine.errors import Conflict
+from engine.definition import Definition, check_input
 from engine.flow.versions import Versions
-from engine.machine.status import ExecutionStatus, Trigger
+from engine.machine.status import Trigger
 from engine.store import executions, workflows
 from engine.store.database import Connection, Database
-from engine.store.executions import Admitted, NewExecution
+from engine.store.executions import Admitted, NewExecution, Parent
 from engine.store.schedules import DueSchedule
 
 
@@ -68,10 +66,53 @@ def start(
         idempotency_key=idempotency_key,
         request_hash=request if idempotency_key is not None else None,
         delay=delay,
+        deadline=deadline_of(definition),
         message_id=message_id,
     )
     now = database.now()
     return database.write(lambda connection: executions.admit(connection, wanted, now))
+
+
+def deadline_of(definition: Definition) -> int | None:
+    """Return how many µs an execution may take, or None."""
+    return None if definition.timeout is None else int(definition.timeout * 1e6)
+
+
+def child_of(
+    database: Database,
+    versions: Versions,
+    *,
+    owner_id: str,
+    workflow_id: str,
+    input: Any,
+    version: int | None,
+    parent: Parent,
+    child_id: str,
+    message_id: str,
+) -> NewExecution:
+    """Return the execution that a step run asks for, checked, to be admitted in its commit.
+
+    Raises:
+        NotFound: no such workflow or version for this owner.
+        InvalidInput, TooLarge: the schema refuses the input, or it is over 1 MB.
+    """
+    workflow = database.read(
+        lambda connection: workflows.readable(connection, owner_id, workflow_id)
+    )
+    number = version or workflow.latest_version
+    definition = versions.get(workflow.id, number)
+    return NewExecution(
+        owner_id=owner_id,
+        workflow_id=workflow.id,
+        version=number,
+        input=encode(check_input(definition, input)),
+        trigger=Trigger.PARENT,
+        trigger_detail=parent.key.execution_id,
+        deadline=deadline_of(definition),
+        message_id=message_id,
+        parent=parent,
+        id=child_id,
+    )
 
 
 def admit_slot(
@@ -95,37 +136,3 @@ def admit_slot(
     )
     admitted = executions.admit(connection, wanted, now)
     return admitted.execution_id if admitted.created else None
-
-
-def start_again(
-    database: Database,
-    *,
-    owner_id: str,
-    execution_id: str,
-    message_id: str,
-    trigger_detail: str | None = None,
-) -> Admitted:
-    """Admit a new execution that retries a failed or cancelled one on its version.
-
-    What had completed is not run again: see ``plan.first_rows``.
-
-    Raises:
-        NotFound: no such execution for this owner.
-        Conflict: it did not fail and was not cancelled.
-    """
-    origin = database.read(lambda connection: executions.origin(connection, owner_id, execution_id))
-    if origin.status not in (ExecutionStatus.FAILED, ExecutionStatus.CANCELLED):
-        raise Conflict(
-            f"execution {execution_id} is {origin.status}: only a failed or cancelled one "
-            "can be retried",
-            hint="start a new one instead",
-        )
-    wanted = replace(
-        origin.wanted,
-        trigger=Trigger.RETRY,
-        trigger_detail=trigger_detail,
-        origin_id=execution_id,
-        message_id=message_id,
-    )
-    now = database.now()
-    return database.write(lambda connection: executions.admit(connection, wanted, now))

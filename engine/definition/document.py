@@ -365,7 +365,7 @@ class _Reader:
             first = names[circle[0]]
             self.faults.add(f"steps.{first}", f"waits for itself: {shown} → {first}", hint)
         dependants = graph.invert(needs)
-        closing = roles.closing
+        closing, handlers = roles.closing, roles.handlers
         return tuple(
             replace(
                 draft.step,
@@ -373,6 +373,7 @@ class _Reader:
                 dependants=tuple(dependants[index]),
                 on_failure=roles.on_failure.get(index, OnFailure.FAIL),
                 handles=tuple(roles.handles.get(index, ())),
+                handlers=handlers.get(index, ()),
                 closing=index in closing,
                 compensates=roles.compensates.get(index),
             )

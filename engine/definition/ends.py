@@ -21,6 +21,11 @@ class Ends:
     finally_: list[int] = field(default_factory=list)
 
     @property
+    def handlers(self) -> dict[int, tuple[int, ...]]:
+        """For each step that has one, who handles its failure."""
+        return {step: (handler,) for handler, served in self.handles.items() for step in served}
+
+    @property
     def closing(self) -> set[int]:
         """The steps that run once all the others are over."""
         return {*self.compensates, *self.finally_}

@@ -76,6 +76,7 @@ class Step:
     cache: Cache | None = None
     on_failure: OnFailure = OnFailure.FAIL
     handles: tuple[int, ...] = ()  # the steps whose failure it is there for
+    handlers: tuple[int, ...] = ()  # the steps that are there for its failure
     tolerance: Tolerance = Tolerance()
     closing: bool = False  # runs once all the others are over
     compensates: int | None = None  # the step whose work it undoes
@@ -93,6 +94,17 @@ class Definition:
     output: Template | None = field(compare=False, repr=False)
     document: dict[str, Any] = field(repr=False)
     timeout: float | None = field(default=None, compare=False)  # seconds, of an execution
+    # The steps that run once all the others are over: compensations and finally steps.
+    closing: tuple[Step, ...] = field(init=False, compare=False, repr=False)
+    # Whether a step of it starts executions of other workflows.
+    has_children: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked at each end of a step: looking through 20,000 of them then would be O(n²).
+        object.__setattr__(self, "closing", tuple(step for step in self.steps if step.closing))
+        object.__setattr__(
+            self, "has_children", any(step.uses == "workflow" for step in self.steps)
+        )
 
     def step(self, name: str) -> Step:
         """Return the step called ``name``.
@@ -104,11 +116,6 @@ class Definition:
             if step.name == name:
                 return step
         raise KeyError(name)
-
-    @property
-    def closing(self) -> tuple[Step, ...]:
-        """The steps that run once all the others are over: compensations and finally steps."""
-        return tuple(step for step in self.steps if step.closing)
 
     @property
     def roots(self) -> tuple[Step, ...]:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from engine import failpoints
 from engine.flow.journal import Journal
+from engine.flow.sends import Sends
 from engine.store.database import Connection, Database
 from engine.store.turn import Turn, turn
 
@@ -18,10 +19,12 @@ def commit(
     execution_id: str,
     work: Callable[[Turn], T],
     journal: Journal | None = None,
+    sends: Sends | None = None,
 ) -> T:
     """Run ``work`` in one turn of the execution and return what it returns.
 
-    ``journal`` is told once the turn has committed.
+    Once the turn has committed, ``journal`` is told, and ``sends`` gets a dispatch for each other
+    execution that it owes something; without one rescue finds them.
 
     Raises:
         StaleClaim, NotFound: from the guards; nothing was changed.
@@ -41,4 +44,6 @@ def commit(
         failpoints.reach("after_commit")
     if journal is not None:
         journal.tell(taken)
+    if sends is not None:
+        sends.dispatches += taken.owed
     return result

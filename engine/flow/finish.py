@@ -8,8 +8,10 @@ from engine.codec import encode
 from engine.definition import Definition
 from engine.errors import EngineError
 from engine.flow.commit import commit
+from engine.flow.ending import complete
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
+from engine.flow.sends import Sends
 from engine.flow.words import describe_error
 from engine.machine.status import Reason
 from engine.store import executions
@@ -42,7 +44,9 @@ def finish(
     execution_id: str,
     definition: Definition,
     scope: Scope,
-    journal: Journal | None = None,
+    *,
+    journal: Journal,
+    sends: Sends,
 ) -> None:
     """Complete the execution if all its steps ended and nobody has done it; fail it when its
     output cannot be told."""
@@ -50,17 +54,13 @@ def finish(
         output = output_text(definition, scope)
     except EngineError as error:
         cause = encode({**describe_error(error), "step": None})
-        reason = Reason.REJECTED_INPUT
 
         def give_up(taken: Turn) -> None:
-            if taken.head.finishable:
-                executions.fail_unplanned(taken, reason=reason, error=cause)
+            if taken.head.finishable(closes=bool(definition.closing)):
+                executions.fail_unplanned(taken, reason=Reason.REJECTED_INPUT, error=cause)
 
-        commit(database, execution_id, give_up, journal)
+        commit(database, execution_id, give_up, journal, sends)
         return
-
-    def complete(taken: Turn) -> None:
-        if taken.head.finishable:
-            executions.complete(taken, output)
-
-    commit(database, execution_id, complete, journal)
+    commit(
+        database, execution_id, lambda taken: complete(taken, definition, output), journal, sends
+    )

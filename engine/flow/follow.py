@@ -5,52 +5,136 @@ from __future__ import annotations
 from typing import Any
 
 from engine.codec import encode
-from engine.definition import Definition
+from engine.definition import Definition, OnFailure, Step
+from engine.flow.ending import end_if_idle, start_ending, when_all_ended
 from engine.machine import change
 from engine.machine.change import RunKey
-from engine.machine.status import ExecutionStatus, Reason
-from engine.store import executions, steps
-from engine.store.steps import Ticket
+from engine.machine.status import ExecutionStatus, Phase, Reason
+from engine.store import steps
+from engine.store.steps import FanOut, Ticket
 from engine.store.turn import Turn
-
-FINISH_GRACE = 3_000_000  # µs after which rescue finishes what its worker did not
 
 
 def after_success(turn: Turn, definition: Definition, key: RunKey, *, ran: bool) -> list[Ticket]:
     """Return tickets for what became ready when ``key`` completed (or, not ``ran``, skipped)."""
-    if turn.head.ending is not None:
-        executions.end_if_idle(turn)
-        return []
+    if turn.head.stopping:
+        return end_if_idle(turn, definition)
+    step = definition.steps[key.step]
     if key.item >= 0:
-        return _after_item(turn, definition, key)
-    tickets = steps.advance(turn, definition.steps[key.step].dependants, ran=ran)
-    if turn.head.finishable:
-        turn.set(due_at=turn.now + FINISH_GRACE)
-    return tickets
-
-
-def _after_item(turn: Turn, definition: Definition, key: RunKey) -> list[Ticket]:
-    fan_out = steps.count_item(turn, key)
-    if fan_out.left > 0:
-        if fan_out.refill >= fan_out.items:
-            return []
-        return steps.queue_items(turn, key, fan_out.refill, fan_out.refill + 1)
-    node = RunKey(key.execution_id, key.step)
-    turn.apply(node, fan_out.epoch, change.join(now=turn.now, items=fan_out.items))
-    return after_success(turn, definition, node, ran=True)
+        return _sent(turn, _after_item(turn, definition, key, grace=0))
+    tickets = _advance(turn, step, ran=ran, handled=False)
+    return _sent(turn, tickets + when_all_ended(turn, definition))
 
 
 def after_failure(
     turn: Turn, definition: Definition, key: RunKey, *, error: dict[str, Any], grace: int
-) -> None:
-    """End the execution that ``key`` failed: nothing new starts, what runs may finish in grace."""
-    if turn.head.ending is not None:
-        executions.end_if_idle(turn)
-        return
+) -> list[Ticket]:
+    """Do what the failed step's policy says; return tickets for what became ready by it.
+
+    By default its execution ends: nothing new starts, what runs may finish within ``grace`` µs.
+    """
+    head = turn.head
+    if head.stopping:
+        return end_if_idle(turn, definition)
+    step = definition.steps[key.step]
+    if key.item >= 0:
+        return _sent(turn, _after_item(turn, definition, key, grace=grace, error=error))
+    if head.phase is Phase.CLOSING:
+        _note_failed_closing(turn, step, error)
+        tickets = _advance(turn, step, ran=False, handled=False)
+    elif step.on_failure is OnFailure.FAIL:
+        return _end(turn, definition, key, error, grace)
+    elif step.on_failure is OnFailure.CONTINUE:
+        tickets = _advance(turn, step, ran=True, handled=False)
+    else:
+        tickets = _advance(turn, step, ran=False, handled=True)
+    return _sent(turn, tickets + when_all_ended(turn, definition))
+
+
+def _sent(turn: Turn, tickets: list[Ticket]) -> list[Ticket]:
+    """Return the tickets, but none of a paused execution: its rows wait until it is resumed."""
+    return tickets if turn.head.moving else []
+
+
+def _advance(turn: Turn, step: Step, *, ran: bool, handled: bool) -> list[Ticket]:
+    """Count one need less for what follows; handlers see it as run when the failure is theirs."""
+    if not step.handlers:
+        return steps.advance(turn, step.dependants, ran=ran)
+    others = [index for index in step.dependants if index not in step.handlers]
+    return [
+        *steps.advance(turn, others, ran=ran),
+        *steps.advance(turn, step.handlers, ran=handled),
+    ]
+
+
+def _after_item(
+    turn: Turn,
+    definition: Definition,
+    key: RunKey,
+    *,
+    grace: int,
+    error: dict[str, Any] | None = None,
+) -> list[Ticket]:
+    step = definition.steps[key.step]
+    fan_out = steps.count_item(turn, key, failed=error is not None)
+    if error is not None and _ends_at_once(turn, step, fan_out):
+        return _end(turn, definition, key, error, grace)
+    if fan_out.left > 0:
+        return _refill(turn, key, fan_out)
+    node = RunKey(key.execution_id, key.step)
+    if step.tolerance.allows(fan_out.failed, fan_out.items):
+        turn.apply(node, fan_out.epoch, change.join(now=turn.now, items=fan_out.items))
+        return after_success(turn, definition, node, ran=True)
+    return _scatter(turn, definition, node, fan_out, grace)
+
+
+def _ends_at_once(turn: Turn, step: Step, fan_out: FanOut) -> bool:
+    """Whether the failed item ends the execution now. A failure that is handled waits for all."""
+    return (
+        step.on_failure is OnFailure.FAIL
+        and turn.head.phase is Phase.STEPS
+        and not step.tolerance.allows(fan_out.failed, fan_out.items)
+    )
+
+
+def _refill(turn: Turn, key: RunKey, fan_out: FanOut) -> list[Ticket]:
+    if fan_out.refill >= fan_out.items:
+        return []
+    queued = steps.queue_items(turn, key, fan_out.refill, fan_out.refill + 1)
+    return queued or steps.queue_next(turn, key, fan_out.refill + 1)
+
+
+def _scatter(
+    turn: Turn, definition: Definition, node: RunKey, fan_out: FanOut, grace: int
+) -> list[Ticket]:
+    described: dict[str, Any] = {
+        "message": f"{fan_out.failed} of {fan_out.items} items failed",
+        "type": "ItemsFailed",
+    }
+    failed = change.scatter(now=turn.now, error=encode(described), data=described)
+    turn.apply(node, fan_out.epoch, failed)
+    return after_failure(turn, definition, node, error=described, grace=grace)
+
+
+def _end(
+    turn: Turn, definition: Definition, key: RunKey, error: dict[str, Any], grace: int
+) -> list[Ticket]:
     step = definition.steps[key.step]
     cause = {**error, "step": step.name, "item": key.item if key.item >= 0 else None}
     text = encode(cause)
     if key.item >= 0:
         steps.fail_fan_out(turn, key, text)
     turn.set(error=text)
-    executions.start_ending(turn, ExecutionStatus.FAILED, grace=grace, reason=Reason.STEP_FAILED)
+    return start_ending(
+        turn, definition, ExecutionStatus.FAILED, grace=grace, reason=Reason.STEP_FAILED
+    )
+
+
+def _note_failed_closing(turn: Turn, step: Step, error: dict[str, Any]) -> None:
+    """The others still run, but an execution whose closing failed has not completed."""
+    if turn.head.ending is None and step.on_failure is OnFailure.FAIL:
+        turn.head.ending = ExecutionStatus.FAILED
+        turn.set(
+            error=encode({**error, "step": step.name, "item": None}),
+            reason=Reason.STEP_FAILED.value,
+        )

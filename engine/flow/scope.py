@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.codec import decode
 from engine.definition import Definition
+from engine.machine.status import ExecutionStatus, Phase
 from engine.store import outputs
 from engine.store.database import Database
 from engine.store.executions import Pinned
@@ -22,13 +23,29 @@ class Scope:
         self._outputs: dict[int, dict[str, Any]] = {}
         self._fixed = {
             "input": decode(pinned.input),
-            "execution": {"id": pinned.id, "workflow": pinned.workflow},
+            "execution": {
+                "id": pinned.id,
+                "workflow": pinned.workflow,
+                "outcome": _outcome(pinned),
+                "error": None if pinned.error is None else decode(pinned.error),
+            },
         }
         self._execution_id = pinned.id
+        self.workflow_id = pinned.workflow_id
 
     def remember(self, step: int, output: Any) -> None:
         """Keep the output of a step that this worker just ran, as its dependants will see it."""
-        self._outputs[step] = {"output": output, "status": "completed"}
+        self._outputs[step] = {
+            "output": output,
+            "status": "completed",
+            "error": None,
+            "failures": [],
+        }
+
+    def status(self, step: int) -> str:
+        """Return the status of a step that has ended."""
+        name = self._definition.steps[step].name
+        return str(self.values([name])["steps"][name]["status"])
 
     def values(
         self, names: Iterable[str], *, item: Any = None, index: int | None = None
@@ -52,7 +69,21 @@ class Scope:
             self._outputs[output.step] = {
                 "output": _value(output),
                 "status": output.status.value,
+                "error": None if output.error is None else decode(output.error),
+                "failures": [_failure(item, error) for item, error in output.failures],
             }
+
+
+def _outcome(pinned: Pinned) -> str | None:
+    """Return what the execution will end as, for the steps that run at its end."""
+    if pinned.phase is Phase.STEPS:
+        return None
+    return pinned.ending or ExecutionStatus.COMPLETED.value
+
+
+def _failure(item: int, error: str | None) -> dict[str, Any]:
+    told = {} if error is None else decode(error)
+    return {"item": item, "message": told.get("message"), "type": told.get("type")}
 
 
 def _value(output: outputs.Output) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.machine.head import Head
 from engine.store.steps import Ticket
 
 
@@ -23,3 +24,8 @@ class Look:
     execution: str
     owner: str
     workflow: str
+
+    @classmethod
+    def of(cls, head: Head) -> Look:
+        """Return the look for an execution that was written."""
+        return cls(head.id, head.owner_id, head.workflow_id)

@@ -145,15 +145,16 @@ def skip(*, now: int, reason: Reason) -> Change:
     )
 
 
-def expand(*, now: int, items: int, window: int) -> Change:
+def expand(*, now: int, items: int, left: int, window: int) -> Change:
     """A ``for_each`` step becomes its items; it runs until the last of them ended."""
     return Change(
         StepStatus.QUEUED,
         StepStatus.RUNNING,
         {
             "items": items,
-            "items_left": items,
+            "items_left": left,
             "items_next": window,
+            "items_failed": 0,
             "started_at": now,
             "due_at": None,
             "reason": None,
@@ -161,6 +162,34 @@ def expand(*, now: int, items: int, window: int) -> Change:
         event=EventType.STEP_EXPANDED,
         data={"items": items},
         active=-1,
+    )
+
+
+def reuse(source: StepStatus, *, now: int, output: str) -> Change:
+    """An earlier result answers: no attempt is made."""
+    return Change(
+        source,
+        StepStatus.COMPLETED,
+        {"output": output, "finished_at": now, "due_at": None, "reason": Reason.CACHED},
+        event=EventType.STEP_COMPLETED,
+        data={"reason": Reason.CACHED},
+        active=-1 if source is StepStatus.QUEUED else 0,
+        ended=1,
+        progress=1,
+    )
+
+
+def expire(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+    """It was queued for longer than it may be: no attempt is made any more."""
+    return Change(
+        StepStatus.QUEUED,
+        StepStatus.FAILED,
+        {"finished_at": now, "due_at": None, "error": error, "reason": Reason.EXPIRED},
+        event=EventType.STEP_FAILED,
+        data=data,
+        active=-1,
+        ended=1,
+        progress=1,
     )
 
 
@@ -177,16 +206,85 @@ def join(*, now: int, items: int) -> Change:
     )
 
 
-def park(*, until: int) -> Change:
-    """The step waits for a time and holds no thread meanwhile; the attempt is not counted."""
+def scatter(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+    """The last item of a fan-out ended and more of them failed than may."""
+    return Change(
+        StepStatus.RUNNING,
+        StepStatus.FAILED,
+        {"finished_at": now, "error": error, "reason": Reason.STEP_FAILED},
+        event=EventType.STEP_FAILED,
+        data=data,
+        ended=1,
+    )
+
+
+def park(*, now: int, until: int | None, wait_for: str | None, data: Mapping[str, Any]) -> Change:
+    """The step waits for a time, or for an answer, or for whichever comes first.
+
+    It holds no thread meanwhile; the attempt is not counted.
+    """
     return Change(
         StepStatus.RUNNING,
         StepStatus.WAITING,
-        {"due_at": until, "queued_at": until},
+        {"due_at": until, "queued_at": now if until is None else until, "wait_for": wait_for},
         adds={"attempts": -1, "epoch": 1},
         event=EventType.STEP_WAITING,
-        data={"until": until},
+        data=data if until is None else {**data, "until": until},
         active=-1,
+    )
+
+
+def answer(*, now: int, output: str, data: Mapping[str, Any]) -> Change:
+    """What the step waited for has come; its attempt counts now."""
+    return Change(
+        StepStatus.WAITING,
+        StepStatus.COMPLETED,
+        {"output": output, "finished_at": now, "due_at": None, "wait_for": None, "error": None},
+        adds={"attempts": 1},
+        event=EventType.STEP_COMPLETED,
+        data=data,
+        ended=1,
+        progress=1,
+    )
+
+
+def answer_badly(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+    """What the step waited for failed, was refused, or did not come in time."""
+    return Change(
+        StepStatus.WAITING,
+        StepStatus.FAILED,
+        {
+            "finished_at": now,
+            "due_at": None,
+            "wait_for": None,
+            "error": error,
+            "reason": reason,
+        },
+        adds={"attempts": 1, "epoch": 1},
+        event=EventType.STEP_FAILED,
+        data=data,
+        ended=1,
+        progress=1,
+        tried=Tried("failed", reason, error),
+    )
+
+
+def ask_again(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+    """What the step waited for failed, and the policy grants another attempt at ``due_at``."""
+    return Change(
+        StepStatus.WAITING,
+        StepStatus.RETRYING,
+        {
+            "due_at": due_at,
+            "queued_at": due_at,
+            "wait_for": None,
+            "error": error,
+            "reason": reason,
+        },
+        adds={"attempts": 1, "epoch": 1},
+        event=EventType.STEP_RETRYING,
+        data={**data, "due_at": due_at},
+        tried=Tried("failed", reason, error),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.machine.status import ExecutionStatus
+from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Phase
 
 
 @dataclass(slots=True)
@@ -15,29 +15,43 @@ class Head:
     owner_id: str
     workflow_id: str
     version: int
+    parent_id: str | None
+    parent_step: int | None
+    parent_item: int | None
+    parent_epoch: int | None  # null: nobody waits for its end
     status: ExecutionStatus
     ending: ExecutionStatus | None
+    phase: Phase
     last_seq: int
     last_log: int
     active: int  # step runs queued or running
-    steps_left: int  # nodes that have not ended
+    steps_left: int  # nodes of the present phase that have not ended
     runs_done: int
     runs_total: int
 
     @property
+    def stopping(self) -> bool:
+        """Whether it was told to end, and what runs is to stop."""
+        return self.ending is not None and self.phase is not Phase.CLOSING
+
+    @property
     def moving(self) -> bool:
-        """Whether step runs may be claimed: open, planned, and not about to end."""
-        return self.ending is None and self.status in (
+        """Whether step runs may be claimed: open, planned, not paused and not stopping."""
+        return not self.stopping and self.status in (
             ExecutionStatus.RUNNING,
             ExecutionStatus.WAITING,
         )
 
     @property
-    def finishable(self) -> bool:
-        """Whether nothing is left to do but to write the output."""
-        return self.moving and self.steps_left == 0
+    def over(self) -> bool:
+        """Whether it has one of the three end statuses."""
+        return self.status in EXECUTION_ENDS
 
-    @property
-    def endable(self) -> bool:
-        """Whether it was told to end and nothing runs any more."""
-        return self.ending is not None and self.active == 0
+    def finishable(self, *, closes: bool) -> bool:
+        """Whether nothing is left to do but to write the output.
+
+        Args:
+            closes: whether its workflow has steps that run at the end.
+        """
+        closed = self.phase is Phase.CLOSING or not closes
+        return self.moving and self.ending is None and self.steps_left == 0 and closed

@@ -1,11 +1,11 @@
-"""What an execution owes at its start: one row a node, and which of them are ready."""
+"""What an execution owes at its start and at its end: one row a node, and which are ready."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
-from engine.definition import Definition
+from engine.definition import Definition, Step
 from engine.machine.status import StepStatus
 
 ITEM_CHUNK = 500  # rows of a fan-out made in one transaction: others get their turn in between
@@ -21,13 +21,14 @@ class PlannedRun:
     needs_left: int
     needs_ran: int
     queue: str
+    expires_in: int | None = None  # µs
     reused: bool = False
 
 
 def first_rows(
     definition: Definition, reusable: Mapping[int, StepStatus] | None = None
 ) -> list[PlannedRun]:
-    """Return a row for each node, roots queued.
+    """Return a row for each node but those that run at the end, roots queued.
 
     Args:
         definition: the pinned version.
@@ -37,26 +38,85 @@ def first_rows(
     reused = _closed_under_needs(definition, reusable or {})
     rows = []
     for step in definition.steps:
+        if step.closing:
+            continue
         if step.index in reused:
             rows.append(PlannedRun(step.index, reused[step.index], 0, 0, step.queue, reused=True))
             continue
         left = sum(need not in reused for need in step.needs)
         ran = sum(reused.get(need) is StepStatus.COMPLETED for need in step.needs)
-        status = StepStatus.PENDING if left else StepStatus.QUEUED
-        rows.append(PlannedRun(step.index, status, left, ran, step.queue))
+        rows.append(_planned(step, left, ran))
     return rows
+
+
+def closing_rows(definition: Definition, undo: Set[int]) -> list[PlannedRun]:
+    """Return a row for each node that runs at the end.
+
+    Args:
+        definition: the pinned version.
+        undo: the steps whose work is to be undone. The other compensations are skipped, and
+            what waits for them does not.
+    """
+    unneeded = {
+        step.index
+        for step in definition.closing
+        if step.compensates is not None and step.compensates not in undo
+    }
+    rows = []
+    for step in definition.closing:
+        if step.index in unneeded:
+            rows.append(PlannedRun(step.index, StepStatus.SKIPPED, 0, 0, step.queue))
+            continue
+        left = sum(need not in unneeded for need in step.needs)
+        rows.append(_planned(step, left, 0))
+    return rows
+
+
+def _planned(step: Step, left: int, ran: int) -> PlannedRun:
+    status = StepStatus.PENDING if left else StepStatus.QUEUED
+    return PlannedRun(step.index, status, left, ran, step.queue, expires_in(step))
+
+
+def expires_in(step: Step) -> int | None:
+    """Return how many µs the step may be queued, or None."""
+    return None if step.expires is None else int(step.expires * 1e6)
 
 
 def _closed_under_needs(
     definition: Definition, reusable: Mapping[int, StepStatus]
 ) -> dict[int, StepStatus]:
     """Return the reusable nodes whose every ancestor is reusable too."""
-    reused = dict(reusable)
+    reused = {step: status for step, status in reusable.items() if _may_be_reused(definition, step)}
     lost = [step.index for step in definition.steps if step.index not in reused]
     while lost:
         dependants = definition.steps[lost.pop()].dependants
         lost += [step for step in dependants if reused.pop(step, None) is not None]
     return reused
+
+
+def _may_be_reused(definition: Definition, step: int) -> bool:
+    return not definition.steps[step].closing
+
+
+def same_steps(
+    definition: Definition, origin: Definition, ended: Mapping[int, StepStatus]
+) -> dict[int, int]:
+    """Return, for each step of ``definition`` that ended well in the origin, its index there.
+
+    Between two versions a step is the same when its name and its whole body are.
+    """
+    there = {step.name: step.index for step in origin.steps}
+    here, before = definition.document["steps"], origin.document["steps"]
+    return {
+        step.index: there[step.name]
+        for step in definition.steps
+        if there.get(step.name) in ended and here[step.name] == before[step.name]
+    }
+
+
+def without(definition: Definition, steps: Mapping[int, int], name: str) -> dict[int, int]:
+    """Return ``steps`` but the one called ``name``; what follows it falls with it in the plan."""
+    return {index: old for index, old in steps.items() if definition.steps[index].name != name}
 
 
 def window_of(max_parallel: int, items: int) -> int:

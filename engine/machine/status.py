@@ -16,6 +16,19 @@ class ExecutionStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is one of the ends."""
+        return self in (self.COMPLETED, self.FAILED, self.CANCELLED)
+
+
+class Phase(StrEnum):
+    """Which of its steps an execution is at."""
+
+    STEPS = "steps"
+    CLOSING = "closing"  # compensations and finally steps, once all the others are over
+    ABANDONED = "abandoned"  # cancelled while it was closing: nothing new starts
+
 
 class StepStatus(StrEnum):
     """Where a step run stands. The last four are ends: they never change."""

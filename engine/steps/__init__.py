@@ -12,9 +12,12 @@ from engine.steps.context import Context, entered
 from engine.steps.watchdog import Interrupted, TimedOut, Watchdog
 
 __all__ = [
+    "ApprovalWanted",
+    "ChildWanted",
     "Context",
     "Interrupted",
     "Park",
+    "SignalWanted",
     "StepType",
     "TimedOut",
     "Watchdog",
@@ -28,9 +31,41 @@ GROUP = "engine.steps"
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """What a step returns to wait without holding a thread: it runs again at ``until`` (µs)."""
+    """What a step returns to wait without holding a thread.
 
-    until: int
+    Without ``wants`` it runs again at ``until`` (µs). With it the answer completes it, and it
+    fails if none has come by ``until`` (None: it waits for ever).
+    """
+
+    until: int | None
+    wants: SignalWanted | ApprovalWanted | ChildWanted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignalWanted:
+    """A word from outside. One sent to nobody in particular counts for ``look_back`` µs."""
+
+    name: str
+    correlation: str
+    look_back: int
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalWanted:
+    """A person's yes or no."""
+
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildWanted:
+    """An execution of another workflow, whose output answers; not ``wait``: nobody waits for it."""
+
+    workflow: str
+    input: Any
+    version: int | None
+    wait: bool
+    leaves: bool  # it goes on when this execution ends before it
 
 
 class StepType(Protocol):
@@ -78,9 +113,12 @@ def _types() -> dict[str, StepType]:
     from engine.steps.http import Http  # noqa: PLC0415
     from engine.steps.python import Python  # noqa: PLC0415
     from engine.steps.sleep import Sleep  # noqa: PLC0415
-    from engine.steps.transform import Transform  # noqa: PLC0415
+    from engine.steps.transform import Fail, Transform  # noqa: PLC0415
+    from engine.steps.waits import Approval, Child, Signal  # noqa: PLC0415
 
-    built_in: list[StepType] = [Http(), Python(), Sleep(), Transform()]
+    built_in: list[StepType] = [
+        *(Http(), Python(), Sleep(), Transform(), Fail(), Signal(), Approval(), Child()),
+    ]
     added: list[StepType] = [entry.load()() for entry in entry_points(group=GROUP)]
     # A built-in name cannot be taken over: documents rely on what it means.
     return {step_type.name: step_type for step_type in [*added, *built_in]}

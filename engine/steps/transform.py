@@ -1,4 +1,4 @@
-"""``uses: transform``: the output is ``value``, its expressions resolved."""
+"""``uses: transform`` and ``uses: fail``: what expressions alone can do."""
 
 from __future__ import annotations
 
@@ -27,3 +27,18 @@ class Transform:
                 hint="with: {value: ...}",
             )
         return params["value"]
+
+
+class Fail:
+    """Fails on purpose, with the words of the document."""
+
+    name = "fail"
+
+    def run(self, params: dict[str, Any], context: Context) -> None:
+        """Raise ``params["message"]``.
+
+        Raises:
+            StepError: always; it is not tried again.
+        """
+        message = params.get("message")
+        raise StepError(message if isinstance(message, str) else str(message), retryable=False)

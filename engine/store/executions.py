@@ -11,10 +11,18 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
+from engine.machine.change import RunKey
 from engine.machine.event import EventType
-from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Reason, StepStatus
-from engine.store import steps
-from engine.store.models import OPEN_EXECUTION, EventRow, Execution, Workflow, WorkflowVersion
+from engine.machine.status import ExecutionStatus, Phase, Reason
+from engine.store import notices
+from engine.store.models import (
+    DEADLINE,
+    OPEN_EXECUTION,
+    EventRow,
+    Execution,
+    Workflow,
+    WorkflowVersion,
+)
 from engine.store.turn import Turn
 
 _EXECUTIONS: Any = Execution.__table__
@@ -38,7 +46,21 @@ class NewExecution:
     schedule_id: str | None = None
     slot: int | None = None  # µs
     delay: int = 0  # µs
+    id: str | None = None  # made here by default
     message_id: str | None = None
+    rerun_from: str | None = None  # the step from which an ended execution is run again
+    deadline: int | None = None  # µs it may take, from now on
+    parent: Parent | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The step run that starts an execution as its child."""
+
+    key: RunKey
+    epoch: int | None  # what it waits with for the end; None: it does not wait
+    leaves: bool  # the child goes on when the parent ends before it
+    depth: int  # of the child
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +80,7 @@ def admit(connection: Connection, wanted: NewExecution, now: int) -> Admitted:
     Raises:
         Conflict: the idempotency key was used for another request.
     """
-    execution_id = new_id()
+    execution_id = wanted.id or new_id()
     values = {
         "id": execution_id,
         "owner_id": wanted.owner_id,
@@ -77,6 +99,9 @@ def admit(connection: Connection, wanted: NewExecution, now: int) -> Admitted:
         "schedule_id": wanted.schedule_id,
         "slot": wanted.slot,
         "message_id": wanted.message_id,
+        "rerun_from": wanted.rerun_from,
+        "deadline_at": None if wanted.deadline is None else now + wanted.delay + wanted.deadline,
+        **_parent_values(wanted.parent),
     }
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     insertion = dialect.insert(_EXECUTIONS).values(values).on_conflict_do_nothing()
@@ -89,6 +114,19 @@ def admit(connection: Connection, wanted: NewExecution, now: int) -> Admitted:
         {"execution_id": execution_id, "seq": 1, "type": EventType.CREATED.value, "at": now},
     )
     return Admitted(execution_id, wanted.message_id, created=True)
+
+
+def _parent_values(parent: Parent | None) -> dict[str, Any]:
+    if parent is None:
+        return {}
+    return {
+        "parent_id": parent.key.execution_id,
+        "parent_step": parent.key.step,
+        "parent_item": parent.key.item,
+        "parent_epoch": parent.epoch,
+        "leaves_parent": parent.leaves,
+        "depth": parent.depth,
+    }
 
 
 def _admitted_before(connection: Connection, wanted: NewExecution) -> Admitted:
@@ -123,8 +161,12 @@ class Pinned:
     version: int
     status: ExecutionStatus
     ending: str | None
+    phase: Phase
     input: str
+    error: str | None
     origin_id: str | None
+    rerun_from: str | None
+    depth: int
     trigger: str
     steps_left: int
     due_at: int | None
@@ -141,8 +183,12 @@ _PINNED = (
                 "version",
                 "status",
                 "ending",
+                "phase",
                 "input",
+                "error",
                 "origin_id",
+                "rerun_from",
+                "depth",
                 "trigger",
                 "steps_left",
                 "due_at",
@@ -160,26 +206,31 @@ def pinned(connection: Connection, execution_id: str) -> Pinned | None:
     row = connection.execute(_PINNED, {"execution_id": execution_id}).one_or_none()
     if row is None:
         return None
-    return Pinned(**{**row._asdict(), "status": ExecutionStatus(row.status)})
+    words = {"status": ExecutionStatus(row.status), "phase": Phase(row.phase)}
+    return Pinned(**{**row._asdict(), **words})
 
 
-def owned(connection: Connection, owner_id: str, execution_id: str) -> None:
-    """Check that the execution belongs to the owner.
+def owned(connection: Connection, owner_id: str, execution_id: str) -> tuple[str, int]:
+    """Return workflow id and version of the owner's execution.
 
     Raises:
-        NotFound: it does not, or there is none: the two are never told apart.
+        NotFound: it is not theirs, or there is none: the two are never told apart.
     """
-    found = connection.execute(
-        select(_EXECUTIONS.c.owner_id).where(_EXECUTIONS.c.id == execution_id)
-    ).scalar_one_or_none()
-    if found != owner_id:
+    row = connection.execute(
+        select(*(_EXECUTIONS.c[name] for name in ("owner_id", "workflow_id", "version"))).where(
+            _EXECUTIONS.c.id == execution_id
+        )
+    ).one_or_none()
+    if row is None or row.owner_id != owner_id:
         raise NotFound(f"there is no execution {execution_id}")
+    return row.workflow_id, row.version
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """An execution that another one is to be made from."""
 
+    id: str
     status: ExecutionStatus
     wanted: NewExecution
 
@@ -198,7 +249,32 @@ def origin(connection: Connection, owner_id: str, execution_id: str) -> Origin:
     if row is None:
         raise NotFound(f"there is no execution {execution_id}")
     wanted = NewExecution(owner_id, row.workflow_id, row.version, row.input, trigger="")
-    return Origin(ExecutionStatus(row.status), wanted)
+    return Origin(execution_id, ExecutionStatus(row.status), wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What an execution gave; output and error are JSON text."""
+
+    output: str | None
+    error: str | None
+    workflow: str
+
+
+def ended(connection: Connection, execution_id: str) -> Ended:
+    """Return what an execution that has ended gave.
+
+    Raises:
+        NotFound: there is none (any more).
+    """
+    row = connection.execute(
+        select(_EXECUTIONS.c.output, _EXECUTIONS.c.error, _WORKFLOWS.c.name)
+        .join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
+        .where(_EXECUTIONS.c.id == execution_id)
+    ).one_or_none()
+    if row is None:
+        raise NotFound(f"there is no execution {execution_id}")
+    return Ended(row.output, row.error, row.name)
 
 
 def begin(turn: Turn) -> None:
@@ -213,27 +289,16 @@ def complete(turn: Turn, output: str | None) -> None:
     turn.become(ExecutionStatus.COMPLETED)
     turn.set(output=output, finished_at=turn.now, due_at=None)
     turn.emit(EventType.COMPLETED)
+    notices.answer_parent(turn)
 
 
-def start_ending(turn: Turn, ending: ExecutionStatus, *, grace: int, reason: Reason) -> None:
-    """Let nothing new start; what runs has ``grace`` µs to finish before its claim is revoked."""
-    if ending is ExecutionStatus.CANCELLED:
-        steps.drop_open(turn, StepStatus.CANCELLED, reason)
-    else:
-        steps.drop_open(turn, StepStatus.SKIPPED, Reason.UPSTREAM_FAILED)
-    turn.head.ending = ending
-    turn.set(reason=reason.value, due_at=turn.now + grace)
-    end_if_idle(turn)
-
-
-def end_if_idle(turn: Turn) -> None:
-    """Write the end status once nothing runs any more."""
-    ending = turn.head.ending
-    if ending is None or not turn.head.endable or is_over(turn):
-        return
-    turn.become(ending)
-    turn.set(finished_at=turn.now, due_at=None)
-    turn.emit(EventType(ending.value))
+def end(turn: Turn) -> None:
+    """Write the end status it was told; nothing of it runs any more."""
+    assert turn.head.ending is not None
+    turn.become(turn.head.ending)
+    turn.set(finished_at=turn.now, due_at=None, interrupting=False)
+    turn.emit(EventType(turn.head.ending.value))
+    notices.answer_parent(turn)
 
 
 def fail_unplanned(turn: Turn, *, reason: Reason, error: str) -> None:
@@ -241,11 +306,13 @@ def fail_unplanned(turn: Turn, *, reason: Reason, error: str) -> None:
     turn.become(ExecutionStatus.FAILED)
     turn.set(reason=reason.value, error=error, finished_at=turn.now, due_at=None)
     turn.emit(EventType.FAILED)
+    notices.answer_parent(turn)
 
 
-def is_over(turn: Turn) -> bool:
-    """Whether the execution has one of the three end statuses."""
-    return turn.head.status in EXECUTION_ENDS
+def interrupt(turn: Turn, *, grace: int) -> None:
+    """The grace of its end is over: workers interrupt what runs, and have ``grace`` µs for it."""
+    turn.set(interrupting=True, due_at=turn.now + grace)
+    turn.emit(EventType.INTERRUPTING, until=turn.now + grace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +322,7 @@ class Owed:
     id: str
     status: ExecutionStatus
     ending: bool
+    interrupting: bool
 
 
 def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
@@ -281,7 +349,7 @@ def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
     Pending ones are left out: a backlog of them must not hide these.
     """
     rows = connection.execute(
-        select(_EXECUTIONS.c.id, _EXECUTIONS.c.status, _EXECUTIONS.c.ending)
+        select(*(_EXECUTIONS.c[name] for name in ("id", "status", "ending", "interrupting")))
         .where(
             _EXECUTIONS.c.due_at <= now,
             text(OPEN_EXECUTION),
@@ -290,7 +358,26 @@ def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
         .order_by(_EXECUTIONS.c.due_at)
         .limit(limit)
     )
-    return [Owed(row.id, ExecutionStatus(row.status), row.ending is not None) for row in rows]
+    return [
+        Owed(row.id, ExecutionStatus(row.status), row.ending is not None, row.interrupting)
+        for row in rows
+    ]
+
+
+def late(connection: Connection, now: int, limit: int) -> list[str]:
+    """Return executions that should have ended by their deadline and were not told to."""
+    return list(
+        connection.execute(
+            select(_EXECUTIONS.c.id)
+            .where(
+                _EXECUTIONS.c.deadline_at <= now,
+                text(DEADLINE),
+                _EXECUTIONS.c.ending.is_(None),
+            )
+            .order_by(_EXECUTIONS.c.deadline_at)
+            .limit(limit)
+        ).scalars()
+    )
 
 
 def postpone(connection: Connection, ids: Sequence[str], due_at: int) -> None:

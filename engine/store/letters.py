@@ -12,6 +12,8 @@ from engine.errors import Conflict, NotFound
 from engine.ids import is_id, new_id
 from engine.machine.status import ExecutionStatus, Reason
 from engine.store.models import DeadLetter, Execution
+from engine.store.steps import RunRow
+from engine.store.turn import Turn
 
 _LETTERS: Any = DeadLetter.__table__
 _EXECUTIONS: Any = Execution.__table__
@@ -69,15 +71,49 @@ def keep(connection: Connection, letter: Letter, now: int) -> None:
     )
 
 
-def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> str:
-    """Owe the letter's execution a dispatch again and return the execution's id.
+def keep_poison(turn: Turn, run: RunRow, error: str) -> None:
+    """Keep a letter for a step run under which workers died, in the turn that fails it."""
+    message = {
+        "queue_name": run.queue,
+        "actor_name": "run_step",
+        "args": [run.execution_id, run.step, run.item, run.epoch],
+    }
+    turn.connection.execute(
+        insert(DeadLetter),
+        {
+            "id": new_id(),
+            "owner_id": turn.head.owner_id,
+            "execution_id": run.execution_id,
+            "queue": run.queue,
+            "actor": "run_step",
+            "message": encode(message),
+            "reason": Reason.WORKER_CRASHED.value,
+            "error": error,
+            "created_at": turn.now,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What replaying a letter means: its execution is dispatched again, or run again."""
+
+    execution_id: str
+    again: bool
+
+
+def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> Replay:
+    """Note that the letter is replayed and return what is to be done for it.
+
+    An execution that could not be planned is owed a dispatch again. One that has failed by a step
+    under which workers died is to be run again, as a new one: an end status never changes.
 
     Raises:
         NotFound: no such letter for this owner.
         Conflict: it was replayed already.
     """
     row = connection.execute(
-        select(_LETTERS.c.execution_id, _LETTERS.c.replayed_at).where(
+        select(_LETTERS.c.execution_id, _LETTERS.c.replayed_at, _LETTERS.c.reason).where(
             _LETTERS.c.id == letter_id, _LETTERS.c.owner_id == owner_id
         )
     ).one_or_none()
@@ -86,6 +122,8 @@ def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> s
     if row.replayed_at is not None:
         raise Conflict(f"dead letter {letter_id} was replayed already")
     connection.execute(update(_LETTERS).where(_LETTERS.c.id == letter_id).values(replayed_at=now))
+    if row.reason == Reason.WORKER_CRASHED.value:
+        return Replay(row.execution_id, again=True)
     connection.execute(
         update(_EXECUTIONS)
         .where(
@@ -94,4 +132,4 @@ def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> s
         )
         .values(reason=None, due_at=now)
     )
-    return str(row.execution_id)
+    return Replay(row.execution_id, again=False)

@@ -11,14 +11,19 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
 from engine.machine.change import RunKey
-from engine.machine.status import Reason, StepStatus
-from engine.store.models import LIVE_STEP, Execution, Lease, StepRun, Worker
+from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.store.models import EXPIRING, LIVE_STEP, Execution, Lease, StepRun, Worker
 from engine.store.steps import RunRow, as_run, run_columns
 
 _RUNS: Any = StepRun.__table__
 _WORKERS: Any = Worker.__table__
 _LEASES: Any = Lease.__table__
 _EXECUTIONS: Any = Execution.__table__
+
+_ENDING = [_EXECUTIONS.c[name] for name in ("ending", "phase", "interrupting")]
+# Literal, with the table's name: SQLite uses a partial index only where its own words stand.
+_LIVE = text("step_runs." + LIVE_STEP)
+_NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
 FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
 
@@ -59,7 +64,8 @@ class Vouched:
     """A step run that the database says this worker is running."""
 
     run: RunRow
-    ending: bool  # its execution was told to end
+    ending: bool  # its execution was told to end, and it is to stop
+    interrupting: bool  # the time it had for that is over
 
     @property
     def key(self) -> RunKey:
@@ -81,11 +87,11 @@ def beat(
         .values(beat_at=now, stopped_at=None, watermarks=encode(dict(watermarks)))
     )
     rows = connection.execute(
-        select(*run_columns(), _EXECUTIONS.c.ending)
+        select(*run_columns(), *_ENDING)
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(_RUNS.c.worker_id == worker_id, text("step_runs.status = 'running'"))
     )
-    return [Vouched(_run(row), row.ending is not None) for row in rows]
+    return [_vouched(row) for row in rows]
 
 
 def stopped(connection: Connection, now: int, *, worker_id: str) -> None:
@@ -159,11 +165,16 @@ def abandoned(connection: Connection, *, dead_before: int | None, limit: int) ->
 def due(
     connection: Connection, statuses: Iterable[StepStatus], before: int, limit: int
 ) -> list[RunRow]:
-    """Return live step runs in one of ``statuses`` due before ``before``, oldest first."""
+    """Return live step runs in one of ``statuses`` due before ``before``, oldest first.
+
+    Those of paused executions wait until they are resumed.
+    """
     rows = connection.execute(
         select(*run_columns())
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
-            text(LIVE_STEP),
+            _LIVE,
+            _NOT_PAUSED,
             _RUNS.c.due_at < before,
             _RUNS.c.status.in_([status.value for status in statuses]),
         )
@@ -175,6 +186,17 @@ def due(
 
 # Queued step runs with these reasons are sent by their own rules, not as lost messages.
 _SENT_BY_OTHERS = [Reason.UNKNOWN_STEP.value, Reason.WORKER_CRASHED.value]
+
+
+def expired(connection: Connection, now: int, limit: int) -> list[RunRow]:
+    """Return step runs that were queued for longer than they may be."""
+    rows = connection.execute(
+        select(*run_columns())
+        .where(text(EXPIRING), _RUNS.c.queued_at + _RUNS.c.expires_in < now)
+        .order_by(_RUNS.c.queued_at)
+        .limit(limit)
+    )
+    return [as_run(row) for row in rows]
 
 
 def last_chance(connection: Connection, crashes: int, since: int) -> RunRow | None:
@@ -214,8 +236,10 @@ def unclaimed(
     patience = (now - _RUNS.c.due_at) >= (_RUNS.c.due_at - _RUNS.c.queued_at)
     rows = connection.execute(
         select(*run_columns())
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
-            text(LIVE_STEP),
+            _LIVE,
+            _NOT_PAUSED,
             _RUNS.c.status == StepStatus.QUEUED.value,
             _RUNS.c.queue == queue,
             _RUNS.c.due_at < before,
@@ -298,8 +322,10 @@ def alive(connection: Connection, dead_before: int) -> Alive:
     return Alive(watermarks, frozenset(functions), len(rows))
 
 
-def _run(row: Any) -> RunRow:
+def _vouched(row: Any) -> Vouched:
     values = row._asdict()
-    values.pop("ending")
+    ending, phase = values.pop("ending"), values.pop("phase")
+    interrupting = values.pop("interrupting")
     values["status"] = StepStatus(values["status"])
-    return RunRow(**values)
+    stopping = ending is not None and phase != Phase.CLOSING.value
+    return Vouched(RunRow(**values), stopping, interrupting)

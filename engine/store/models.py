@@ -172,8 +172,8 @@ class Execution(Base):
     due_at: Mapped[int | None] = mapped_column(TIME)
     # What the execution will end as once its running steps are over: 'failed' or 'cancelled'.
     ending: Mapped[str | None] = mapped_column(String(16))
-    # Its steps are over, its compensations and finally steps run.
-    closing: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    # steps | closing | abandoned: whether its compensations and finally steps run by now
+    phase: Mapped[str] = mapped_column(String(10), server_default=text("'steps'"))
     # The grace of an end is over: workers interrupt what still runs.
     interrupting: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     # When it fails if it has not ended by then.

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, case, delete, func, insert, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.machine.change import RunKey
+from engine.machine.event import Event, EventType
 from engine.machine.plan import PlannedRun
 from engine.machine.status import Reason, StepStatus
 from engine.store.models import StepRun
@@ -55,6 +56,13 @@ class RunRow:
     started_at: int | None
     items: int | None
     value: str | None
+    expires_in: int | None  # µs
+    wait_for: str | None
+
+    @property
+    def key(self) -> RunKey:
+        """The step run itself."""
+        return RunKey(self.execution_id, self.step, self.item)
 
     @property
     def ticket(self) -> Ticket:
@@ -90,6 +98,18 @@ def get(connection: Connection, key: RunKey) -> RunRow | None:
     return None if row is None else as_run(row)
 
 
+def input_of(connection: Connection, key: RunKey) -> str | None:
+    """Return the parameters of a step run's attempt as JSON text."""
+    found: str | None = connection.execute(
+        select(_RUNS.c.input).where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item == key.item,
+        )
+    ).scalar_one_or_none()
+    return found
+
+
 def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
     """Insert a row for each node and return tickets for those that are ready."""
     rows = [
@@ -102,18 +122,26 @@ def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
             "needs_left": run.needs_left,
             "needs_ran": run.needs_ran,
             "queue": run.queue,
+            "expires_in": run.expires_in,
             "due_at": turn.now if run.status is StepStatus.QUEUED else None,
             "queued_at": turn.now if run.status is StepStatus.QUEUED else None,
+            "reason": Reason.NOT_NEEDED.value if run.status is StepStatus.SKIPPED else None,
+            "finished_at": turn.now if run.status is StepStatus.SKIPPED else None,
         }
         for run in planned
         if not run.reused
     ]
     if rows:
         turn.connection.execute(insert(_RUNS), rows)
+    skipped = [run for run in planned if run.status is StepStatus.SKIPPED and not run.reused]
+    for run in skipped:
+        data = {"reason": Reason.NOT_NEEDED}
+        turn.record(Event(EventType.STEP_SKIPPED, run.step, -1, data=data))
     ready = [run for run in planned if run.status is StepStatus.QUEUED]
     turn.head.active += len(ready)
-    turn.head.steps_left += len(rows)
+    turn.head.steps_left += len(rows) - len(skipped)
     turn.head.runs_total += len(rows)
+    turn.head.runs_done += len(skipped)
     return [Ticket(turn.head.id, run.step, -1, 1, run.queue) for run in ready]
 
 
@@ -129,27 +157,63 @@ _KEPT = (
     "items",
     "items_left",
     "items_next",
+    "items_failed",
     "value",
     "input",
     "output",
+    "error",
     "needs_ran",
     "attempts",
 )
 
 
-def copy_reused(turn: Turn, origin_id: str, steps: Sequence[int]) -> None:
-    """Copy the ended rows of ``steps``, items too, from the origin of a retry."""
-    columns = [_RUNS.c[name] for name in _KEPT]
-    for some in chunks(steps):
-        source = select(
-            literal(turn.head.id), literal(origin_id), literal(0), literal(0), literal(0), *columns
-        ).where(_RUNS.c.execution_id == origin_id, _RUNS.c.step.in_(some))
-        names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *_KEPT]
-        copying = insert(_RUNS).from_select(names, source).returning(_RUNS.c["items"])
-        # A fan-out is counted by its items, as when it was expanded.
-        copied = [row for row in turn.connection.execute(copying) if not row[0]]
-        turn.head.runs_total += len(copied)
-        turn.head.runs_done += len(copied)
+def copy_reused(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
+    """Copy the ended rows of an origin, items too.
+
+    Args:
+        turn: of the execution that gets them.
+        origin_id: whose they are.
+        steps: by index here, the index there.
+    """
+    same = [step for step, there in steps.items() if step == there]
+    # A fan-out is counted by its items, as when it was expanded.
+    moved = [((there,), step) for step, there in steps.items() if step != there]
+    for some, step in [*((part, None) for part in chunks(same)), *moved]:
+        copied = _copy(turn, origin_id, some, step, _RUNS.c.item >= -1)
+        counted = sum(not items for items in copied)
+        turn.head.runs_total += counted
+        turn.head.runs_done += counted
+
+
+def copy_items(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
+    """Copy what completed of fan-outs that failed, for their expansion to find.
+
+    It counts them then, if their values are still the same.
+    """
+    ended = (_RUNS.c.item >= 0) & (_RUNS.c.status == StepStatus.COMPLETED.value)
+    for step, there in steps.items():
+        _copy(turn, origin_id, (there,), step, ended)
+
+
+def _copy(
+    turn: Turn, origin_id: str, steps: Sequence[int], step: int | None, which: Any
+) -> list[int | None]:
+    fixed: list[Any] = [
+        literal(turn.head.id),
+        literal(origin_id),
+        literal(0),
+        literal(0),
+        literal(0),
+    ]
+    kept: list[Any] = [_RUNS.c[name] for name in _KEPT]
+    if step is not None:
+        kept[0] = literal(step)
+    source = select(*fixed, *kept).where(
+        _RUNS.c.execution_id == origin_id, _RUNS.c.step.in_(steps), which
+    )
+    names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *_KEPT]
+    copying = insert(_RUNS).from_select(names, source).returning(_RUNS.c["items"])
+    return [row[0] for row in turn.connection.execute(copying)]
 
 
 _ADVANCE = (
@@ -199,7 +263,11 @@ def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]
 
 
 def insert_items(
-    connection: Connection, key: RunKey, queue: str, values: Sequence[tuple[int, str]]
+    connection: Connection,
+    key: RunKey,
+    queue: str,
+    values: Sequence[tuple[int, str]],
+    expires_in: int | None = None,
 ) -> None:
     """Insert pending items; one that is there already (an expansion begun before) is kept."""
     rows = [
@@ -210,6 +278,7 @@ def insert_items(
             "status": StepStatus.PENDING.value,
             "queue": queue,
             "value": value,
+            "expires_in": expires_in,
         }
         for item, value in values
     ]
@@ -253,6 +322,56 @@ def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
     return sorted(tickets, key=lambda ticket: ticket.item)
 
 
+def kept_items(connection: Connection, key: RunKey) -> dict[int, str | None]:
+    """Return the values of the items that came completed from the origin."""
+    rows = connection.execute(
+        select(_RUNS.c.item, _RUNS.c.value).where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item >= 0,
+            _RUNS.c.reused_from.is_not(None),
+        )
+    )
+    return {row.item: row.value for row in rows}
+
+
+def forget_items(connection: Connection, key: RunKey, items: Sequence[int]) -> None:
+    """Drop items that came from the origin but mean another value here."""
+    for some in chunks(items):
+        connection.execute(
+            delete(_RUNS).where(
+                _RUNS.c.execution_id == key.execution_id,
+                _RUNS.c.step == key.step,
+                _RUNS.c.item.in_(some),
+                _RUNS.c.reused_from.is_not(None),
+            )
+        )
+
+
+def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
+    """Queue the first pending item from ``first`` on: those between came from the origin."""
+    item = turn.connection.execute(
+        select(func.min(_RUNS.c.item)).where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item >= first,
+            _RUNS.c.status == StepStatus.PENDING.value,
+        )
+    ).scalar()
+    if item is None:
+        return []
+    turn.connection.execute(
+        update(_RUNS)
+        .where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item == -1,
+        )
+        .values(items_next=item + 1)
+    )
+    return queue_items(turn, key, item, item + 1)
+
+
 _COUNT_ITEM = (
     update(_RUNS)
     .where(
@@ -260,8 +379,18 @@ _COUNT_ITEM = (
         _RUNS.c.step == bindparam("b_step"),
         _RUNS.c.item == -1,
     )
-    .values(items_left=_RUNS.c.items_left - 1, items_next=_RUNS.c.items_next + 1)
-    .returning(_RUNS.c["items"], _RUNS.c.items_left, _RUNS.c.items_next, _RUNS.c.epoch)
+    .values(
+        items_left=_RUNS.c.items_left - 1,
+        items_next=_RUNS.c.items_next + 1,
+        items_failed=_RUNS.c.items_failed + bindparam("b_failed"),
+    )
+    .returning(
+        _RUNS.c["items"],
+        _RUNS.c.items_left,
+        _RUNS.c.items_next,
+        _RUNS.c.items_failed,
+        _RUNS.c.epoch,
+    )
 )
 
 
@@ -272,15 +401,17 @@ class FanOut:
     items: int
     left: int
     refill: int  # the item that may be queued now, if there is one
+    failed: int
     epoch: int
 
 
-def count_item(turn: Turn, key: RunKey) -> FanOut:
+def count_item(turn: Turn, key: RunKey, *, failed: bool) -> FanOut:
     """Count one item of the fan-out as ended and return its counters."""
     row = turn.connection.execute(
-        _COUNT_ITEM, {"b_execution": key.execution_id, "b_step": key.step}
+        _COUNT_ITEM,
+        {"b_execution": key.execution_id, "b_step": key.step, "b_failed": int(failed)},
     ).one()
-    return FanOut(row.items, row.items_left, row.items_next - 1, row.epoch)
+    return FanOut(row.items, row.items_left, row.items_next - 1, row.items_failed, row.epoch)
 
 
 def drop_open(turn: Turn, target: StepStatus, reason: Reason) -> None:
@@ -349,7 +480,11 @@ def running(connection: Connection, execution_id: str) -> list[RunRow]:
 
 def reusable(connection: Connection, execution_id: str) -> dict[int, StepStatus]:
     """Return the nodes that ended well: a retry need not run them again."""
-    skipped_well = [Reason.CONDITION_FALSE.value, Reason.NEEDS_SKIPPED.value]
+    skipped_well = [
+        Reason.CONDITION_FALSE.value,
+        Reason.NEEDS_SKIPPED.value,
+        Reason.NOT_NEEDED.value,
+    ]
     statement = select(_RUNS.c.step, _RUNS.c.status).where(
         _RUNS.c.execution_id == execution_id,
         _RUNS.c.item == -1,
@@ -357,6 +492,63 @@ def reusable(connection: Connection, execution_id: str) -> dict[int, StepStatus]
         | ((_RUNS.c.status == StepStatus.SKIPPED.value) & _RUNS.c.reason.in_(skipped_well)),
     )
     return {row.step: StepStatus(row.status) for row in connection.execute(statement)}
+
+
+def failed_fan_outs(connection: Connection, execution_id: str) -> list[int]:
+    """Return the fan-outs that did not complete, of which some items may have."""
+    return list(
+        connection.execute(
+            select(_RUNS.c.step).where(
+                _RUNS.c.execution_id == execution_id,
+                _RUNS.c.item == -1,
+                _RUNS.c["items"] > 0,
+                _RUNS.c.status != StepStatus.COMPLETED.value,
+            )
+        ).scalars()
+    )
+
+
+def begun(connection: Connection, execution_id: str) -> set[int]:
+    """Return the nodes that were claimed at least once, or had items that were."""
+    return set(
+        connection.execute(
+            select(_RUNS.c.step)
+            .where(
+                _RUNS.c.execution_id == execution_id,
+                _RUNS.c.started_at.is_not(None),
+            )
+            .distinct()
+        ).scalars()
+    )
+
+
+def completed(connection: Connection, execution_id: str, steps: Iterable[int]) -> set[int]:
+    """Return which of the nodes ``steps`` completed."""
+    found: set[int] = set()
+    for some in chunks(sorted(steps)):
+        found.update(
+            connection.execute(
+                select(_RUNS.c.step).where(
+                    _RUNS.c.execution_id == execution_id,
+                    _RUNS.c.item == -1,
+                    _RUNS.c.step.in_(some),
+                    _RUNS.c.status == StepStatus.COMPLETED.value,
+                )
+            ).scalars()
+        )
+    return found
+
+
+def requeue(turn: Turn) -> list[Ticket]:
+    """Return a message for each step run that is queued, owed as of now: it was paused."""
+    rows = turn.connection.execute(
+        update(_RUNS)
+        .where(_RUNS.c.execution_id == turn.head.id, _RUNS.c.status == StepStatus.QUEUED.value)
+        .values(due_at=turn.now, queued_at=turn.now)
+        .returning(_RUNS.c.step, _RUNS.c.item, _RUNS.c.epoch, _RUNS.c.queue)
+    )
+    found = [Ticket(turn.head.id, row.step, row.item, row.epoch, row.queue) for row in rows]
+    return sorted(found, key=lambda ticket: (ticket.step, ticket.item))
 
 
 def chunks(steps: Sequence[int]) -> Iterator[list[int]]:

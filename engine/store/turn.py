@@ -20,7 +20,7 @@ from engine.errors import NotFound, StaleClaim
 from engine.machine.change import Change, RunKey, event_of
 from engine.machine.event import Event, EventType
 from engine.machine.head import Head
-from engine.machine.status import ExecutionStatus
+from engine.machine.status import ExecutionStatus, Phase
 from engine.store.models import Attempt, EventRow, Execution, LogLine, StepRun
 
 _EXECUTIONS: Any = Execution.__table__
@@ -30,8 +30,13 @@ _HEAD_COLUMNS = (
     "owner_id",
     "workflow_id",
     "version",
+    "parent_id",
+    "parent_step",
+    "parent_item",
+    "parent_epoch",
     "status",
     "ending",
+    "phase",
     "last_seq",
     "last_log",
     "active",
@@ -44,7 +49,7 @@ _LOCK_HEAD = (
     .where(_EXECUTIONS.c.id == bindparam("execution_id"))
     .with_for_update()
 )
-_WRITTEN = _HEAD_COLUMNS[4:]
+_WRITTEN = _HEAD_COLUMNS[8:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,7 @@ class Turn:
         self._events: list[Event] = []
         self._lines: list[Line] = []
         self._values: dict[str, Any] = {}
+        self.owed: list[str] = []  # executions that someone must look at once this has committed
 
     def apply(self, key: RunKey, epoch: int, change: Change) -> int:
         """Carry out ``change`` and return the step run's count of attempts.
@@ -134,6 +140,10 @@ class Turn:
     def emit(self, event_type: EventType, **data: Any) -> None:
         """Leave a fact about the execution itself."""
         self._events.append(Event(event_type, data=data))
+
+    def record(self, event: Event) -> None:
+        """Leave a fact about a step run that was written otherwise than by a move."""
+        self._events.append(event)
 
     def log(self, lines: Iterable[Line]) -> None:
         """Keep what user code said, in this order."""
@@ -236,6 +246,7 @@ def _as_head(row: Any) -> Head:
     values = row._asdict()
     values["status"] = ExecutionStatus(values["status"])
     values["ending"] = ExecutionStatus(values["ending"]) if values["ending"] else None
+    values["phase"] = Phase(values["phase"])
     return Head(**values)
 
 

@@ -37,9 +37,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """The step waits until a time, in µs."""
+    """The step waits for a time, or for somebody else."""
 
-    until: int
+    park: Park
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,16 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The execution ends and its grace is over: the step was interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """The claim was taken away while user code ran."""
 
 
-Outcome = Returned | Failed | Parked | Released | Lost
+Outcome = Returned | Failed | Parked | Released | Cancelled | Lost
 
 
 def run_attempt(
@@ -84,16 +89,18 @@ def run_attempt(
                 seconds=timeout,
                 interrupted=lambda: claim.stop is not None,
             )
-        return (
-            Parked(value.until)
-            if isinstance(value, Park)
-            else _returned(value, step, limit, context)
-        )
+        return Parked(value) if isinstance(value, Park) else _returned(value, step, limit, context)
     except Interrupted:
-        return Released() if claim.stop is Stop.DRAIN else Lost()
+        return _interrupted(claim)
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         # sys.exit() in a step is a mistake in the step, not the end of its worker.
         return failed(error)
+
+
+def _interrupted(claim: Claim) -> Outcome:
+    if claim.stop is Stop.DRAIN:
+        return Released()
+    return Cancelled() if claim.stop is Stop.CANCEL else Lost()
 
 
 def failed(error: BaseException) -> Failed:

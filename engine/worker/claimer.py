@@ -81,7 +81,7 @@ class Claimer:
             return None
         for index in work.step.dependants:
             step = work.stay.definition.steps[index]
-            if len(step.needs) == 1 and step.queue == "steps" and knows(step):
+            if _rides(step) and knows(step):
                 run = fresh_run(work.run.execution_id, step)
                 prepared = prepare(step, run, work.stay.scope)
                 return Work(work.stay, step, run, prepared) if isinstance(prepared, Call) else None
@@ -94,6 +94,13 @@ class Claimer:
     def timeout(self, step: Step) -> float:
         """Return how many seconds the step's code may take."""
         return step.timeout or self._settings.step_timeout_seconds
+
+
+def _rides(step: Step) -> bool:
+    """Whether the step is surely to be run once its only need has completed."""
+    return (
+        len(step.needs) == 1 and step.queue == "steps" and not step.handles and step.cache is None
+    )
 
 
 def knows(step: Step) -> bool:

@@ -14,6 +14,7 @@ class Stop(StrEnum):
     """Why user code is to be interrupted."""
 
     LOST = "lost"  # the claim was taken away: whatever comes of it is stale
+    CANCEL = "cancel"  # the execution ends, and the grace it left to running steps is over
     DRAIN = "drain"  # the worker stops: the claim goes back
 
 

@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable
 
 from engine import failpoints
-from engine.codec import encode
+from engine.codec import decode, encode
 from engine.errors import EngineError, StaleClaim
 from engine.flow.commit import commit
+from engine.flow.expiry import expire
 from engine.flow.finish import finish
 from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
@@ -22,12 +23,12 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.flow.words import describe_error
 from engine.machine import change
-from engine.machine.plan import ITEM_CHUNK, window_of
+from engine.machine.plan import ITEM_CHUNK, expires_in, window_of
 from engine.machine.status import Reason, StepStatus
 from engine.settings import Settings
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
-from engine.store import executions, steps
+from engine.store import caches, executions, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -39,6 +40,7 @@ from engine.worker.settle import Settler
 from engine.worker.work import Stay, Work
 
 ITEM_SHARE = 10  # how much shorter a stay with items is: 256 messages then cost 0.3 s, not 3 s
+EXPIRED = Skip(Reason.EXPIRED)
 HOLD_SECONDS = (5.0, 60.0)  # first and longest wait of a step whose code this worker has not
 
 
@@ -61,9 +63,10 @@ class Executor:
         self._claims = claims
         self._look = look
         self._watchdog = Watchdog()
+        self._grace = int(settings.cancel_grace_seconds * 1e6)
         self._journal = Journal(versions)
         self._claimer = Claimer(settings, database, claims, worker_id, self._journal)
-        self._settler = Settler(settings, database, self._claimer, self._journal)
+        self._settler = Settler(settings, database, versions, self._claimer, self._journal)
 
     @property
     def stuck_threads(self) -> int:
@@ -105,7 +108,10 @@ class Executor:
             Scope(self._database, pinned, definition),
             time.monotonic() + self._patience(run),
             pinned.steps_left,
+            pinned.phase,
         )
+        if _expired(run, self._database.now()):
+            return self._expire(Work(stay, definition.steps[run.step], run, EXPIRED), sends)
         return self._prepared(stay, run)
 
     def _patience(self, run: RunRow) -> float:
@@ -143,14 +149,16 @@ class Executor:
         try:
             match work.prepared:
                 case Skip(reason):
-                    ready = self._skip(work, reason)
+                    ready = self._skip(work, reason, sends)
                 case Reject(error):
-                    self._reject(work, error)
-                    return None
+                    ready = self._reject(work, error, sends)
                 case Expand(items):
-                    ready = self._expand(work, items)
+                    ready = self._expand(work, items, sends)
                 case Call():
-                    return self._attempt(work, sends)
+                    kept = self._kept(work)
+                    if kept is None:
+                        return self._attempt(work, sends)
+                    ready = self._reuse(work, kept, sends)
             return self._go_on(work.stay, ready, sends)
         except StaleClaim:
             return None
@@ -161,9 +169,16 @@ class Executor:
         """Keep the first ready step run in hand while there is time, hand on the others."""
         if not ready:
             if stay.steps_left == 0:
-                finish(self._database, stay.pinned.id, stay.definition, stay.scope, self._journal)
+                finish(
+                    self._database,
+                    stay.pinned.id,
+                    stay.definition,
+                    stay.scope,
+                    journal=self._journal,
+                    sends=sends,
+                )
             return None
-        if not self._claimer.may_stay(stay, ready[0].queue):
+        if stay.outdated or not self._claimer.may_stay(stay, ready[0].queue):
             sends.now += ready
             return None
         sends.now += ready[1:]
@@ -177,51 +192,112 @@ class Executor:
         pinned = stay.pinned
         self._look(Look(pinned.id, pinned.owner_id, pinned.workflow_id))
 
-    def _skip(self, work: Work, reason: Reason) -> list[Ticket]:
-        def move(taken: Turn) -> list[Ticket]:
-            taken.apply(work.key, work.run.epoch, change.skip(now=taken.now, reason=reason))
-            tickets = after_success(taken, work.stay.definition, work.key, ran=False)
-            work.stay.steps_left = taken.head.steps_left
+    def _commit(
+        self, work: Work, move: Callable[[Turn], list[Ticket]], sends: Sends
+    ) -> list[Ticket]:
+        """Make a move of the step run in a turn of its own; return what became ready by it."""
+
+        def follow(taken: Turn) -> list[Ticket]:
+            tickets = move(taken)
+            work.stay.follow(taken.head)
             return tickets
 
-        return commit(self._database, work.run.execution_id, move, self._journal)
+        return commit(self._database, work.run.execution_id, follow, self._journal, sends)
 
-    def _reject(self, work: Work, error: EngineError) -> None:
+    def _skip(self, work: Work, reason: Reason, sends: Sends) -> list[Ticket]:
+        def move(taken: Turn) -> list[Ticket]:
+            taken.apply(work.key, work.run.epoch, change.skip(now=taken.now, reason=reason))
+            return after_success(taken, work.stay.definition, work.key, ran=False)
+
+        return self._commit(work, move, sends)
+
+    def _reject(self, work: Work, error: EngineError, sends: Sends) -> list[Ticket]:
         described = describe_error(error)
         text = encode(described)
 
-        def move(taken: Turn) -> None:
+        def move(taken: Turn) -> list[Ticket]:
             rejected = change.reject(now=taken.now, error=text, data=described)
             taken.apply(work.key, work.run.epoch, rejected)
-            grace = int(self._settings.cancel_grace_seconds * 1e6)
-            after_failure(taken, work.stay.definition, work.key, error=described, grace=grace)
+            return after_failure(
+                taken, work.stay.definition, work.key, error=described, grace=self._grace
+            )
 
-        commit(self._database, work.run.execution_id, move, self._journal)
+        return self._commit(work, move, sends)
 
-    def _expand(self, work: Work, items: list[str]) -> list[Ticket]:
+    def _expire(self, work: Work, sends: Sends) -> Work | None:
+        try:
+            ready = self._commit(
+                work,
+                lambda taken: expire(taken, work.stay.definition, work.run, grace=self._grace),
+                sends,
+            )
+        except StaleClaim:
+            return None
+        sends.now += ready
+        return None
+
+    def _kept(self, work: Work) -> str | None:
+        """Return the earlier result that answers this step run, if there is one."""
+        assert isinstance(work.prepared, Call)
+        keep = work.prepared.keep
+        if keep is None or work.claim is not None:
+            return None
+        owner_id, now = work.stay.pinned.owner_id, self._database.now()
+        return self._database.read(
+            lambda connection: caches.find(connection, owner_id, keep.key, now)
+        )
+
+    def _reuse(self, work: Work, text: str, sends: Sends) -> list[Ticket]:
+        if work.run.item < 0:
+            work.stay.scope.remember(work.step.index, decode(text))
+
+        def move(taken: Turn) -> list[Ticket]:
+            if not taken.head.moving:
+                raise StaleClaim("the execution ends or is paused: nothing new starts")
+            reused = change.reuse(work.run.status, now=taken.now, output=text)
+            taken.apply(work.key, work.run.epoch, reused)
+            return after_success(taken, work.stay.definition, work.key, ran=True)
+
+        return self._commit(work, move, sends)
+
+    def _expand(self, work: Work, items: list[str], sends: Sends) -> list[Ticket]:
         """Make the items' rows in chunks, then open the window on them in one move."""
+        kept = self._kept_items(work, items)
         numbered = list(enumerate(items))
         for start in range(0, len(numbered), ITEM_CHUNK):
             chunk = numbered[start : start + ITEM_CHUNK]
             self._database.write(
                 lambda connection, chunk=chunk: steps.insert_items(  # type: ignore[misc]
-                    connection, work.key, work.run.queue, chunk
+                    connection, work.key, work.run.queue, chunk, expires_in(work.step)
                 )
             )
+        size = window_of(work.step.max_parallel, len(items))
+        end = _window_end(len(items), size, kept)
 
         def move(taken: Turn) -> list[Ticket]:
-            window = window_of(work.step.max_parallel, len(items))
-            expanded = change.expand(now=taken.now, items=len(items), window=window)
+            expanded = change.expand(
+                now=taken.now, items=len(items), left=len(items) - len(kept), window=end
+            )
             taken.apply(work.key, work.run.epoch, expanded)
             taken.head.runs_total += max(len(items), 1) - 1
-            if items:
-                return steps.queue_items(taken, work.key, 0, window)
-            taken.apply(work.key, work.run.epoch, change.join(now=taken.now, items=0))
-            tickets = after_success(taken, work.stay.definition, work.key, ran=True)
-            work.stay.steps_left = taken.head.steps_left
-            return tickets
+            taken.head.runs_done += len(kept)
+            if len(kept) < len(items):
+                return steps.queue_items(taken, work.key, 0, end)
+            joined = change.join(now=taken.now, items=len(items))
+            taken.apply(work.key, work.run.epoch, joined)
+            return after_success(taken, work.stay.definition, work.key, ran=True)
 
-        return commit(self._database, work.run.execution_id, move, self._journal)
+        return self._commit(work, move, sends)
+
+    def _kept_items(self, work: Work, items: list[str]) -> set[int]:
+        """Return the items that completed in the origin, but those with another value now."""
+        if work.stay.pinned.origin_id is None:
+            return set()
+        found = self._database.read(lambda connection: steps.kept_items(connection, work.key))
+        other = [item for item, value in found.items() if items[item : item + 1] != [value]]
+        if other:
+            self._database.write(lambda connection: steps.forget_items(connection, work.key, other))
+        return set(found) - set(other)
 
     # --- attempt: claim, call, settle ---------------------------------------------------------
 
@@ -268,3 +344,18 @@ class Executor:
             limit=self._settings.inline_limit,
             watchdog=self._watchdog,
         )
+
+
+def _expired(run: RunRow, now: int) -> bool:
+    waited = now - (run.queued_at or now)
+    return (
+        run.status is StepStatus.QUEUED and run.expires_in is not None and waited > run.expires_in
+    )
+
+
+def _window_end(items: int, size: int, kept: set[int]) -> int:
+    """Return the item before which ``size`` are not kept from the origin."""
+    if not kept:
+        return size
+    left = [item for item in range(items) if item not in kept]
+    return left[size - 1] + 1 if size <= len(left) else items

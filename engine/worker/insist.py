@@ -11,7 +11,7 @@ from typing import TypeVar
 from engine.errors import NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
-from engine.flow.sends import Look
+from engine.flow.sends import Look, Sends
 from engine.machine import change
 from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.capture import Line as Said
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 
 def settle(
-    database: Database, claim: Claim, work: Callable[[Turn], T], journal: Journal
+    database: Database, claim: Claim, work: Callable[[Turn], T], journal: Journal, sends: Sends
 ) -> T | None:
     """Commit what came of a claim, insisting while the database is away.
 
@@ -46,18 +46,18 @@ def settle(
             taken.log(lines)
             return work(taken)
 
-        return _insist(database, claim, with_lines, journal)
+        return _insist(database, claim, with_lines, journal, sends)
 
 
 def _insist(
-    database: Database, claim: Claim, work: Callable[[Turn], T], journal: Journal
+    database: Database, claim: Claim, work: Callable[[Turn], T], journal: Journal, sends: Sends
 ) -> T | None:
     until = time.monotonic() + SETTLE_SECONDS
     doubtful = False
     pause = 0.1
     while True:
         try:
-            return commit(database, claim.key.execution_id, work, journal)
+            return commit(database, claim.key.execution_id, work, journal, sends)
         except Unavailable as error:
             if time.monotonic() > until:
                 raise
@@ -75,7 +75,8 @@ def _was_settled(database: Database, claim: Claim) -> bool:
     run = database.read(lambda connection: steps.get(connection, claim.key))
     if run is None:
         return False
-    moved_on = run.epoch == claim.epoch + 1 and run.status is StepStatus.RETRYING
+    waits = (StepStatus.RETRYING, StepStatus.WAITING)
+    moved_on = run.epoch == claim.epoch + 1 and run.status in waits
     return moved_on or (run.epoch == claim.epoch and run.status in STEP_ENDS)
 
 
@@ -87,7 +88,7 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
     """
 
     def move(taken: Turn) -> list[Ticket]:
-        if taken.head.ending is not None:
+        if taken.head.stopping:
             return []
         taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
         run = steps.get(taken.connection, claim.key)

@@ -10,10 +10,12 @@ from engine.definition import Step
 from engine.errors import EngineError, StepError
 from engine.expressions import Template
 from engine.flow.scope import Scope
-from engine.machine.status import Reason
+from engine.machine.status import Reason, StepStatus
+from engine.store.caches import Keep, key_of
 from engine.store.steps import RunRow
 
 MAX_ITEMS = 20_000
+_FAILED = StepStatus.FAILED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Call:
 
     params: dict[str, Any]
     text: str  # the parameters as JSON
+    keep: Keep | None = None  # where its result is kept for others
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,18 @@ def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
     """Return what ``run`` asks for: evaluates ``when``, ``for_each`` and ``with``."""
     try:
         if run.item < 0:
-            if step.needs and run.needs_ran == 0:
+            if step.handles and not any(scope.status(need) == _FAILED for need in step.handles):
+                return Skip(Reason.NOT_NEEDED)
+            # What runs at the end is only put in order by what it needs.
+            if step.needs and run.needs_ran == 0 and not step.closing:
                 return Skip(Reason.NEEDS_SKIPPED)
             if step.when is not None and not _truth(step, scope):
                 return Skip(Reason.CONDITION_FALSE)
             if step.for_each is not None:
                 return Expand(_items(step, step.for_each, scope))
-        text = encode(_params(step, run, scope))
+        text = encode(_filled_in(step.params, run, scope))
         # User code gets values of its own: what it changes in place must not be seen by others.
-        return Call(decode(text), text)
+        return Call(decode(text), text, _keep(step, run, scope))
     except EngineError as error:
         return Reject(error)
 
@@ -88,11 +94,16 @@ def _items(step: Step, for_each: Template, scope: Scope) -> list[str]:
     return [encode(item) for item in value]
 
 
-def _params(step: Step, run: RunRow, scope: Scope) -> dict[str, Any]:
+def _filled_in(template: Template, run: RunRow, scope: Scope) -> Any:
     if run.item < 0:
-        variables = scope.values(step.params.steps)
-    else:
-        item = None if run.value is None else decode(run.value)
-        variables = scope.values(step.params.steps, item=item, index=run.item)
-    params: dict[str, Any] = step.params.evaluate(variables)
-    return params
+        return template.evaluate(scope.values(template.steps))
+    item = None if run.value is None else decode(run.value)
+    return template.evaluate(scope.values(template.steps, item=item, index=run.item))
+
+
+def _keep(step: Step, run: RunRow, scope: Scope) -> Keep | None:
+    if step.cache is None:
+        return None
+    value = _filled_in(step.cache.key, run, scope)
+    key = key_of(scope.workflow_id, step.name, step.function or step.uses, value)
+    return Keep(key, int(step.cache.ttl * 1e6))

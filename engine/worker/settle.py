@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.codec import encode
 from engine.errors import EngineError
+from engine.flow.ending import complete, end_if_idle
 from engine.flow.finish import output_text
 from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
+from engine.machine.status import ExecutionStatus
 from engine.settings import Settings
-from engine.store import artifacts, executions
+from engine.steps import ChildWanted, Park, SignalWanted
+from engine.store import artifacts, caches, executions, signals
 from engine.store.database import Database
+from engine.store.executions import NewExecution
+from engine.store.signals import Wanted
 from engine.store.steps import Ticket
 from engine.store.turn import Line, Turn
-from engine.worker.attempt import Failed, Lost, Outcome, Parked, Released, Returned
+from engine.worker.attempt import (
+    Cancelled,
+    Failed,
+    Lost,
+    Outcome,
+    Parked,
+    Released,
+    Returned,
+    failed,
+)
+from engine.worker.children import Children, waiting_for, word_of
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
 from engine.worker.insist import settle
+from engine.worker.prepare import Call
 from engine.worker.work import Stay, Work
 
 
@@ -45,12 +61,18 @@ class Settler:
     """Commits outcomes of claimed step runs and tells what is left to do."""
 
     def __init__(
-        self, settings: Settings, database: Database, claimer: Claimer, journal: Journal
+        self,
+        settings: Settings,
+        database: Database,
+        versions: Versions,
+        claimer: Claimer,
+        journal: Journal,
     ) -> None:
         self._journal = journal
         self._grace = int(settings.cancel_grace_seconds * 1e6)
         self._database = database
         self._claimer = claimer
+        self._children = Children(database, versions)
 
     def settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Settled:
         """Commit ``outcome`` and return what it leaves to do; a retry's message goes to ``sends``.
@@ -60,24 +82,33 @@ class Settler:
         """
         match outcome:
             case Returned():
-                return self._complete(work, claim, outcome)
+                return self._complete(work, claim, outcome, sends)
             case Failed():
-                self._fail(work, claim, outcome, sends)
-            case Parked(until):
-                self._move(claim, lambda _now: change.park(until=until))
+                return self._fail(work, claim, outcome, sends)
+            case Parked(park):
+                return self._park(work, claim, park, sends)
             case Released():
-                self._move(claim, lambda now: change.release(now=now))
+                self._give_up(work, claim, sends)
                 sends.now.append(work.ticket(claim.epoch + 1))
+            case Cancelled():
+                self._give_up(work, claim, sends)
             case Lost():
                 pass  # whoever took the claim has settled it: there is nothing left to say
         return OVER
 
-    def _complete(self, work: Work, claim: Claim, returned: Returned) -> Settled:
+    def _complete(
+        self,
+        work: Work,
+        claim: Claim,
+        returned: Returned,
+        sends: Sends,
+        child: NewExecution | None = None,
+    ) -> Settled:
         stay = work.stay
         if claim.key.item < 0:
             stay.scope.remember(work.step.index, returned.value)
         following = self._claimer.following(work)
-        last = stay.steps_left == 1 and claim.key.item < 0
+        last = stay.steps_left == 1 and claim.key.item < 0 and stay.ends_with
         output, told = _output(stay) if last else (None, False)
         claimed = 0
 
@@ -86,16 +117,19 @@ class Settler:
             done = change.complete(now=taken.now, output=returned.text)
             taken.apply(claim.key, claim.epoch, done)
             artifacts.keep(taken, claim.key, claim.attempt, returned.artifacts)
+            self._keep(taken, work, returned.text)
+            if child is not None:
+                _admit(taken, child)
             tickets = after_success(taken, stay.definition, claim.key, ran=True)
-            stay.steps_left = taken.head.steps_left
-            if told and taken.head.finishable:
-                executions.complete(taken, output)
+            stay.follow(taken.head)
+            if told:
+                complete(taken, stay.definition, output)
             if following is not None and taken.head.moving:
                 riding = self._claimer.move(following, taken.now)
                 claimed = taken.apply(following.key, following.run.epoch, riding)
             return tickets
 
-        ready = settle(self._database, claim, move, self._journal)
+        ready = settle(self._database, claim, move, self._journal, sends)
         if ready is None or told:
             return OVER
         if following is not None and claimed:
@@ -104,52 +138,104 @@ class Settler:
             return Settled(rest, following, open=True)
         return Settled(ready, open=True)
 
-    def _fail(self, work: Work, claim: Claim, failed: Failed, sends: Sends) -> None:
-        policy = work.step.retry
+    def _keep(self, taken: Turn, work: Work, text: str) -> None:
+        assert isinstance(work.prepared, Call)
+        if work.prepared.keep is not None:
+            caches.keep(taken, work.prepared.keep, text)
+
+    def _fail(self, work: Work, claim: Claim, failure: Failed, sends: Sends) -> Settled:
+        stay, policy = work.stay, work.step.retry
         decision = retries.decide(
             policy,
             attempts=claim.attempt,
-            reason=failed.reason,
-            error_type=failed.type,
-            retryable=failed.retryable,
+            reason=failure.reason,
+            error_type=failure.type,
+            retryable=failure.retryable,
             seed=f"{claim.key.execution_id}.{claim.key.step}.{claim.key.item}",
         )
-        described = {**failed.described, "attempt": claim.attempt, "of": policy.attempts}
+        described = {**failure.described, "attempt": claim.attempt, "of": policy.attempts}
         text = encode(described)
 
-        def move(taken: Turn) -> int | None:
-            if isinstance(decision, retries.Retry) and taken.head.ending is None:
+        def move(taken: Turn) -> tuple[int | None, list[Ticket]]:
+            if isinstance(decision, retries.Retry) and not taken.head.stopping:
                 again = change.retry(
                     due_at=taken.now + decision.delay_us,
-                    reason=failed.reason,
+                    reason=failure.reason,
                     error=text,
                     data=described,
                 )
                 taken.apply(claim.key, claim.epoch, again)
                 taken.log([_verdict(claim, taken.now, described, decision.delay_us)])
-                return decision.delay_us
-            over = change.fail(now=taken.now, reason=failed.reason, error=text, data=described)
+                return decision.delay_us, []
+            over = change.fail(now=taken.now, reason=failure.reason, error=text, data=described)
             taken.apply(claim.key, claim.epoch, over)
             taken.log([_verdict(claim, taken.now, described, None)])
-            after_failure(
-                taken, work.stay.definition, claim.key, error=described, grace=self._grace
+            tickets = after_failure(
+                taken, stay.definition, claim.key, error=described, grace=self._grace
             )
-            return None
+            stay.follow(taken.head)
+            return None, tickets
 
-        delay = settle(self._database, claim, move, self._journal)
+        settled = settle(self._database, claim, move, self._journal, sends)
+        if settled is None:
+            return OVER
+        delay, ready = settled
         if delay is not None:
             sends.later.append((work.ticket(claim.epoch + 1), delay))
+            return OVER
+        return Settled(ready, open=True)
 
-    def _move(self, claim: Claim, make: Callable[[int], change.Change]) -> None:
-        def move(taken: Turn) -> None:
-            ending = taken.head.ending
-            made = (
-                make(taken.now) if ending is None else change.revoke(now=taken.now, ending=ending)
+    def _park(self, work: Work, claim: Claim, park: Park, sends: Sends) -> Settled:
+        wants = park.wants
+        child = None
+        if isinstance(wants, ChildWanted):
+            try:
+                child = self._children.wanted(work, claim, wants)
+            except EngineError as error:
+                return self._fail(work, claim, failed(error), sends)
+            if not wants.wait:
+                started = {"execution": child.id}
+                return self._complete(work, claim, Returned(started, encode(started)), sends, child)
+        told = {} if wants is None else waiting_for(wants, child)
+
+        def move(taken: Turn) -> list[Ticket]:
+            if taken.head.stopping:
+                return self._revoke(taken, work, claim)
+            parked = change.park(
+                now=taken.now, until=park.until, wait_for=word_of(wants), data=told
             )
-            taken.apply(claim.key, claim.epoch, made)
-            executions.end_if_idle(taken)
+            taken.apply(claim.key, claim.epoch, parked)
+            if isinstance(wants, SignalWanted):
+                early = Wanted(wants.name, wants.correlation, taken.now - wants.look_back)
+                signals.take_early(taken, claim.key, claim.epoch + 1, early)
+            if child is not None:
+                _admit(taken, child)
+            return []
 
-        settle(self._database, claim, move, self._journal)
+        ready = settle(self._database, claim, move, self._journal, sends)
+        return OVER if ready is None else Settled(ready, open=True)
+
+    def _give_up(self, work: Work, claim: Claim, sends: Sends) -> None:
+        """Give the claim back, or end its step run when the execution ends."""
+
+        def move(taken: Turn) -> None:
+            if taken.head.stopping:
+                sends.now += self._revoke(taken, work, claim)
+            else:
+                taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
+
+        settle(self._database, claim, move, self._journal, sends)
+
+    def _revoke(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
+        ending = taken.head.ending or ExecutionStatus.FAILED
+        taken.apply(claim.key, claim.epoch, change.revoke(now=taken.now, ending=ending))
+        return end_if_idle(taken, work.stay.definition)
+
+
+def _admit(taken: Turn, child: NewExecution) -> None:
+    executions.admit(taken.connection, child, taken.now)
+    assert child.id is not None
+    taken.owed.append(child.id)
 
 
 def _output(stay: Stay) -> tuple[str | None, bool]:

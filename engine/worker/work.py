@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from engine.definition import Definition, Step
 from engine.flow.scope import Scope
 from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
+from engine.machine.head import Head
+from engine.machine.status import Phase, StepStatus
 from engine.store.executions import Pinned
 from engine.store.steps import RunRow, Ticket
 from engine.worker.claims import Claim
@@ -23,6 +24,22 @@ class Stay:
     scope: Scope
     until: float  # monotonic seconds: when to hand on by message instead
     steps_left: int
+    phase: Phase
+
+    def follow(self, head: Head) -> None:
+        """Take note of how the execution stands after a commit of this worker."""
+        self.steps_left = head.steps_left
+        self.phase = head.phase
+
+    @property
+    def outdated(self) -> bool:
+        """Whether what was read of the execution is no longer what its next steps shall see."""
+        return self.phase is not self.pinned.phase
+
+    @property
+    def ends_with(self) -> bool:
+        """Whether the execution ends when its last step does."""
+        return self.phase is Phase.CLOSING or not self.definition.closing
 
 
 @dataclass(slots=True)
@@ -65,4 +82,6 @@ def fresh_run(execution_id: str, step: Step) -> RunRow:
         started_at=None,
         items=None,
         value=None,
+        expires_in=None,
+        wait_for=None,
     )

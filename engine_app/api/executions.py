@@ -246,5 +246,7 @@ def cancel(execution_id: str, me: Me, parts: With, wanted: Cancel | None = None)
 @router.post("/executions/{execution_id}/retry", status_code=202, response_model=Accepted)
 def retry(execution_id: str, me: Me, parts: With) -> Response:
     """Start a new execution that goes on where a failed or cancelled one stopped."""
-    started = parts.client.retry(owner_id=me.id, execution_id=execution_id, trigger_detail=_by(me))
+    started = parts.client.start_again(
+        owner_id=me.id, execution_id=execution_id, trigger_detail=_by(me)
+    )
     return _accepted(started.execution_id, started.message_id)

@@ -220,7 +220,7 @@ def retry(
     """Start a new execution that goes on where a failed or cancelled one stopped."""
     with engine() as client:
         user = acting(client.database, as_user)
-        started = client.retry(owner_id=user.id, execution_id=execution)
+        started = client.start_again(owner_id=user.id, execution_id=execution)
         if not following:
             _started(started.execution_id, started.message_id, as_json=as_json)
             return

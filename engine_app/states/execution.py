@@ -138,7 +138,7 @@ class ExecutionState(Following, rx.State):
         """Start a new execution from this one, and go there."""
         execution_id = self._id
         return await self._do(
-            lambda viewer: client().retry(owner_id=viewer.id, execution_id=execution_id)
+            lambda viewer: client().start_again(owner_id=viewer.id, execution_id=execution_id)
         )
 
     async def _do(self, action: Callable[[Viewer], Any]) -> Any:

@@ -266,8 +266,10 @@ def test_of_two_workers_with_the_same_message_one_completes_the_step(empty: Flee
     wanted = [empty.begin(empty.publish("same", chain(3, "nap", seconds=0.1))) for _ in range(5)]
     tickets = []
     for execution_id in wanted:
-        planned = dispatch(empty.database, empty.client.versions, execution_id)
-        tickets += planned.tickets * 6
+        planned = dispatch(
+            empty.database, empty.client.versions, empty.client.settings, execution_id
+        )
+        tickets += planned.sends.now * 6
     random.Random(5).shuffle(tickets)
     empty.send(tickets, wanted * 3)
     empty.start()

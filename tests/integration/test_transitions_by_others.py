@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import Conflict, StaleClaim
 from engine.flow.commit import commit
+from engine.flow.sends import Sends
 from engine.machine import change
 from engine.machine.change import RunKey
 from engine.machine.status import Reason
@@ -166,7 +167,10 @@ def test_a_claim_that_outlives_the_grace_is_revoked(house: House) -> None:
     execution_id, key = claimed(house)
     house.cancel(execution_id)
     assert house.status(execution_id) == "running"
-    house.rescue.sweep("w1", steady=True)
+    house.sweep()  # the grace is over: it is interrupted
+    assert house.status(execution_id) == "running"
+    assert house.events(execution_id)[-1] == "interrupting"
+    house.sweep()
     assert house.status(execution_id) == "cancelled"
     assert house.step(execution_id, 0, "status", "epoch") == ("cancelled", 2)
     with pytest.raises(StaleClaim):
@@ -182,7 +186,7 @@ def test_an_execution_ends_once_however_often_it_is_told(house: House) -> None:
     )
     for _sweep in range(2):
         for row in overdue:
-            house.rescue.end_now(row.id)
+            house.rescue.end_now(row.id, Sends())
     assert house.events(execution_id).count("cancelled") == 1
     assert house.step(execution_id, 0, "reason") == ("cancelled_by_user",)
 

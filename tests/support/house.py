@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine import control, registry
+from engine.again import Wish, start_again
 from engine.definition import parse
 from engine.dispatch import dispatch
 from engine.flow.sends import Sends
@@ -17,7 +18,7 @@ from engine.flow.versions import Versions
 from engine.publish import publish
 from engine.rescue import Rescue
 from engine.settings import Settings
-from engine.start import start, start_again
+from engine.start import start
 from engine.store import liveness, users
 from engine.store.database import Database
 from engine.store.steps import Ticket
@@ -51,10 +52,13 @@ class House(Looking):
     """Everything one execution needs, in this thread."""
 
     database: Database
-    settings: Settings = field(default_factory=lambda: Settings(continuation_ms=0))
+    settings: Settings = field(
+        default_factory=lambda: Settings(continuation_ms=0, cancel_interrupt_seconds=0)
+    )
     broker: QuietBroker = field(default_factory=QuietBroker)
     inbox: list[Ticket] = field(default_factory=list)
     later: list[tuple[Ticket, int]] = field(default_factory=list)
+    dispatches: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.versions = Versions(self.database)
@@ -102,30 +106,46 @@ class House(Looking):
         )
         return admitted.execution_id
 
-    def retry(self, execution_id: str) -> str:
-        """Admit a retry and return its id."""
+    def retry(self, execution_id: str, **wish: Any) -> str:
+        """Admit a retry, or a rerun by this wish, and return its id."""
         again = start_again(
-            self.database, owner_id=self.owner_id, execution_id=execution_id, message_id="m"
+            self.database,
+            self.versions,
+            owner_id=self.owner_id,
+            execution_id=execution_id,
+            message_id="m",
+            wish=Wish(**wish),
         )
         return again.execution_id
 
     def plan(self, execution_id: str) -> list[Ticket]:
         """Dispatch the execution and return the tickets of what is ready."""
-        tickets = dispatch(self.database, self.versions, execution_id).tickets
-        self.inbox += tickets
-        return tickets
+        sends = dispatch(self.database, self.versions, self.settings, execution_id).sends
+        self._post(sends)
+        return sends.now
+
+    def _post(self, sends: Sends) -> None:
+        self.inbox += sends.now
+        self.later += sends.later
+        self.dispatches += sends.dispatches
 
     def deliver(self, ticket: Ticket, executor: Executor | None = None) -> Sends:
         """Run one ticket; what it sends goes to the inbox."""
         sends = (executor or self.executor).run(ticket)
-        self.inbox += sends.now
-        self.later += sends.later
+        self._post(sends)
         return sends
+
+    def sweep(self) -> None:
+        """Let rescue look once; what it sends goes to the inbox."""
+        self._post(self.rescue.sweep("w1", steady=True))
 
     def drain(self) -> None:
         """Deliver everything that is due, until nothing is left."""
-        while self.inbox:
-            self.deliver(self.inbox.pop(0))
+        while self.inbox or self.dispatches:
+            if self.inbox:
+                self.deliver(self.inbox.pop(0))
+            else:
+                self.plan(self.dispatches.pop(0))
 
     def run(self, workflow_id: str, input: Any = None) -> str:
         """Start an execution, run it to where nothing is due, and return its id."""
@@ -136,13 +156,15 @@ class House(Looking):
 
     def cancel(self, execution_id: str, note: str = "") -> None:
         """Cancel with no grace left to running steps but a sweep."""
-        control.cancel(
+        _look, sends = control.cancel(
             self.database,
+            self.versions,
             owner_id=self.owner_id,
             execution_id=execution_id,
             grace_seconds=0,
             note=note,
         )
+        self._post(sends)
 
     # --- looking ------------------------------------------------------------------------------
 

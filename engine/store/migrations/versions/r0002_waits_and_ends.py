@@ -65,7 +65,7 @@ def downgrade() -> None:
 
 def _execution_columns() -> list[sa.Column[Any]]:
     return [
-        sa.Column("closing", sa.Boolean(), server_default=FALSE, nullable=False),
+        sa.Column("phase", sa.String(10), server_default=sa.text("'steps'"), nullable=False),
         sa.Column("interrupting", sa.Boolean(), server_default=FALSE, nullable=False),
         sa.Column("deadline_at", TIME),
         sa.Column("rerun_from", sa.String(64)),

@@ -1,0 +1,176 @@
+"""What people and other programs say to step runs that wait for them: signals and approvals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.codec import decode, encode
+from engine.definition import check_value
+from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleClaim
+from engine.flow.commit import commit
+from engine.flow.deliver import Answer, Bad, Deliverer, Good
+from engine.flow.journal import Journal
+from engine.flow.sends import Look, Sends
+from engine.flow.versions import Versions
+from engine.machine.change import RunKey
+from engine.machine.status import Reason, StepStatus
+from engine.store import executions, signals, steps
+from engine.store.database import Connection, Database
+from engine.store.executions import Pinned
+from engine.store.signals import NewSignal
+from engine.store.steps import RunRow
+from engine.store.turn import Turn
+
+MAX_NAME = 63
+MAX_CORRELATION = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A signal that was kept; ``execution_id`` is whose step takes it, None while none waits."""
+
+    signal_id: str
+    execution_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A person's yes or no. ``by`` is their name, ``values`` what they filled in."""
+
+    approved: bool
+    by: str
+    comment: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+    item: int | None = None  # of a fan-out
+
+
+def signal(
+    database: Database,
+    *,
+    owner_id: str,
+    name: str,
+    body: Any,
+    correlation: str = "",
+    execution_id: str | None = None,
+    sent_by: str | None = None,
+) -> Received:
+    """Keep the signal for the owner's step run that waits for it now, or will.
+
+    One that nobody waits for yet is taken by the first that does, within that step's look-back.
+
+    Args:
+        database: where it is kept.
+        owner_id: whose executions may take it.
+        name: of the signal.
+        body: plain JSON values; it becomes the output of the step.
+        correlation: tells signals of one name apart.
+        execution_id: the one execution that it is meant for; None: any of the owner's.
+        sent_by: in words, for people.
+
+    Raises:
+        NotFound: no such execution for this owner.
+        Conflict: that execution has ended.
+        InvalidInput, TooLarge: the waiting step's schema refuses the body, or it is over 1 MB.
+    """
+    if not name or len(name) > MAX_NAME or len(correlation) > MAX_CORRELATION:
+        raise InvalidInput(
+            f"a signal has a name of at most {MAX_NAME} characters and a correlation of at most "
+            f"{MAX_CORRELATION}"
+        )
+    text = encode(check_value({}, body, root="body", wanted_by="a signal"))
+    wanted = NewSignal(owner_id, name, correlation, text, execution_id, sent_by)
+    if execution_id is not None:
+        _open(database, owner_id, execution_id)
+    waiter = database.read(lambda connection: signals.waiter(connection, wanted))
+    if waiter is not None and waiter.input is not None:
+        schema = decode(waiter.input).get("schema", {})
+        check_value(schema, body, root="body", wanted_by=f"signal {name!r}")
+    now = database.now()
+    signal_id, taken_by = database.write(lambda connection: signals.send(connection, wanted, now))
+    return Received(signal_id, taken_by)
+
+
+def decide(
+    database: Database,
+    versions: Versions,
+    *,
+    owner_id: str,
+    execution_id: str,
+    step: str,
+    decision: Decision,
+    grace_seconds: float,
+) -> tuple[Look, Sends]:
+    """Approve or reject; return whose page has news and the messages to send.
+
+    A rejection fails the step with reason ``rejected``: what follows is the step's policy.
+
+    Raises:
+        NotFound: no such execution for this owner, or no such step.
+        Conflict: the step waits for no approval (any more).
+        Forbidden: the step names others as its approvers.
+        InvalidInput, TooLarge: what was filled in does not fit the form.
+    """
+    pinned = _open(database, owner_id, execution_id)
+    definition = versions.get(pinned.workflow_id, pinned.version)
+    names = {one.name: one.index for one in definition.steps}
+    if step not in names:
+        raise NotFound(f"execution {execution_id} has no step {step!r}")
+    item = -1 if decision.item is None else decision.item
+    key = RunKey(execution_id, names[step], item)
+    run, text = database.read(lambda connection: _asked(connection, key))
+    if run is None or run.status is not StepStatus.WAITING or run.wait_for != "approval":
+        raise Conflict(f"step {step!r} of execution {execution_id} waits for no approval")
+    answer = _answer(asked_for(text), decision, step, database.now())
+    journal = Journal(versions)
+    deliverer = Deliverer(database, definition, journal, int(grace_seconds * 1e6))
+    sends = Sends()
+
+    def move(taken: Turn) -> Look:
+        sends.now += deliverer.settle(taken, run, answer)
+        return Look.of(taken.head)
+
+    try:
+        return commit(database, execution_id, move, journal, sends), sends
+    except StaleClaim:
+        raise Conflict(f"step {step!r} was decided a moment before, or its time is over") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an approval step asks for."""
+
+    form: dict[str, Any]
+    approvers: list[str]
+
+
+def asked_for(text: str | None) -> Asked:
+    """Return what the step asks for, from its parameters as JSON text."""
+    params = {} if text is None else decode(text)
+    return Asked(params.get("form") or {}, params.get("approvers") or [])
+
+
+def _answer(asked: Asked, decision: Decision, step: str, now: int) -> Answer:
+    if asked.approvers and decision.by not in asked.approvers:
+        raise Forbidden(f"step {step!r} is decided by {', '.join(asked.approvers)}")
+    told = {"by": decision.by, "at": now, "comment": decision.comment}
+    if not decision.approved:
+        words = f"rejected by {decision.by}" + (f": {decision.comment}" * bool(decision.comment))
+        return Bad(Reason.REJECTED, {"message": words, "type": "Rejected", **told})
+    values = check_value(
+        asked.form, decision.values, root="values", wanted_by=f"the form of step {step!r}"
+    )
+    return Good(encode({"approved": True, **told, "values": values}), {"by": decision.by})
+
+
+def _asked(connection: Connection, key: RunKey) -> tuple[RunRow | None, str | None]:
+    return steps.get(connection, key), steps.input_of(connection, key)
+
+
+def _open(database: Database, owner_id: str, execution_id: str) -> Pinned:
+    pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
+    if pinned is None or pinned.owner_id != owner_id:
+        raise NotFound(f"there is no execution {execution_id}")
+    if pinned.status.ended:
+        raise Conflict(f"execution {execution_id} is {pinned.status} already")
+    return pinned

@@ -1,0 +1,202 @@
+"""Carry out what other executions, and people, owe an execution: its notices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.codec import decode, encode
+from engine.definition import Definition, check_value
+from engine.errors import InvalidInput, StaleClaim, TooLarge
+from engine.flow.commit import commit
+from engine.flow.ending import start_ending
+from engine.flow.follow import after_failure, after_success
+from engine.flow.journal import Journal
+from engine.flow.sends import Sends
+from engine.machine import change
+from engine.machine import retry as retries
+from engine.machine.event import EventType
+from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.store import executions, notices, signals, steps
+from engine.store.database import Database
+from engine.store.notices import Kind, Owed
+from engine.store.steps import RunRow, Ticket
+from engine.store.turn import Line, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Good:
+    """The answer: JSON text that becomes the step's output."""
+
+    output: str
+    told: dict[str, Any]  # for the event
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """The answer is that there is none; ``described`` is the error that people read."""
+
+    reason: str
+    described: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """A signal whose body the step's schema refuses: it goes on waiting for another."""
+
+    why: str
+
+
+Answer = Good | Bad | Unfit
+
+
+@dataclass(frozen=True, slots=True)
+class Deliverer:
+    """Delivers in the name of whoever looks at the execution."""
+
+    database: Database
+    definition: Definition
+    journal: Journal
+    grace: int  # µs that running steps have when a refusal ends the execution
+
+    def deliver(self, execution_id: str, sends: Sends) -> None:
+        """Carry out every notice owed to the execution; its messages go to ``sends``."""
+        owed = self.database.read(lambda connection: notices.owed_to(connection, execution_id))
+        for notice in owed:
+            if notice.kind is Kind.CANCEL:
+                sends.now += self._cancel(notice, sends)
+            else:
+                sends.now += self._answer(notice, sends)
+
+    def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
+        def move(taken: Turn) -> list[Ticket]:
+            notices.settled(taken.connection, notice.id)
+            if taken.head.over or taken.head.ending is not None:
+                return []
+            taken.set(cancel_requested_at=taken.now)
+            taken.emit(EventType.CANCEL_REQUESTED, reason=Reason.PARENT_ENDED)
+            return start_ending(
+                taken,
+                self.definition,
+                ExecutionStatus.CANCELLED,
+                grace=self.grace,
+                reason=Reason.PARENT_ENDED,
+            )
+
+        return commit(self.database, notice.execution_id, move, self.journal, sends)
+
+    def _answer(self, notice: Owed, sends: Sends) -> list[Ticket]:
+        run = self.database.read(lambda connection: steps.get(connection, notice.key))
+        if run is None or run.status is not StepStatus.WAITING or run.epoch != notice.epoch:
+            self._came_too_late(notice)
+            return []
+        answer = self._read(notice, run)
+
+        def move(taken: Turn) -> list[Ticket]:
+            notices.settled(taken.connection, notice.id)
+            return self.settle(taken, run, answer)
+
+        try:
+            return commit(self.database, notice.execution_id, move, self.journal, sends)
+        except StaleClaim:
+            self._came_too_late(notice)
+            return []
+
+    def settle(self, taken: Turn, run: RunRow, answer: Answer) -> list[Ticket]:
+        """Give the waiting step run its answer; return tickets for what became ready by it.
+
+        Raises:
+            StaleClaim: it waits no more; nothing was changed.
+        """
+        match answer:
+            case Good(output, told):
+                taken.apply(
+                    run.key, run.epoch, change.answer(now=taken.now, output=output, data=told)
+                )
+                return after_success(taken, self.definition, run.key, ran=True)
+            case Bad():
+                return self._settle_badly(taken, run, answer)
+            case Unfit(why):
+                taken.log([Line(run.step, run.item, 1, taken.now, "warning", why)])
+                return []
+
+    def _settle_badly(self, taken: Turn, run: RunRow, bad: Bad) -> list[Ticket]:
+        policy = self.definition.steps[run.step].retry
+        attempt = run.attempts + 1
+        described = {**bad.described, "attempt": attempt, "of": policy.attempts}
+        text = encode(described)
+        decision = retries.decide(
+            policy,
+            attempts=attempt,
+            reason=bad.reason,
+            error_type=str(bad.described["type"]),
+            retryable=bad.reason in _MAY_END_DIFFERENTLY,
+            seed=f"{run.execution_id}.{run.step}.{run.item}",
+        )
+        if isinstance(decision, retries.Retry) and not taken.head.stopping:
+            again = change.ask_again(
+                due_at=taken.now + decision.delay_us,
+                reason=bad.reason,
+                error=text,
+                data=described,
+            )
+            taken.apply(run.key, run.epoch, again)
+            return []
+        over = change.answer_badly(now=taken.now, reason=bad.reason, error=text, data=described)
+        taken.apply(run.key, run.epoch, over)
+        return after_failure(taken, self.definition, run.key, error=described, grace=self.grace)
+
+    def _came_too_late(self, notice: Owed) -> None:
+        def forget(connection: Any) -> None:
+            notices.settled(connection, notice.id)
+            if notice.signal_id is not None:
+                signals.give_back(connection, notice.signal_id)
+
+        self.database.write(forget)
+
+    def _read(self, notice: Owed, run: RunRow) -> Answer:
+        if notice.signal_id is not None:
+            return self._signal(notice.signal_id, run)
+        return self._child(notice.body)
+
+    def _signal(self, signal_id: str, run: RunRow) -> Answer:
+        sent = self.database.read(lambda connection: signals.get(connection, signal_id))
+        if sent is None:
+            return Unfit("its signal was pruned before it could be taken")
+        text = self.database.read(lambda connection: steps.input_of(connection, run.key))
+        schema = decode(text).get("schema", {}) if text is not None else {}
+        try:
+            check_value(schema, decode(sent.body), root="body", wanted_by=f"signal {sent.name!r}")
+        except (InvalidInput, TooLarge) as error:
+            return Unfit(f"signal {sent.name!r} was refused: {error}")
+        told = {"signal": sent.name, **({"by": sent.sent_by} if sent.sent_by else {})}
+        return Good(sent.body, told)
+
+    def _child(self, body: Any) -> Answer:
+        child_id, status = body["child"], ExecutionStatus(body["status"])
+        ended = self.database.read(lambda connection: executions.ended(connection, child_id))
+        told = {"child": child_id}
+        if status is ExecutionStatus.COMPLETED:
+            return Good(ended.output or "null", told)
+        failed = status is ExecutionStatus.FAILED
+        cause = decode(ended.error)["message"] if failed and ended.error else str(status)
+        return Bad(
+            Reason.CHILD_FAILED if failed else Reason.CHILD_CANCELLED,
+            {
+                "message": f"execution {child_id} of {ended.workflow} {status}: {cause}"
+                if failed
+                else f"execution {child_id} of {ended.workflow} was cancelled",
+                "type": "ChildFailed" if failed else "ChildCancelled",
+                **told,
+            },
+        )
+
+
+_MAY_END_DIFFERENTLY = (Reason.CHILD_FAILED,)
+
+
+def expire_wait(deliverer: Deliverer, taken: Turn, run: RunRow) -> list[Ticket]:
+    """Fail a waiting step run whose deadline is over; return what becomes ready by its policy."""
+    word = (run.wait_for or "").split(":")[0]
+    described = {"message": f"no {word} came in time", "type": "Expired"}
+    return deliverer.settle(taken, run, Bad(Reason.EXPIRED, described))

@@ -1,0 +1,25 @@
+"""A step run that was queued for longer than it may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.codec import encode
+from engine.definition import Definition
+from engine.flow.follow import after_failure
+from engine.machine import change
+from engine.store.steps import RunRow, Ticket
+from engine.store.turn import Turn
+
+
+def expire(turn: Turn, definition: Definition, run: RunRow, *, grace: int) -> list[Ticket]:
+    """Fail the queued step run; return tickets for what becomes ready by its policy."""
+    seconds = (run.expires_in or 0) / 1e6
+    described: dict[str, Any] = {
+        "message": f"no worker took it within {seconds:g} s",
+        "type": "Expired",
+    }
+    turn.apply(
+        run.key, run.epoch, change.expire(now=turn.now, error=encode(described), data=described)
+    )
+    return after_failure(turn, definition, run.key, error=described, grace=grace)

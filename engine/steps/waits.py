@@ -1,0 +1,96 @@
+"""Steps that wait for somebody else: a signal, a person, an execution of another workflow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.definition import seconds
+from engine.errors import StepError
+from engine.steps import ApprovalWanted, ChildWanted, Park, SignalWanted
+from engine.steps.context import Context
+
+LOOK_BACK = 3600.0  # seconds for which a signal that came early counts, unless the step says so
+MAX_WAIT = 366 * 86400.0  # seconds
+MAX_CORRELATION = 128
+
+
+class Signal:
+    """Waits for a word by name and correlation; its output is the body that was sent."""
+
+    name = "signal"
+
+    def run(self, params: dict[str, Any], context: Context) -> Park:
+        """Return what it waits for.
+
+        Raises:
+            StepError: the correlation or a duration means nothing.
+        """
+        correlation = params.get("correlation") or ""
+        if not isinstance(correlation, str):
+            correlation = str(correlation)
+        if len(correlation) > MAX_CORRELATION:
+            raise _rejected(
+                context, f"with.correlation has over {MAX_CORRELATION} characters", "send a hash"
+            )
+        given = params.get("look_back")
+        look_back = LOOK_BACK if given is None else _duration(given, "look_back", context)
+        wanted = SignalWanted(params["name"], correlation, int(look_back * 1e6))
+        return Park(_deadline(params, context), wanted)
+
+
+class Approval:
+    """Waits for a person; its output is who approved it, when, and what they filled in."""
+
+    name = "approval"
+
+    def run(self, params: dict[str, Any], context: Context) -> Park:
+        """Return what it waits for.
+
+        Raises:
+            StepError: what the expressions gave is no title, no list of names or no duration.
+        """
+        if not isinstance(params["title"], str):
+            raise _rejected(context, "with.title is no text")
+        approvers = params.get("approvers") or []
+        if not isinstance(approvers, list) or not all(isinstance(one, str) for one in approvers):
+            raise _rejected(context, "with.approvers is no list of names")
+        return Park(_deadline(params, context), ApprovalWanted(params["title"]))
+
+
+class Child:
+    """Starts an execution of another workflow; its output is that execution's."""
+
+    name = "workflow"
+
+    def run(self, params: dict[str, Any], context: Context) -> Park:
+        """Return what it starts, and waits for unless it shall not."""
+        return Park(
+            None,
+            ChildWanted(
+                workflow=params["workflow"],
+                input=params.get("input") or {},
+                version=params.get("version"),
+                wait=params.get("wait", True),
+                leaves=params.get("parent_ends", "cancel") == "leave",
+            ),
+        )
+
+
+def _deadline(params: dict[str, Any], context: Context) -> int | None:
+    given = params.get("deadline")
+    if given is None:
+        return None
+    return context.clock() + int(_duration(given, "deadline", context) * 1e6)
+
+
+def _duration(value: object, key: str, context: Context) -> float:
+    found = seconds(value)
+    if found is None or found > MAX_WAIT:
+        raise _rejected(context, f"with.{key}: {value!r} is no duration of at most 366 days")
+    return found
+
+
+def _rejected(context: Context, message: str, hint: str = "") -> StepError:
+    return StepError(
+        f"step {context.step}: {message}", reason="rejected_input", retryable=False, hint=hint
+    )

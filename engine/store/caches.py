@@ -1,0 +1,68 @@
+"""Results kept on request, for the next step that asks the same."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.codec import encode
+from engine.store.models import CachedResult
+from engine.store.turn import Turn
+
+_CACHED: Any = CachedResult.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Where a result is to be kept, and for how many µs."""
+
+    key: str
+    ttl: int
+
+
+def key_of(workflow_id: str, step: str, code: str | None, value: Any) -> str:
+    """Return the key of a result: the same step with the same value has the same.
+
+    Args:
+        workflow_id: whose step it is; its version does not count.
+        step: the step's name.
+        code: the function it calls, or its type.
+        value: what the document's key expression gave.
+    """
+    return hashlib.sha256(encode([workflow_id, step, code, value]).encode()).hexdigest()
+
+
+def find(connection: Connection, owner_id: str, key: str, now: int) -> str | None:
+    """Return the result that is kept and not too old, as JSON text."""
+    found: str | None = connection.execute(
+        select(_CACHED.c.output).where(
+            _CACHED.c.owner_id == owner_id, _CACHED.c.key == key, _CACHED.c.expires_at > now
+        )
+    ).scalar_one_or_none()
+    return found
+
+
+def keep(turn: Turn, wanted: Keep, output: str) -> None:
+    """Keep a result in the transaction that completes its step run."""
+    dialect = postgresql if turn.connection.dialect.name == "postgresql" else sqlite
+    values = {
+        "output": output,
+        "execution_id": turn.head.id,
+        "created_at": turn.now,
+        "expires_at": turn.now + wanted.ttl,
+    }
+    same = {"owner_id": turn.head.owner_id, "key": wanted.key}
+    turn.connection.execute(
+        dialect.insert(_CACHED)
+        .values({**same, **values})
+        .on_conflict_do_update(index_elements=list(same), set_=values)
+    )
+
+
+def forget(connection: Connection, now: int) -> int:
+    """Drop results that are too old and return how many there were."""
+    return connection.execute(delete(_CACHED).where(_CACHED.c.expires_at <= now)).rowcount

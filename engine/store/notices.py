@@ -1,0 +1,154 @@
+"""What one commit owes another execution: written with it, carried out after it.
+
+The two executions are never locked together, so nobody waits for anybody in a circle. A notice
+whose carrier died is found by rescue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, text
+
+from engine.codec import decode, encode
+from engine.ids import new_id
+from engine.machine.change import RunKey
+from engine.store.models import OPEN_EXECUTION, Execution, Notice
+from engine.store.turn import Turn
+
+_NOTICES: Any = Notice.__table__
+_EXECUTIONS: Any = Execution.__table__
+
+
+class Kind(StrEnum):
+    """What a notice asks for."""
+
+    ANSWER = "answer"  # a waiting step run has its answer
+    CANCEL = "cancel"  # the parent has ended: end too
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A notice. ``key`` and ``epoch`` name the step run that waits for an answer."""
+
+    id: str
+    kind: Kind
+    execution_id: str
+    step: int | None
+    item: int | None
+    epoch: int | None
+    body: Any
+    signal_id: str | None
+
+    @property
+    def key(self) -> RunKey:
+        """The step run that it answers."""
+        assert self.step is not None
+        assert self.item is not None
+        return RunKey(self.execution_id, self.step, self.item)
+
+
+def answer(
+    connection: Connection,
+    key: RunKey,
+    epoch: int,
+    now: int,
+    *,
+    body: Any = None,
+    signal_id: str | None = None,
+) -> None:
+    """Owe the waiting step run an answer."""
+    connection.execute(
+        insert(_NOTICES),
+        {
+            "id": new_id(),
+            "kind": Kind.ANSWER.value,
+            "execution_id": key.execution_id,
+            "step": key.step,
+            "item": key.item,
+            "epoch": epoch,
+            "body": encode(body),
+            "signal_id": signal_id,
+            "created_at": now,
+        },
+    )
+
+
+def answer_parent(turn: Turn) -> None:
+    """Owe whoever waits for this execution the news of its end, and its own children theirs."""
+    head = turn.head
+    if head.parent_id is None or head.parent_epoch is None:
+        return
+    assert head.parent_step is not None
+    assert head.parent_item is not None
+    key = RunKey(head.parent_id, head.parent_step, head.parent_item)
+    body = {"child": head.id, "status": head.status.value}
+    answer(turn.connection, key, head.parent_epoch, turn.now, body=body)
+    turn.owed.append(head.parent_id)
+
+
+def cancel_children(turn: Turn) -> None:
+    """Owe the open children of this execution their end, but those that may go on alone."""
+    children = turn.connection.execute(
+        select(_EXECUTIONS.c.id).where(
+            _EXECUTIONS.c.parent_id == turn.head.id,
+            text(OPEN_EXECUTION),
+            _EXECUTIONS.c.leaves_parent.is_(False),
+        )
+    ).scalars()
+    rows = [
+        {
+            "id": new_id(),
+            "kind": Kind.CANCEL.value,
+            "execution_id": child,
+            "created_at": turn.now,
+        }
+        for child in children
+    ]
+    if rows:
+        turn.connection.execute(insert(_NOTICES), rows)
+        turn.owed += [row["execution_id"] for row in rows]
+
+
+def owed_to(connection: Connection, execution_id: str) -> list[Owed]:
+    """Return the notices for one execution, oldest first."""
+    rows = connection.execute(
+        select(
+            *(
+                _NOTICES.c[name]
+                for name in (
+                    *("id", "kind", "execution_id", "step", "item", "epoch", "body", "signal_id"),
+                )
+            )
+        )
+        .where(_NOTICES.c.execution_id == execution_id)
+        .order_by(_NOTICES.c.id)
+    )
+    return list(_read(rows))
+
+
+def _read(rows: Any) -> Iterator[Owed]:
+    for row in rows:
+        values = row._asdict()
+        values["kind"] = Kind(values["kind"])
+        values["body"] = None if values["body"] is None else decode(values["body"])
+        yield Owed(**values)
+
+
+def left(connection: Connection, before: int, limit: int) -> list[str]:
+    """Return executions whose notices have been owed since before ``before`` (µs)."""
+    rows = connection.execute(
+        select(_NOTICES.c.execution_id)
+        .where(_NOTICES.c.created_at < before)
+        .order_by(_NOTICES.c.created_at)
+        .limit(limit)
+    )
+    return list(dict.fromkeys(rows.scalars()))
+
+
+def settled(connection: Connection, notice_id: str) -> None:
+    """Forget a notice that is carried out, or came too late."""
+    connection.execute(delete(_NOTICES).where(_NOTICES.c.id == notice_id))

@@ -1,0 +1,192 @@
+"""Signals: words from outside, and the step runs that wait for them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, insert, or_, select, text, update
+
+from engine.ids import new_id
+from engine.machine.change import RunKey
+from engine.store import notices
+from engine.store.models import Execution, Notice, Signal, StepRun
+from engine.store.turn import Turn
+
+_SIGNALS: Any = Signal.__table__
+_RUNS: Any = StepRun.__table__
+_EXECUTIONS: Any = Execution.__table__
+_NOTICES: Any = Notice.__table__
+_PREFIX = "signal:"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSignal:
+    """A word for whoever waits for it; ``body`` is JSON text."""
+
+    owner_id: str
+    name: str
+    correlation: str
+    body: str
+    execution_id: str | None = None  # the one execution that it is meant for
+    sent_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A step run that waits for a signal."""
+
+    key: RunKey
+    epoch: int
+    input: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a step run that begins to wait would take, if it has come before."""
+
+    name: str
+    correlation: str
+    since: int  # µs; older ones that were sent to no execution in particular do not count
+
+
+def wait_for(name: str, correlation: str) -> str:
+    """Return what a step run that waits for this signal has in its ``wait_for``."""
+    return f"{_PREFIX}{name}:{correlation}"
+
+
+def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
+    """Return the step run that the signal would go to: of several, the one that waits longest."""
+    pending = exists().where(
+        _NOTICES.c.execution_id == _RUNS.c.execution_id,
+        _NOTICES.c.step == _RUNS.c.step,
+        _NOTICES.c.item == _RUNS.c.item,
+        _NOTICES.c.epoch == _RUNS.c.epoch,
+    )
+    # As literal text: SQLite uses a partial index only where its own words stand.
+    where: list[Any] = [
+        text("step_runs.status = 'waiting' AND step_runs.wait_for IS NOT NULL"),
+        ~pending,
+    ]
+    if wanted.execution_id is not None and not wanted.correlation:
+        where.append(_RUNS.c.wait_for.startswith(f"{_PREFIX}{wanted.name}:", autoescape=True))
+    else:
+        where.append(_RUNS.c.wait_for == wait_for(wanted.name, wanted.correlation))
+    if wanted.execution_id is not None:
+        where.append(_RUNS.c.execution_id == wanted.execution_id)
+    row = connection.execute(
+        select(*(_RUNS.c[name] for name in ("execution_id", "step", "item", "epoch", "input")))
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+        .where(*where, _EXECUTIONS.c.owner_id == wanted.owner_id)
+        .order_by(_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
+        .limit(1)
+    ).one_or_none()
+    if row is None:
+        return None
+    return Waiter(RunKey(row.execution_id, row.step, row.item), row.epoch, row.input)
+
+
+def send(connection: Connection, wanted: NewSignal, now: int) -> tuple[str, str | None]:
+    """Keep the signal, and owe it to whoever waits; return its id and that execution's, if any."""
+    _alone(connection, wanted.owner_id, wanted.name)
+    found = waiter(connection, wanted)
+    signal_id = new_id()
+    connection.execute(
+        insert(_SIGNALS),
+        {
+            "id": signal_id,
+            "owner_id": wanted.owner_id,
+            "execution_id": wanted.execution_id,
+            "name": wanted.name,
+            "correlation": wanted.correlation,
+            "body": wanted.body,
+            "sent_by": wanted.sent_by,
+            "created_at": now,
+            "taken_at": None if found is None else now,
+            "taken_by": None if found is None else found.key.execution_id,
+        },
+    )
+    if found is None:
+        return signal_id, None
+    notices.answer(connection, found.key, found.epoch, now, signal_id=signal_id)
+    return signal_id, found.key.execution_id
+
+
+def take_early(turn: Turn, key: RunKey, epoch: int, wanted: Wanted) -> None:
+    """Owe the step run, which waits with ``epoch`` from this commit on, a signal sent before."""
+    head, connection = turn.head, turn.connection
+    _alone(connection, head.owner_id, wanted.name)
+    mine = (_SIGNALS.c.execution_id == head.id) & _SIGNALS.c.correlation.in_(
+        [wanted.correlation, ""]
+    )
+    anyone = (
+        _SIGNALS.c.execution_id.is_(None)
+        & (_SIGNALS.c.correlation == wanted.correlation)
+        & (_SIGNALS.c.created_at >= wanted.since)
+    )
+    signal_id = connection.execute(
+        select(_SIGNALS.c.id)
+        .where(
+            _SIGNALS.c.owner_id == head.owner_id,
+            _SIGNALS.c.name == wanted.name,
+            text("taken_at IS NULL"),
+            or_(mine, anyone),
+        )
+        .order_by(_SIGNALS.c.id)
+        .limit(1)
+    ).scalar_one_or_none()
+    if signal_id is None:
+        return
+    connection.execute(
+        update(_SIGNALS)
+        .where(_SIGNALS.c.id == signal_id)
+        .values(taken_at=turn.now, taken_by=head.id)
+    )
+    notices.answer(connection, key, epoch, turn.now, signal_id=signal_id)
+    turn.owed.append(head.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A signal as it was sent."""
+
+    id: str
+    name: str
+    body: str
+    sent_by: str | None
+    created_at: int
+
+
+def get(connection: Connection, signal_id: str) -> Sent | None:
+    """Return the signal, or None when it was pruned."""
+    row = connection.execute(
+        select(*(_SIGNALS.c[name] for name in Sent.__dataclass_fields__)).where(
+            _SIGNALS.c.id == signal_id
+        )
+    ).one_or_none()
+    return None if row is None else Sent(**row._asdict())
+
+
+def give_back(connection: Connection, signal_id: str) -> None:
+    """Let another take the signal: whoever was to get it waits no more."""
+    connection.execute(
+        update(_SIGNALS).where(_SIGNALS.c.id == signal_id).values(taken_at=None, taken_by=None)
+    )
+
+
+def forget(connection: Connection, before: int, limit: int) -> int:
+    """Drop signals sent before ``before`` (µs) and return how many there were."""
+    old = select(_SIGNALS.c.id).where(_SIGNALS.c.created_at < before).limit(limit)
+    return connection.execute(delete(_SIGNALS).where(_SIGNALS.c.id.in_(old))).rowcount
+
+
+def _alone(connection: Connection, owner_id: str, name: str) -> None:
+    """Let senders and those who begin to wait go one after the other.
+
+    Otherwise a signal that is sent while its step run parks could miss it: neither transaction
+    sees the other's row. SQLite has one writer anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(hashtext(:word))"), {"word": f"{owner_id}:{name}"}
+        )
