@@ -178,18 +178,21 @@ class Deliverer:
         told = {"child": child_id}
         if status is ExecutionStatus.COMPLETED:
             return Good(ended.output or "null", told)
-        failed = status is ExecutionStatus.FAILED
-        cause = decode(ended.error)["message"] if failed and ended.error else str(status)
-        return Bad(
-            Reason.CHILD_FAILED if failed else Reason.CHILD_CANCELLED,
-            {
-                "message": f"execution {child_id} of {ended.workflow} {status}: {cause}"
-                if failed
-                else f"execution {child_id} of {ended.workflow} was cancelled",
-                "type": "ChildFailed" if failed else "ChildCancelled",
-                **told,
-            },
-        )
+        if status is ExecutionStatus.CANCELLED:
+            described = {
+                "message": f"execution {child_id} of {ended.workflow} was cancelled",
+                "type": "ChildCancelled",
+            }
+            return Bad(Reason.CHILD_CANCELLED, {**described, **told})
+        error = {} if ended.error is None else decode(ended.error)
+        # Of children of children the innermost cause is what people look for.
+        cause = error.get("cause") or error.get("message") or "no message"
+        described = {
+            "message": f"execution {child_id} of {ended.workflow} failed: {cause}",
+            "type": "ChildFailed",
+            "cause": cause,
+        }
+        return Bad(Reason.CHILD_FAILED, {**described, **told})
 
 
 _MAY_END_DIFFERENTLY = (Reason.CHILD_FAILED,)
