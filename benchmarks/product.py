@@ -15,11 +15,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 from sqlalchemy import text
 
 from actors.client import Client, open_client
+from engine.definition import parse
+from engine.publish import publish
 from engine.settings import Settings
 from engine.store import users
 
@@ -41,6 +44,10 @@ class Product:
             owner_id=self.owner_id, workflow_id=workflow, input=input, trigger="api"
         )
         return started.execution_id
+
+    def publish(self, document: dict[str, Any]) -> None:
+        """Publish a workflow's document."""
+        publish(self.client.database, self.owner_id, parse(document))
 
     def wait(self, expected: int, *, pause: float, seconds: float = 300) -> None:
         """Return once ``expected`` executions have completed.
@@ -71,7 +78,15 @@ class Product:
 
     def forget(self) -> None:
         """Delete all executions, so that each measurement starts from nothing."""
-        for table in ("step_runs", "events", "logs", "attempts", "artifacts", "executions"):
+        for table in (
+            "step_runs",
+            "events",
+            "logs",
+            "attempts",
+            "artifacts",
+            "notices",
+            "executions",
+        ):
             sql = text(f"DELETE FROM {table}")
             self.client.database.write(lambda connection, sql=sql: connection.execute(sql))  # type: ignore[misc]
 
@@ -97,6 +112,12 @@ class Product:
         """Return the memory of all processes, shared pages counted once (PSS)."""
         family = [self.process, *self.process.children(recursive=True)]
         return sum(member.memory_full_info().pss for member in family) / 1e6
+
+    def worker_memory_mb(self) -> float:
+        """Return the memory of the worker processes, shared pages counted once (PSS)."""
+        family = self.process.children(recursive=True)
+        workers = [member for member in family if "dramatiq" in " ".join(member.cmdline())]
+        return sum(member.memory_full_info().pss for member in workers) / 1e6
 
 
 @contextmanager

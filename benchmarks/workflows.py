@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from engine import step, workflow
 
 
@@ -21,6 +23,13 @@ def number_list(count: int) -> list[int]:
 def add_up(numbers: list[int]) -> int:
     """Return the sum: proves that every item ran once."""
     return sum(numbers)
+
+
+@step
+def work(seconds: float) -> None:
+    """Take as long as a recorded task did."""
+    if seconds > 0:
+        time.sleep(seconds)
 
 
 @workflow(name="bench-ten")
