@@ -157,7 +157,9 @@ class _Reader:
             several = draft.step.for_each is not None
             self.check_references(draft.templates[: draft.per_item], items=several)
             self.check_references(draft.templates[draft.per_item :], items=False)
-        self.check_references([output] if output else [], items=False)
+        outputs = [output] if output else []
+        self.check_references(outputs, items=False)
+        ends.check_early(outputs, faults)
         steps = self.connect(drafts)
         return Definition(
             name=name,
@@ -167,7 +169,7 @@ class _Reader:
             steps=steps,
             output=output,
             document=_normal(source),
-            timeout=policies.timeout(source.get("timeout"), "timeout", None, faults),
+            timeout=policies.lifetime(source.get("timeout"), "timeout", faults),
         )
 
     def name(self) -> str:
@@ -350,13 +352,18 @@ class _Reader:
 
     def connect(self, drafts: list[_Draft]) -> tuple[Step, ...]:
         """Return the steps with their edges, or as they are once there are faults."""
+        if not self.indexes:
+            return ()
+        roles = ends.read(self.source, self.indexes, self.faults)
+        closing = roles.closing
+        for draft in drafts:
+            if draft.step.index not in closing:
+                ends.check_early(draft.templates, self.faults)
         if self.faults.found:
             return tuple(draft.step for draft in drafts)
-        roles = ends.read(self.source, self.indexes, self.faults)
         names = list(self.indexes)
         needs = [self.edges(draft) for draft in drafts]
-        if not self.faults.found:
-            ends.edges(needs, roles, names, self.faults)
+        ends.edges(needs, roles, names, self.faults)
         circle = graph.cycle(needs)
         if circle:
             shown = " → ".join(names[index] for index in circle[:20])
@@ -365,7 +372,7 @@ class _Reader:
             first = names[circle[0]]
             self.faults.add(f"steps.{first}", f"waits for itself: {shown} → {first}", hint)
         dependants = graph.invert(needs)
-        closing, handlers = roles.closing, roles.handlers
+        handlers = roles.handlers
         return tuple(
             replace(
                 draft.step,

@@ -19,12 +19,13 @@ from engine.definition.model import (
 RETRY_KEYS = ("attempts", "backoff", "factor", "max", "jitter", "on")
 MAX_ATTEMPTS = 1_000
 MAX_WAIT = 7 * 86400.0  # of a backoff or a timeout, in seconds
+MAX_LIFE = 366 * 86400.0  # of an execution, in seconds: as long as its steps may sleep or wait
 MAX_FACTOR = 100.0
 MAX_TTL = 366 * 86400.0  # seconds
 MIN_MEMORY = 64 * 1024**2  # bytes; an interpreter alone takes half of it
-_SIZE = re.compile(r"(\d{1,9})(MB|GB)")
+_SIZE = re.compile(r"(\d{1,9})(MB|GB)", re.ASCII)
 _UNITS = {"MB": 1024**2, "GB": 1024**3}
-_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%")
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)%", re.ASCII)
 _CAUSES = ("error", "timeout")
 _QUEUES = {"default": SHORT_QUEUE, "long": LONG_QUEUE}
 
@@ -50,7 +51,18 @@ def timeout(value: Any, path: str, under: float | None, faults: Faults) -> float
         return under
     duration = _wait(value, path, faults)
     if duration == 0:
-        faults.add(path, "must be longer than nothing")
+        faults.add(path, "must be longer than nothing", "without it there is no limit")
+    return duration
+
+
+def lifetime(value: Any, path: str, faults: Faults) -> float | None:
+    """Return how many seconds an execution may take, None for any."""
+    if value is None:
+        return None
+    duration = seconds(value)
+    if not duration or duration > MAX_LIFE:
+        hint = "write 30m, 2h or 5d; without it there is no limit"
+        faults.add(path, "must be a duration of at most 366 days and longer than nothing", hint)
     return duration
 
 
@@ -70,9 +82,11 @@ def isolation(body: dict[str, Any], path: str, faults: Faults) -> bool:
     if value is None or value == "thread":
         return False
     if value != "process":
-        faults.add(f"{path}.isolation", "must be thread or process")
+        hint = "thread is what happens without"
+        faults.add(f"{path}.isolation", "must be thread or process", hint)
     elif body.get("uses") != "python":
-        faults.add(f"{path}.isolation", "only a python step can have a process of its own")
+        problem = "only a python step can have a process of its own"
+        faults.add(f"{path}.isolation", problem, "remove it")
     return True
 
 
@@ -82,7 +96,8 @@ def memory(body: dict[str, Any], path: str, faults: Faults) -> int | None:
     if value is None:
         return None
     if body.get("isolation") != "process":
-        faults.add(f"{path}.memory", "means nothing without isolation: process")
+        problem = "means nothing without isolation: process"
+        faults.add(f"{path}.memory", problem, "add that, or remove this")
     found = _SIZE.fullmatch(value) if isinstance(value, str) else None
     size = int(found[1]) * _UNITS[found[2]] if found else 0
     if size < MIN_MEMORY:
@@ -102,7 +117,8 @@ def cache(value: Any, path: str, faults: Faults) -> Cache | None:
     key = faults.template(value.get("key"), f"{path}.key")
     ttl = seconds(value.get("ttl"))
     if ttl is None or not 0 < ttl <= MAX_TTL:
-        faults.add(f"{path}.ttl", "must be a duration of at most 366 days", "write 10m or 1d")
+        problem = "must be a duration of at most 366 days and longer than nothing"
+        faults.add(f"{path}.ttl", problem, "write 10m or 1d")
     return None if key is None or ttl is None else Cache(key, ttl)
 
 

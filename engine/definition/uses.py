@@ -88,67 +88,105 @@ def _sleep(params: dict[str, Any], path: str, faults: Faults) -> None:
 
 def _signal(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("name", "correlation", "schema", "deadline", "look_back"), path)
-    _named(params, "name", path, faults)
+    _named(params, "name", path, faults, "as whoever sends it calls it")
+    correlation = params.get("correlation", "")
+    if type(correlation) not in (str, int):
+        hint = "write ${{ input.order }}, what the sender knows too"
+        faults.add(f"{path}.correlation", "must be a text or a whole number", hint)
     _schema(params, "schema", path, faults)
-    _duration(params, "deadline", path, faults)
+    _duration(params, "deadline", path, faults, least="longer than nothing")
     _duration(params, "look_back", path, faults)
 
 
 def _approval(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("title", "description", "form", "approvers", "deadline"), path)
-    if "title" not in params:
-        faults.add(f"{path}.title", "is required", "what is it that a person shall approve?")
-    _schema(params, "form", path, faults)
-    _duration(params, "deadline", path, faults)
-    approvers = params.get("approvers")
-    if approvers is not None and not _computed(approvers):
-        faults.typed(approvers, list, f"{path}.approvers", "write [ada, grace]")
+    _told(params, "title", path, faults, "what is it that a person shall approve?")
+    if "description" in params:
+        faults.typed(params["description"], str, f"{path}.description")
+    if _schema(params, "form", path, faults) and params["form"].get("type", "object") != "object":
+        faults.add(f"{path}.form.type", "must be object", "a form is a mapping of fields")
+    _duration(params, "deadline", path, faults, least="longer than nothing")
+    if "approvers" in params and not _computed(params["approvers"]):
+        _approvers(params["approvers"], f"{path}.approvers", faults)
+
+
+def _approvers(value: Any, path: str, faults: Faults) -> None:
+    if not faults.typed(value, list, path, "write [ada, grace]"):
+        return
+    if not value:
+        faults.add(path, "names nobody", "leave it out, and everybody who may act can decide")
+    for index, name in enumerate(value):
+        faults.typed(name, str, f"{path}[{index}]", "the name of a user")
 
 
 def _workflow(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("workflow", "input", "version", "wait", "parent_ends"), path)
-    if not isinstance(params.get("workflow"), str):
-        faults.add(f"{path}.workflow", "is required", "the name of a workflow")
-    version = params.get("version")
-    if version is not None and not _computed(version) and type(version) is not int:
-        faults.add(f"{path}.version", "must be a number", "without one it is the newest")
+    _told(params, "workflow", path, faults, "the name of a workflow")
+    if "input" in params and not _computed(params["input"]):
+        faults.typed(params["input"], dict, f"{path}.input", "write {url: …}")
+    version = params.get("version", 1)
+    if not _computed(version) and not (type(version) is int and version > 0):
+        hint = "without one it is the newest"
+        faults.add(f"{path}.version", "must be a whole number from 1", hint)
     if "wait" in params:
-        faults.typed(params["wait"], bool, f"{path}.wait")
+        faults.typed(params["wait"], bool, f"{path}.wait", "false goes on at once")
     if params.get("parent_ends", "cancel") not in ("cancel", "leave"):
         hint = "what becomes of the child when this execution ends before it"
         faults.add(f"{path}.parent_ends", "must be cancel or leave", hint)
 
 
 def _actor(params: dict[str, Any], path: str, faults: Faults) -> None:
-    _named(params, "actor", path, faults)
+    _named(params, "actor", path, faults, "as its worker calls it")
     for name in params:
         if not name.isidentifier():
-            faults.add(path, f"{name!r} cannot be the name of an actor's argument")
+            hint = "letters, digits and _"
+            faults.add(path, f"{name!r} cannot be the name of an actor's argument", hint)
 
 
 def _fail(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("message",), path)
-    if not isinstance(params.get("message"), str):
-        faults.add(f"{path}.message", "is required", "the error that people will read")
+    _told(params, "message", path, faults, "the error that people will read")
 
 
-def _named(params: dict[str, Any], key: str, path: str, faults: Faults) -> None:
+def _told(params: dict[str, Any], key: str, path: str, faults: Faults, hint: str) -> None:
+    """Keep a fault unless ``key`` holds a text."""
+    if params.get(key) in (None, ""):
+        faults.add(f"{path}.{key}", "is required", hint)
+    else:
+        faults.typed(params[key], str, f"{path}.{key}", hint)
+
+
+def _named(params: dict[str, Any], key: str, path: str, faults: Faults, hint: str) -> None:
+    """Keep a fault unless ``key`` holds a name that is known before any execution."""
     value = params.get(key)
-    if not isinstance(value, str) or not _WORD.fullmatch(value):
-        faults.add(f"{path}.{key}", "must be a name", "letters, digits, -, _ and .")
+    if value is None:
+        faults.add(f"{path}.{key}", "is required", hint)
+    elif not isinstance(value, str) or not _WORD.fullmatch(value):
+        problem = "must be a name of letters, digits, -, _ and ., at most 63, without ${{ }}"
+        faults.add(f"{path}.{key}", problem, hint)
 
 
-def _schema(params: dict[str, Any], key: str, path: str, faults: Faults) -> None:
-    if key in params and faults.typed(params[key], dict, f"{path}.{key}", "write a JSON Schema"):
-        schema.check_schema(params[key], faults, f"{path}.{key}")
+def _schema(params: dict[str, Any], key: str, path: str, faults: Faults) -> bool:
+    """Return whether there is a JSON Schema without a fault."""
+    if key not in params or not faults.typed(
+        params[key], dict, f"{path}.{key}", "write a JSON Schema"
+    ):
+        return False
+    before = len(faults.found)
+    schema.check_schema(params[key], faults, f"{path}.{key}")
+    return len(faults.found) == before
 
 
-def _duration(params: dict[str, Any], key: str, path: str, faults: Faults) -> None:
+def _duration(
+    params: dict[str, Any], key: str, path: str, faults: Faults, *, least: str = ""
+) -> None:
+    """Keep a fault unless ``key`` is left out, computed, or a duration; nothing if ``least``."""
     if key not in params or _computed(params[key]):
         return
     duration = seconds(params[key])
-    if duration is None or duration > MAX_SLEEP:
-        faults.add(f"{path}.{key}", "must be a duration of at most 366 days", "write 90s or 2d")
+    if duration is None or duration > MAX_SLEEP or (least and not duration):
+        wanted = f"must be a duration of at most 366 days{f' and {least}' if least else ''}"
+        faults.add(f"{path}.{key}", wanted, "write 90s or 2d")
 
 
 def _computed(value: Any) -> bool:
