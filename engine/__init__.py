@@ -10,20 +10,42 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from engine.authoring import sleep, step, workflow
+    from engine.authoring import (
+        approval,
+        at_end,
+        error_of,
+        execution,
+        fail,
+        failures_of,
+        sleep,
+        status_of,
+        step,
+        wait_for_signal,
+        workflow,
+        workflow_step,
+    )
     from engine.steps.context import context
 
-__all__ = ["context", "sleep", "step", "workflow"]
+__all__ = [
+    "approval",
+    "at_end",
+    "context",
+    "error_of",
+    "execution",
+    "fail",
+    "failures_of",
+    "sleep",
+    "status_of",
+    "step",
+    "wait_for_signal",
+    "workflow",
+    "workflow_step",
+]
 
-_PLACES = {
-    "context": "engine.steps.context",
-    "sleep": "engine.authoring",
-    "step": "engine.authoring",
-    "workflow": "engine.authoring",
-}
+_PLACES = {"context": "engine.steps.context"}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name not in __all__:
         raise AttributeError(f"module 'engine' has no attribute {name!r}")
-    return getattr(import_module(_PLACES[name]), name)
+    return getattr(import_module(_PLACES.get(name, "engine.authoring")), name)

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, PydanticUserError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from engine import registry
+from engine.authoring.elsewhere import ChildStep
 from engine.authoring.handles import Handle, TracingError, refuse
 from engine.authoring.trace import current, tracing
 from engine.definition import Definition, parse
@@ -30,6 +31,7 @@ def workflow(
     title: str | None = None,
     description: str | None = None,
     defaults: dict[str, Any] | None = None,
+    timeout: str | float | None = None,
 ) -> Callable[[Function], Workflow]: ...
 
 
@@ -41,6 +43,7 @@ def workflow(
     title: str | None = None,
     description: str | None = None,
     defaults: dict[str, Any] | None = None,
+    timeout: str | float | None = None,
 ) -> Workflow | Callable[[Function], Workflow]:
     """Return the workflow that ``function`` describes, registered under its name.
 
@@ -52,10 +55,12 @@ def workflow(
         title: for people; by default made of the name.
         description: by default the function's docstring.
         defaults: ``{"retry": {…}, "timeout": …}`` for all its steps.
+        timeout: of an execution, as "2h" or seconds.
 
     Raises:
         TracingError: the body does what only real values allow, with file and line.
-        InvalidDocument: what comes out is no valid workflow, with every fault.
+            What comes out is no valid workflow: the line of the first step with a fault, and
+            every fault.
     """
 
     def decorate(found: Function) -> Workflow:
@@ -64,6 +69,7 @@ def workflow(
             "title": title,
             "description": description or inspect.getdoc(found),
             "defaults": defaults,
+            "timeout": timeout,
         }
         return Workflow(found, head)
 
@@ -77,18 +83,26 @@ class Workflow:
         self.fn = function
         self.name: str = head["name"]
         self.definition: Definition = _define(function, head)
+        self.signature = inspect.signature(function)
         functools.update_wrapper(self, function)
         registry.register_workflow(self.definition)
 
+    @property
+    def as_step(self) -> ChildStep:
+        """The workflow as a step of another: called, mapped and given options as steps are.
+
+        ``wait=False`` does not wait for its end, ``version=3`` chooses one, and
+        ``parent_ends="leave"`` lets it go on when the execution that started it ends before it.
+        """
+        return ChildStep(self.name, self.signature)
+
     def __call__(self, *arguments: Any, **named: Any) -> Any:
-        """Refuse: a workflow is started, not called.
+        """Return the handle of its output as a step, while another workflow is traced.
 
         Raises:
-            TracingError: always.
+            TracingError: elsewhere: a workflow is started, not called.
         """
-        if current() is not None:
-            refuse(f"workflow '{self.name}' cannot be called as a step", "call its steps")
-        refuse(f"workflow '{self.name}' is started, not called", f"engine run {self.name}")
+        return self.as_step(*arguments, **named)
 
     def __repr__(self) -> str:
         return f"<workflow {self.name}>"
@@ -105,12 +119,15 @@ def _define(function: Function, head: dict[str, Any]) -> Definition:
         if inspect.iscoroutine(result):
             result.close()
             raise TracingError(f"{where}: a workflow function is not async", hint="drop async")
+        trace.finish()
         output = trace.write(result)
-    document = {**head, "input": schema, "steps": trace.steps, "output": output}
+    parts = {"input": schema, "steps": trace.steps, "finally": trace.closing or None}
+    document = {**head, **parts, "output": output}
     try:
         return parse({key: value for key, value in document.items() if value is not None})
     except InvalidDocument as error:
-        raise InvalidDocument(f"{where}: {error.message}", faults=error.faults) from None
+        line = trace.line_of(error.faults) or where
+        raise TracingError(f"{line}: {error.message}", faults=error.faults) from None
 
 
 def _input_schema(function: Function, name: str, where: str) -> dict[str, Any]:
