@@ -10,6 +10,7 @@ from periodiq import PeriodiqMiddleware, cron
 
 from actors import messages, middleware
 from actors.broker import EngineBroker
+from actors.guests import ActorSteps, actor_step
 from actors.worker import Crew
 from engine import settings
 from engine.calendar_tick import tick as tick_calendar
@@ -17,17 +18,23 @@ from engine.dispatch import dispatch as plan
 from engine.flow.sends import Sends
 from engine.store.steps import Ticket
 
+__all__ = ["ActorSteps", "actor_step", "broker", "crew", "dispatch", "run_step", "tick"]
+
 _settings = settings.current()
 crew = Crew(_settings)
 broker = EngineBroker(_settings, middleware=middleware.order(_settings, crew))
 # periodiq finds the periodic actors through it, and drops ticks that waited too long to matter.
 broker.add_middleware(PeriodiqMiddleware(skip_delay=50))
 crew.broker = broker
-dramatiq.set_broker(broker)
+if dramatiq.broker.global_broker is None:
+    # In a worker of the user's own, which imports us for its actor steps, theirs is set already.
+    dramatiq.set_broker(broker)
 broker.declare_queue("steps.long")
 
 
-@dramatiq.actor(actor_name=messages.DISPATCH, queue_name="dispatch", max_retries=8)
+@dramatiq.actor(
+    broker=broker, actor_name=messages.DISPATCH, queue_name="dispatch", max_retries=8
+)
 def dispatch(execution_id: str) -> None:
     """Plan an execution and hand it to its first step runs."""
     planned = plan(crew.database, crew.versions, crew.settings, execution_id)
@@ -38,14 +45,20 @@ def dispatch(execution_id: str) -> None:
     hand_on(planned.sends)
 
 
-@dramatiq.actor(actor_name=messages.RUN_STEP, queue_name="steps")
+@dramatiq.actor(broker=broker, actor_name=messages.RUN_STEP, queue_name="steps")
 def run_step(execution_id: str, step: int, item: int, epoch: int) -> None:
     """Run a step run and what follows from it, then hand on."""
     queue = current_message().queue_name
     hand_on(crew.executor.run(Ticket(execution_id, step, item, epoch, queue)))
 
 
-@dramatiq.actor(actor_name="tick", queue_name="dispatch", max_retries=0, periodic=cron("* * * * *"))
+@dramatiq.actor(
+    broker=broker,
+    actor_name="tick",
+    queue_name="dispatch",
+    max_retries=0,
+    periodic=cron("* * * * *"),
+)
 def tick() -> None:
     """Start what schedules owe by now."""
     started = tick_calendar(crew.database, crew.admit_slot)

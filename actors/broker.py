@@ -23,6 +23,8 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from engine import registry
+from engine.definition.model import ACTOR_QUEUE
 from engine.settings import Settings
 
 NAMESPACE = "engine"
@@ -152,10 +154,14 @@ class EngineBroker(RedisBroker):
 
     def is_empty(self, queue: str) -> bool:
         """Return whether no message waits in ``queue`` to be fetched."""
+        if queue == ACTOR_QUEUE:
+            return self.is_idle(queue)
         return not self.client.llen(f"{self.namespace}:{queue}")
 
     def is_idle(self, queue: str) -> bool:
         """Return whether ``queue`` has no message at all, not even one that a worker holds."""
+        if queue == ACTOR_QUEUE:
+            return all(actor.is_idle() for actor in registry.actors())
         return not self.client.hlen(f"{self.namespace}:{queue}.msgs")
 
     def depths(self) -> list[dict[str, Any]]:

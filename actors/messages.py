@@ -6,12 +6,15 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+import dramatiq
 import redis
 from dramatiq import Message
 
 from actors.broker import EngineBroker
-from engine import failpoints
-from engine.flow.sends import Sends
+from engine import failpoints, registry
+from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
+from engine.errors import EngineError
+from engine.flow.sends import ActorCall, Sends
 from engine.store.steps import Ticket
 
 RUN_STEP = "run_step"
@@ -24,7 +27,8 @@ _log = logging.getLogger(__name__)
 def step_message(ticket: Ticket) -> Message[Any]:
     """Return the message that brings the ticket to a worker."""
     return Message(
-        queue_name=ticket.queue,
+        # Sent again, what an actor owes goes through a worker of ours, which knows its arguments.
+        queue_name=SHORT_QUEUE if ticket.queue == ACTOR_QUEUE else ticket.queue,
         actor_name=RUN_STEP,
         args=(ticket.execution_id, ticket.step, ticket.item, ticket.epoch),
         kwargs={},
@@ -55,6 +59,7 @@ def send(broker: EngineBroker, sends: Sends) -> None:
     messages += [dispatch_message(execution_id) for execution_id in sends.dispatches]
     if failpoints.armed and messages:
         failpoints.reach("before_enqueue")
+    _call_actors(sends.calls)
     try:
         broker.enqueue_many(messages)
         for ticket, delay in sends.later:
@@ -63,6 +68,16 @@ def send(broker: EngineBroker, sends: Sends) -> None:
         _log.warning("could not send %d messages, rescue will: %s", len(messages), error)
     if failpoints.armed and messages:
         failpoints.reach("after_enqueue")
+
+
+def _call_actors(calls: Sequence[ActorCall]) -> None:
+    for call in calls:
+        ticket = call.ticket
+        key = (ticket.execution_id, ticket.step, ticket.item, ticket.epoch)
+        try:
+            registry.find_actor(call.actor).send(call.arguments, key)
+        except (EngineError, redis.RedisError, dramatiq.DramatiqError, OSError) as error:
+            _log.warning("could not call actor %s, rescue will: %s", call.actor, error)
 
 
 def send_later(broker: EngineBroker, ticket: Ticket, delay: int) -> None:

@@ -30,6 +30,7 @@ from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule
 from engine.worker.claims import Claim, Claims, Stop
 from engine.worker.execute import Executor
+from engine.worker.guest import Guest
 from engine.worker.insist import flush_lines, release
 
 PULSE_SECONDS = 0.5  # how often lines of running steps are written
@@ -89,6 +90,17 @@ class Crew:
         )
 
     @cached_property
+    def guest(self) -> Guest:
+        """Claims and settles for actors of the user's own."""
+        return Guest(
+            settings=self.settings,
+            database=self.database,
+            versions=self.versions,
+            worker_id=self.id,
+            claims=self.claims,
+        )
+
+    @cached_property
     def rescue(self) -> Rescue:
         """Sweeps while this process holds the lease."""
         assert self.broker is not None
@@ -96,30 +108,42 @@ class Crew:
 
     def board(self, *, queues: Collection[str] | None, threads: int) -> None:
         """Load the user's modules, introduce the worker, start its pulse and its rescue."""
-        self._threads = threads
         self._parent = os.getppid()
         console.set_up(self.settings)
-        capture.install()
         registry.load_modules(self.settings.modules)
         assert self.broker is not None
+        declared = self.broker.get_declared_queues()
+        self._introduce(sorted(queues or declared), threads, sorted(registry.function_names()))
+        _ = self.executor, self.rescue  # made here once: threads must not race to make two
+        self._start("rescue", self._sweep, self.settings.sweep_seconds)
+        self._start("parent", self._mind_parent, 1.0)
+        _log.info("worker %s is ready: %d threads", self.id[:8], threads)
+
+    def visit(self, *, queues: Collection[str], threads: int) -> None:
+        """Introduce a worker of the user's own, whose actors run steps, and start its pulse.
+
+        It neither sweeps nor takes steps of others, and ends as its owner wants.
+        """
+        self._introduce(sorted(queues), threads, [])
+        _ = self.guest
+
+    def _introduce(self, queues: list[str], threads: int, functions: list[str]) -> None:
+        self._threads = threads
+        capture.install()
         worker = liveness.WorkerRow(
             id=self.id,
             host=platform.node(),
             pid=os.getpid(),
-            queues=sorted(queues or self.broker.get_declared_queues()),
+            queues=queues,
             threads=threads,
-            functions=sorted(registry.function_names()),
+            functions=functions,
         )
         now = self.database.now()
         self.database.write(lambda connection: liveness.register(connection, worker, now))
-        _ = self.executor, self.rescue  # made here once: threads must not race to make two
         # A second signal ends the process at once; what it held goes back all the same.
         # (Dramatiq's workers are multiprocessing's, which run no atexit handlers.)
         Finalize(None, self._give_back, exitpriority=10)
         self._start("pulse", self._pulse, PULSE_SECONDS)
-        self._start("rescue", self._sweep, self.settings.sweep_seconds)
-        self._start("parent", self._mind_parent, 1.0)
-        _log.info("worker %s is ready: %d threads", self.id[:8], threads)
 
     def drain(self) -> None:
         """Begin nothing new; interrupt what is left when the drain time is over."""
@@ -246,6 +270,8 @@ class Crew:
         messages.send(self.broker, self.rescue.sweep(self.id, steady=self.steady))
 
     def _restart_when_stuck(self) -> None:
+        if "executor" not in self.__dict__:
+            return  # the worker is the user's own
         if self._threads and self.executor.stuck_threads > self._threads * MANY_STUCK:
             _log.error("half of the threads ignore their timeouts: this worker starts afresh")
             os.kill(os.getpid(), signal.SIGTERM)

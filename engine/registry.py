@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,24 @@ from engine.definition import Definition
 from engine.errors import InvalidDocument, SettingsError, UnknownStep
 from engine.expressions import did_you_mean
 
+ACTOR = "actor:"
 MODULES_GROUP = "engine.modules"
 
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """An actor of the user's own, which runs steps in a worker of the user's own.
+
+    ``send`` takes its arguments by name, and the key and epoch of the step run that it works for.
+    ``is_idle`` tells whether no message waits for it or is under way.
+    """
+
+    name: str
+    send: Callable[[Mapping[str, Any], Sequence[Any]], None]
+    is_idle: Callable[[], bool]
+
+
+_remotes: dict[str, Remote] = {}
 _functions: dict[str, Callable[..., Any]] = {}
 _workflows: dict[str, Definition] = {}
 
@@ -41,13 +58,36 @@ def find_function(name: str) -> Callable[..., Any]:
 
 
 def has_function(name: str) -> bool:
-    """Return whether this process can call ``name``."""
-    return name in _functions
+    """Return whether this process can call ``name``; actors are ``actor:NAME``."""
+    return name in _functions or name.removeprefix(ACTOR) in _remotes
+
+
+def register_actor(remote: Remote) -> None:
+    """Make an actor callable by documents under its name; the same name again replaces it."""
+    _remotes[remote.name] = remote
+
+
+def find_actor(name: str) -> Remote:
+    """Return the actor of that name.
+
+    Raises:
+        UnknownStep: this process has none; another one may.
+    """
+    try:
+        return _remotes[name]
+    except KeyError:
+        hint = "make it a step with actor_step() in a module that ENGINE_MODULES names"
+        raise UnknownStep(f"actor {name} is not known on this worker", hint=hint) from None
+
+
+def actors() -> list[Remote]:
+    """Return the actors that this process knows."""
+    return list(_remotes.values())
 
 
 def function_names() -> list[str]:
-    """Return the names of all registered functions, sorted."""
-    return sorted(_functions)
+    """Return the names of all registered functions, and of actors as ``actor:NAME``, sorted."""
+    return sorted([*_functions, *(f"{ACTOR}{name}" for name in _remotes)])
 
 
 def register_workflow(definition: Definition) -> None:

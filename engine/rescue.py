@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from engine.codec import encode
 from engine.definition import Definition
+from engine.definition.model import ACTOR_QUEUE
 from engine.errors import NotFound, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.deliver import Deliverer, expire_wait
@@ -34,7 +35,7 @@ from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
 
 LEASE = "rescue"
-QUEUES = ("steps", "steps.long")
+QUEUES = ("steps", "steps.long", ACTOR_QUEUE)
 BATCH = 500
 HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them

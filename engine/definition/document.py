@@ -247,7 +247,7 @@ class _Reader:
             name=name,
             uses=str(body["uses"]),
             params=params,
-            function=body.get("with", {}).get("function") if body["uses"] == "python" else None,
+            function=uses.code(body["uses"], body.get("with", {})),
             when=when,
             for_each=for_each,
             max_parallel=self.max_parallel(body, path),

@@ -9,6 +9,7 @@ from typing import Any
 from engine.expressions import Template
 
 SHORT_QUEUE, LONG_QUEUE = "steps", "steps.long"
+ACTOR_QUEUE = "actor"  # not one of ours: the user's worker takes it from a queue of its own
 LONG_SECONDS = 60.0  # a step that may take longer must not hold the short ones up
 DEFAULT_PARALLEL = 256
 

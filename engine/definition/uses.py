@@ -31,6 +31,13 @@ def check(uses: str, params: dict[str, Any], path: str, faults: Faults) -> None:
         BUILT_IN[uses](params, path, faults)
 
 
+def code(uses: str, params: dict[str, Any]) -> str | None:
+    """Return the code that only some workers may have: a function, or an actor as actor:NAME."""
+    if uses == "python":
+        return params.get("function")
+    return f"actor:{params.get('actor')}" if uses == "actor" else None
+
+
 @cache
 def _installed() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group="engine.steps")}))

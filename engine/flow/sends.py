@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.machine.head import Head
 from engine.store.steps import Ticket
+
+
+@dataclass(frozen=True, slots=True)
+class ActorCall:
+    """A step run for an actor of the user's, with what the actor is called with."""
+
+    actor: str
+    arguments: Mapping[str, Any]
+    ticket: Ticket
 
 
 @dataclass(slots=True)
@@ -15,6 +26,7 @@ class Sends:
     now: list[Ticket] = field(default_factory=list)
     later: list[tuple[Ticket, int]] = field(default_factory=list)  # with µs of delay
     dispatches: list[str] = field(default_factory=list)  # execution ids
+    calls: list[ActorCall] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

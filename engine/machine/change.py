@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.definition.model import ACTOR_QUEUE
 from engine.machine.event import Event, EventType
 from engine.machine.status import ExecutionStatus, Reason, StepStatus
 
@@ -370,6 +371,16 @@ def wake(source: StepStatus, *, now: int) -> Change:
         },
         event=EventType.STEP_WOKEN,
         active=1,
+    )
+
+
+def hand_over(source: StepStatus, *, now: int, input: str) -> Change:
+    """It goes to an actor of the user's: whose worker claims it as ours would."""
+    return Change(
+        source,
+        StepStatus.QUEUED,
+        {"input": input, "queue": ACTOR_QUEUE, "due_at": now, "reason": None},
+        active=0 if source is StepStatus.QUEUED else 1,
     )
 
 

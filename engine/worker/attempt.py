@@ -103,6 +103,14 @@ def _interrupted(claim: Claim) -> Outcome:
     return Cancelled() if claim.stop is Stop.CANCEL else Lost()
 
 
+def returned(value: Any, step: Step, limit: int, context: Context) -> Outcome:
+    """Return ``value`` as the outcome of an attempt: what cannot be kept fails it."""
+    try:
+        return _returned(value, step, limit, context)
+    except EngineError as error:
+        return failed(error)
+
+
 def failed(error: BaseException) -> Failed:
     """Return ``error`` as the outcome of an attempt."""
     retryable = error.retryable if isinstance(error, StepError) else not _hopeless(error)

@@ -99,7 +99,11 @@ class Claimer:
 def _rides(step: Step) -> bool:
     """Whether the step is surely to be run once its only need has completed."""
     return (
-        len(step.needs) == 1 and step.queue == "steps" and not step.handles and step.cache is None
+        len(step.needs) == 1
+        and step.queue == "steps"
+        and step.uses != "actor"
+        and step.cache is None
+        and not step.handles
     )
 
 

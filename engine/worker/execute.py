@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from engine import failpoints
 from engine.codec import decode, encode
+from engine.definition.model import ACTOR_QUEUE
 from engine.errors import EngineError, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.expiry import expire
@@ -19,14 +21,14 @@ from engine.flow.finish import finish
 from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
-from engine.flow.sends import Look, Sends
+from engine.flow.sends import ActorCall, Look, Sends
 from engine.flow.versions import Versions
 from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine.plan import ITEM_CHUNK, expires_in, window_of
 from engine.machine.status import Reason, StepStatus
+from engine.registry import ACTOR
 from engine.settings import Settings
-from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
 from engine.store import caches, executions, steps
 from engine.store.database import Database
@@ -156,9 +158,12 @@ class Executor:
                     ready = self._expand(work, items, sends)
                 case Call():
                     kept = self._kept(work)
-                    if kept is None:
+                    if kept is not None:
+                        ready = self._reuse(work, kept, sends)
+                    elif work.step.uses == "actor":
+                        ready = self._hand_over(work, sends)
+                    else:
                         return self._attempt(work, sends)
-                    ready = self._reuse(work, kept, sends)
             return self._go_on(work.stay, ready, sends)
         except StaleClaim:
             return None
@@ -235,6 +240,26 @@ class Executor:
             return None
         sends.now += ready
         return None
+
+    def _hand_over(self, work: Work, sends: Sends) -> list[Ticket]:
+        """Send the step run to the user's actor. Asked again, it is only sent again."""
+        assert isinstance(work.prepared, Call)
+        text, run = work.prepared.text, work.run
+
+        def move(taken: Turn) -> list[Ticket]:
+            if not taken.head.moving:
+                raise StaleClaim("the execution ends or is paused: nothing new starts")
+            handed = change.hand_over(run.status, now=taken.now, input=text)
+            taken.apply(work.key, run.epoch, handed)
+            return []
+
+        if run.queue != ACTOR_QUEUE or run.status is not StepStatus.QUEUED:
+            self._commit(work, move, sends)
+        ticket = replace(work.ticket(run.epoch), queue=ACTOR_QUEUE)
+        name = str(work.step.function).removeprefix(ACTOR)
+        arguments = {key: v for key, v in work.prepared.params.items() if key != "actor"}
+        sends.calls.append(ActorCall(name, arguments, ticket))
+        return []
 
     def _kept(self, work: Work) -> str | None:
         """Return the earlier result that answers this step run, if there is one."""
@@ -321,25 +346,11 @@ class Executor:
 
     def _call(self, work: Work, claim: Claim) -> Outcome:
         assert isinstance(work.prepared, Call)
-        key = work.key
-        context = Context(
-            execution_id=key.execution_id,
-            workflow=work.stay.pinned.workflow,
-            step=work.step.name,
-            item=key.item if key.item >= 0 else None,
-            attempt=claim.attempt,
-            idempotency_key=f"{key.execution_id}.{key.step}.{key.item}",
-            timeout=work.step.timeout,
-            woken=work.run.status is StepStatus.WAITING or work.run.reason == Reason.WOKEN,
-            lines=claim.log,
-            clock=self._database.now,
-            is_cancelled=lambda: claim.cancelled or claim.stop is not None,
-        )
         return run_attempt(
             work.step,
             work.prepared.params,
             claim,
-            context,
+            work.context(claim, self._database.now),
             timeout=self._claimer.timeout(work.step),
             limit=self._settings.inline_limit,
             watchdog=self._watchdog,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.definition import Definition, Step
 from engine.flow.scope import Scope
 from engine.machine.change import RunKey
 from engine.machine.head import Head
-from engine.machine.status import Phase, StepStatus
+from engine.machine.status import Phase, Reason, StepStatus
+from engine.steps.context import Context
 from engine.store.executions import Pinned
 from engine.store.steps import RunRow, Ticket
 from engine.worker.claims import Claim
@@ -56,6 +58,23 @@ class Work:
     def key(self) -> RunKey:
         """The step run it is about."""
         return RunKey(self.run.execution_id, self.run.step, self.run.item)
+
+    def context(self, claim: Claim, clock: Callable[[], int]) -> Context:
+        """Return what user code may ask about the attempt that ``claim`` stands for."""
+        key = self.key
+        return Context(
+            execution_id=key.execution_id,
+            workflow=self.stay.pinned.workflow,
+            step=self.step.name,
+            item=key.item if key.item >= 0 else None,
+            attempt=claim.attempt,
+            idempotency_key=f"{key.execution_id}.{key.step}.{key.item}",
+            timeout=self.step.timeout,
+            woken=self.run.status is StepStatus.WAITING or self.run.reason == Reason.WOKEN,
+            lines=claim.log,
+            clock=clock,
+            is_cancelled=lambda: claim.cancelled or claim.stop is not None,
+        )
 
     def ticket(self, epoch: int) -> Ticket:
         """Return a message for this step run."""

@@ -211,6 +211,15 @@ class Fleet(Looking):
 
         self._await(ended, seconds, "the executions end")
 
+    def await_status(self, execution_id: str, step: int, status: str) -> None:
+        """Return once the step run has this status."""
+        sql = "SELECT status FROM step_runs WHERE execution_id = :id AND step = :step AND item = -1"
+        self._await(
+            lambda: self.query(sql, id=execution_id, step=step) == [(status,)],
+            20,
+            f"step {step} is {status}",
+        )
+
     def await_effect(
         self, kind: str, *, step: str | None = None, count: int = 1, seconds: float = 20
     ) -> list[Effect]:

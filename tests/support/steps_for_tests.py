@@ -76,7 +76,7 @@ def die() -> None:
 
 def nap_first(seconds: float) -> int:
     """Hold a thread for a while at the first call; return at once when called again."""
-    first = _first_time()
+    first = first_time()
     record("start")
     if first:
         _hold(seconds)
@@ -84,7 +84,7 @@ def nap_first(seconds: float) -> int:
     return context.attempt
 
 
-def _first_time() -> bool:
+def first_time() -> bool:
     """Return whether this step run is called for the first time, also after a crash."""
     mark = Path(os.environ["ENGINE_HOME"]) / f"called-{context.idempotency_key}"
     try:

@@ -1,0 +1,118 @@
+"""Attempts that run elsewhere: an actor of the user's, in a worker of the user's own.
+
+The claim is made there, before the actor's own code is called, and settled there after it: so a
+doubled message runs once, a dead worker's step is taken from it, and late results are stale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from engine.definition.model import ACTOR_QUEUE
+from engine.errors import StaleClaim
+from engine.flow.journal import Journal
+from engine.flow.scope import Scope
+from engine.flow.sends import Sends
+from engine.flow.versions import Versions
+from engine.machine.status import StepStatus
+from engine.settings import Settings
+from engine.steps.context import Context
+from engine.store import executions, steps
+from engine.store.database import Database
+from engine.store.steps import Ticket
+from engine.worker.attempt import Outcome, Released, failed, returned
+from engine.worker.claimer import Claimer
+from engine.worker.claims import Claim, Claims
+from engine.worker.prepare import Call, prepare
+from engine.worker.settle import Settler
+from engine.worker.work import Stay, Work
+
+
+@dataclass(slots=True)
+class Visit:
+    """One attempt under way in a worker of the user's own."""
+
+    work: Work
+    claim: Claim
+    context: Context
+
+
+class Guest:
+    """Claims and settles in the name of one worker process of the user's own. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        database: Database,
+        versions: Versions,
+        worker_id: str,
+        claims: Claims,
+    ) -> None:
+        self._database = database
+        self._versions = versions
+        self._claims = claims
+        self._limit = settings.inline_limit
+        journal = Journal(versions)
+        self._claimer = Claimer(settings, database, claims, worker_id, journal)
+        self._settler = Settler(settings, database, versions, self._claimer, journal)
+
+    def begin(self, ticket: Ticket) -> Visit | None:
+        """Claim the step run; None when the message is stale or doubled: nothing is to be done."""
+        work = self._load(ticket)
+        if work is None:
+            return None
+        try:
+            claim = self._claimer.claim(work)
+        except StaleClaim:
+            return None
+        return Visit(work, claim, work.context(claim, self._database.now))
+
+    def end(
+        self, visit: Visit, result: Any, error: BaseException | None, *, released: bool
+    ) -> Sends:
+        """Settle what came of the actor's call and return the messages to send.
+
+        Args:
+            visit: the attempt.
+            result: what the actor returned.
+            error: what it raised.
+            released: its worker stops: the claim goes back.
+        """
+        sends = Sends()
+        try:
+            outcome = self._outcome(visit, result, error, released=released)
+            sends.now += self._settler.settle(visit.work, visit.claim, outcome, sends).ready
+        except StaleClaim:
+            pass  # it was taken away meanwhile: whoever took it has settled it
+        finally:
+            self._claims.drop(visit.claim)
+        return sends
+
+    def _outcome(
+        self, visit: Visit, result: Any, error: BaseException | None, *, released: bool
+    ) -> Outcome:
+        if released:
+            return Released()
+        if error is not None:
+            return failed(error)
+        return returned(result, visit.work.step, self._limit, visit.context)
+
+    def _load(self, ticket: Ticket) -> Work | None:
+        pinned, run = self._database.read(
+            lambda connection: (
+                executions.pinned(connection, ticket.execution_id),
+                steps.get(connection, ticket.key),
+            )
+        )
+        if pinned is None or run is None or run.epoch != ticket.epoch:
+            return None
+        if run.status is not StepStatus.QUEUED or run.queue != ACTOR_QUEUE:
+            return None
+        definition = self._versions.get(pinned.workflow_id, pinned.version)
+        scope = Scope(self._database, pinned, definition)
+        stay = Stay(pinned, definition, scope, 0.0, pinned.steps_left, pinned.phase)
+        step = definition.steps[run.step]
+        prepared = prepare(step, run, scope)
+        return Work(stay, step, run, prepared) if isinstance(prepared, Call) else None
