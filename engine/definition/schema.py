@@ -48,7 +48,7 @@ def check_input(definition: Definition, value: Any) -> Any:
 
 
 def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str) -> Any:
-    """Return ``value`` as plain JSON if it fits ``schema``.
+    """Return ``value`` as plain JSON, defaults filled in at the top level, if it fits ``schema``.
 
     Args:
         schema: a JSON Schema that ``check_schema`` found no fault in; ``{}`` takes anything.
@@ -61,6 +61,8 @@ def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str
         TooLarge: over 1 MB as JSON.
     """
     given = _readable(value, root)
+    if isinstance(given, dict):
+        given = _defaults(schema) | given
     _check(schema, given, root, wanted_by)
     return given
 

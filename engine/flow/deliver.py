@@ -166,11 +166,13 @@ class Deliverer:
         text = self.database.read(lambda connection: steps.input_of(connection, run.key))
         schema = decode(text).get("schema", {}) if text is not None else {}
         try:
-            check_value(schema, decode(sent.body), root="body", wanted_by=f"signal {sent.name!r}")
+            body = check_value(
+                schema, decode(sent.body), root="body", wanted_by=f"signal {sent.name!r}"
+            )
         except (InvalidInput, TooLarge) as error:
             return Unfit(f"signal {sent.name!r} was refused: {error}")
         told = {"signal": sent.name, **({"by": sent.sent_by} if sent.sent_by else {})}
-        return Good(sent.body, told)
+        return Good(encode(body), told)
 
     def _child(self, body: Any) -> Answer:
         child_id, status = body["child"], ExecutionStatus(body["status"])
