@@ -30,7 +30,9 @@ def label(packed: list[str | None], missing: int) -> dict[str, object]:
 
 
 @workflow(title="Parcel")
-def parcel(items: list[str]) -> dict[str, object]:
+def parcel(
+    items: Annotated[list[str], Field(title="Items")] = ["tea"],  # noqa: B006
+) -> dict[str, object]:
     """Pack each item. Up to half of them may fail: the parcel goes without them."""
     packed = pack.map(items, allow_failures="50%")
     labelled: dict[str, object] = label(packed, failures_of(packed).size())
