@@ -32,9 +32,7 @@ if dramatiq.broker.global_broker is None:
 broker.declare_queue("steps.long")
 
 
-@dramatiq.actor(
-    broker=broker, actor_name=messages.DISPATCH, queue_name="dispatch", max_retries=8
-)
+@dramatiq.actor(broker=broker, actor_name=messages.DISPATCH, queue_name="dispatch", max_retries=8)
 def dispatch(execution_id: str) -> None:
     """Plan an execution and hand it to its first step runs."""
     planned = plan(crew.database, crew.versions, crew.settings, execution_id)

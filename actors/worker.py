@@ -28,6 +28,7 @@ from engine.steps import capture
 from engine.store import letters, liveness
 from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule
+from engine.store.steps import RunRow
 from engine.worker.claims import Claim, Claims, Stop
 from engine.worker.execute import Executor
 from engine.worker.guest import Guest
@@ -213,6 +214,7 @@ class Crew:
                     self.looks.add(look)
             except NotFound:
                 claim.stop = Stop.LOST
+        self._pass_on_ends()
         if time.monotonic() - self._last_beat >= self.settings.heartbeat_seconds:
             self._beat()
 
@@ -229,22 +231,29 @@ class Crew:
         self._compare(held, vouched, now)
         self._restart_when_stuck()
 
-    def _compare(self, held: list[Claim], vouched: list[liveness.Vouched], now: int) -> None:
-        """Stop what was taken away, pass on cancels, give back what no thread works on."""
-        known = {(row.key, row.run.epoch): row for row in vouched}
+    def _compare(self, held: list[Claim], vouched: list[RunRow], now: int) -> None:
+        """Stop what was taken away, give back what no thread works on."""
+        known = {(run.key, run.epoch): run for run in vouched}
         for claim in held:
-            row = known.get((claim.key, claim.epoch))
-            if row is None:
+            if (claim.key, claim.epoch) not in known:
                 claim.stop = claim.stop or Stop.LOST
-            elif row.interrupting:
-                claim.stop = claim.stop or Stop.CANCEL
-            elif row.ending:
-                claim.cancelled = True
-        for (key, epoch), row in known.items():
-            young = (row.run.started_at or now) > now - YOUNG
-            if not young and row.run.items is None and not self.claims.has(key, epoch):
+        for (key, epoch), run in known.items():
+            young = (run.started_at or now) > now - YOUNG
+            if not young and run.items is None and not self.claims.has(key, epoch):
                 assert self.broker is not None
-                messages.send(self.broker, self.rescue.give_back(row.run))
+                messages.send(self.broker, self.rescue.give_back(run))
+
+    def _pass_on_ends(self) -> None:
+        """Tell running steps that their execution ends; interrupt them when their time is over."""
+        held = {(claim.key, claim.epoch): claim for claim in self.claims.all()}
+        if not held:
+            return
+        told = self.database.read(lambda connection: liveness.told_to_end(connection, self.id))
+        for row in told:
+            claim = held.get((row.key, row.epoch))
+            if claim is not None:
+                claim.cancelled = True
+                claim.stop = claim.stop or (Stop.CANCEL if row.interrupting else None)
 
     def _keep_steady(self) -> None:
         now = time.monotonic()

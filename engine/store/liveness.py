@@ -20,7 +20,6 @@ _WORKERS: Any = Worker.__table__
 _LEASES: Any = Lease.__table__
 _EXECUTIONS: Any = Execution.__table__
 
-_ENDING = [_EXECUTIONS.c[name] for name in ("ending", "phase", "interrupting")]
 # Literal, with the table's name: SQLite uses a partial index only where its own words stand.
 _LIVE = text("step_runs." + LIVE_STEP)
 _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
@@ -59,23 +58,9 @@ def register(connection: Connection, worker: WorkerRow, now: int) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """A step run that the database says this worker is running."""
-
-    run: RunRow
-    ending: bool  # its execution was told to end, and it is to stop
-    interrupting: bool  # the time it had for that is over
-
-    @property
-    def key(self) -> RunKey:
-        """The step run it speaks of."""
-        return RunKey(self.run.execution_id, self.run.step, self.run.item)
-
-
 def beat(
     connection: Connection, worker_id: str, watermarks: Mapping[str, int], now: int
-) -> list[Vouched]:
+) -> list[RunRow]:
     """Say that the worker is alive; return what the database thinks it is running.
 
     One that was taken for dead lives again: its claims have new epochs by then, so all it can
@@ -87,11 +72,39 @@ def beat(
         .values(beat_at=now, stopped_at=None, watermarks=encode(dict(watermarks)))
     )
     rows = connection.execute(
-        select(*run_columns(), *_ENDING)
-        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(_RUNS.c.worker_id == worker_id, text("step_runs.status = 'running'"))
+        select(*run_columns()).where(
+            _RUNS.c.worker_id == worker_id, text("step_runs.status = 'running'")
+        )
     )
-    return [_vouched(row) for row in rows]
+    return [as_run(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A running step run whose execution was told to end."""
+
+    key: RunKey
+    epoch: int
+    interrupting: bool  # the time it had to stop by itself is over
+
+
+def told_to_end(connection: Connection, worker_id: str) -> list[Told]:
+    """Return which of the worker's running step runs are to stop."""
+    columns = [_RUNS.c[name] for name in ("execution_id", "step", "item", "epoch")]
+    rows = connection.execute(
+        select(*columns, _EXECUTIONS.c.interrupting)
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+        .where(
+            _RUNS.c.worker_id == worker_id,
+            text("step_runs.status = 'running'"),
+            _EXECUTIONS.c.ending.is_not(None),
+            _EXECUTIONS.c.phase != Phase.CLOSING.value,
+        )
+    )
+    return [
+        Told(RunKey(row.execution_id, row.step, row.item), row.epoch, row.interrupting)
+        for row in rows
+    ]
 
 
 def stopped(connection: Connection, now: int, *, worker_id: str) -> None:
@@ -320,12 +333,3 @@ def alive(connection: Connection, dead_before: int) -> Alive:
         for queue, mark in decode(row.watermarks).items():
             watermarks[queue] = max(watermarks.get(queue, 0), mark)
     return Alive(watermarks, frozenset(functions), len(rows))
-
-
-def _vouched(row: Any) -> Vouched:
-    values = row._asdict()
-    ending, phase = values.pop("ending"), values.pop("phase")
-    interrupting = values.pop("interrupting")
-    values["status"] = StepStatus(values["status"])
-    stopping = ending is not None and phase != Phase.CLOSING.value
-    return Vouched(RunRow(**values), stopping, interrupting)

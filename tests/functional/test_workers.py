@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from engine import control
 from engine.dispatch import dispatch
 from engine.store import views
 from tests.support import invariants
@@ -260,6 +261,25 @@ def test_a_worker_told_twice_to_stop_gives_its_claims_back_at_once(empty: Fleet)
     assert found == ("queued", 0, 0, 2)
     assert empty.events(execution_id)[-1] == "step_released"
     empty.client.cancel(owner_id=empty.owner_id, execution_id=execution_id)
+
+
+def test_a_step_that_ignores_its_cancel_is_interrupted(fleet: Fleet) -> None:
+    steps = {"a": python("nap", seconds=60), "b": python("inc", x=ref("a"))}
+    execution_id = fleet.begin(fleet.publish("stubborn", steps))
+    fleet.await_status(execution_id, 0, "running")
+    _look, sends = control.cancel(
+        fleet.database,
+        fleet.client.versions,
+        owner_id=fleet.owner_id,
+        execution_id=execution_id,
+        grace_seconds=0.2,
+    )
+    assert sends.now == []
+    fleet.await_end(execution_id, seconds=20)
+    events = fleet.events(execution_id)
+    assert events[-3:] == ["interrupting", "step_cancelled", "cancelled"]
+    said = "SELECT outcome, reason FROM attempts WHERE execution_id = :id"
+    assert fleet.query(said, id=execution_id) == [("cancelled", "cancelled_by_user")]
 
 
 def test_of_two_workers_with_the_same_message_one_completes_the_step(empty: Fleet) -> None:

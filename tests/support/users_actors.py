@@ -15,7 +15,9 @@ from dramatiq.brokers.redis import RedisBroker
 from actors import ActorSteps
 from engine import settings
 
-broker = RedisBroker(url=settings.current().redis, namespace="theirs")
+broker: Any = RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq annotates no argument
+    url=settings.current().redis, namespace="theirs"
+)
 broker.add_middleware(ActorSteps())
 dramatiq.set_broker(broker)
 
