@@ -27,7 +27,7 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.settings import Settings
 from engine.store import executions, letters, liveness, notices, steps
 from engine.store.database import Database
@@ -279,7 +279,7 @@ class Rescue:
 
     def _miss_deadline(self, taken: Turn) -> list[Ticket]:
         head = taken.head
-        if head.over or head.ending is not None:
+        if head.over or head.ending is not None or head.phase is not Phase.STEPS:
             return []
         definition = self._definition(taken)
         seconds = definition.timeout or 0

@@ -373,6 +373,8 @@ def late(connection: Connection, now: int, limit: int) -> list[str]:
                 _EXECUTIONS.c.deadline_at <= now,
                 text(DEADLINE),
                 _EXECUTIONS.c.ending.is_(None),
+                # Steps that run at the end have the time that they say themselves.
+                _EXECUTIONS.c.phase == Phase.STEPS.value,
             )
             .order_by(_EXECUTIONS.c.deadline_at)
             .limit(limit)
