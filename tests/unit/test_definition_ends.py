@@ -6,6 +6,8 @@ import time
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from engine.definition import Definition, OnFailure, parse, parse_text
 from engine.errors import Fault, InvalidDocument
@@ -293,3 +295,39 @@ def test_many_compensations_before_a_long_chain_are_ordered_in_time() -> None:
     made = parse(steps(**first, c0=transform(needs=list(first)), **chain, **last, **undo))
     assert time.thread_time() - started < 2
     assert made.step("u1999").needs == (made.step("uz").index,)
+
+
+names = st.sampled_from(["a", "b", "c", "d", "e"])
+roles = st.fixed_dictionaries(
+    {},
+    optional={
+        "on_failure": st.sampled_from(["fail", "continue"]) | names.map(lambda name: {"run": name}),
+        "compensate": names,
+        "needs": st.lists(names, max_size=2, unique=True),
+    },
+)
+
+
+@settings(derandomize=True, max_examples=400)
+@given(st.dictionaries(names, roles, min_size=2), st.lists(names, max_size=2))
+def test_any_roles_are_either_refused_or_a_graph_in_two_phases(
+    bodies: dict[str, dict[str, Any]], last: list[str]
+) -> None:
+    try:
+        made = parse(steps(last, **{name: transform(**body) for name, body in bodies.items()}))
+    except InvalidDocument:
+        return
+    closing = {step.index for step in made.closing}
+    assert len(closing) < len(made.steps)
+    for step in made.steps:
+        assert {need in closing for need in step.needs} <= {step.index in closing}
+        assert all(step.index in made.steps[need].dependants for need in step.needs)
+        assert not (step.handles and step.closing)
+        for served in step.handles:
+            assert served in step.needs
+    over: set[int] = set()
+    while ready := {
+        step.index for step in made.steps if step.index not in over and {*step.needs} <= over
+    }:
+        over |= ready
+    assert len(over) == len(made.steps)
