@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from engine import registry
 from engine.definition import Definition, parse_text
 from tests.support.documents import blocks
-
-MANUAL = "docs/workflows.md"
+from tests.support.manual import MANUAL, written_in_python
 
 
 def documents() -> dict[str, Definition]:
@@ -20,13 +17,8 @@ def documents() -> dict[str, Definition]:
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, Definition]:
-    """The workflows of the manual's Python, by name."""
     monkeypatch.setattr(registry, "_workflows", {})
-    module: dict[str, Any] = {"__name__": "shop"}
-    for block in blocks(MANUAL):
-        if block.language == "python":
-            exec(block.text, module)
-    return {definition.name: definition for definition in registry.workflows()}
+    return written_in_python()
 
 
 def test_each_pair_of_the_manual_is_one_workflow(written: dict[str, Definition]) -> None:
@@ -40,7 +32,7 @@ def test_each_pair_of_the_manual_is_one_workflow(written: dict[str, Definition])
         assert [*made.input_schema["properties"]] == [*pairs[name].input_schema["properties"]]
 
 
-def test_the_new_pairs_of_the_manual_are_equal_to_the_last_letter(
+def test_the_pairs_about_ends_waits_and_children_are_equal_to_the_last_letter(
     written: dict[str, Definition],
 ) -> None:
     pairs = documents()
