@@ -131,9 +131,13 @@ def decide(
         return Look.of(taken.head)
 
     try:
-        return commit(database, execution_id, move, journal, sends), sends
+        look = commit(database, execution_id, move, journal, sends)
     except StaleClaim:
         raise Conflict(f"step {step!r} was decided a moment before, or its time is over") from None
+    if not sends.now:
+        # It may have been the last step: without a message rescue would finish it seconds later.
+        sends.dispatches.append(execution_id)
+    return look, sends
 
 
 @dataclass(frozen=True, slots=True)

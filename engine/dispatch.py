@@ -51,7 +51,11 @@ def dispatch(
         pinned.due_at if pinned.status is ExecutionStatus.PENDING else None,
     )
     grace = int(settings.cancel_grace_seconds * 1e6)
-    Deliverer(database, definition, journal, grace).deliver(pinned.id, done.sends)
+    if Deliverer(database, definition, journal, grace).deliver(pinned.id, done.sends):
+        # The last that it waited for may have come: it has to be finished here and now.
+        pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
+        if pinned is None:
+            return done
     if pinned.status is ExecutionStatus.PENDING:
         tickets = _plan(
             database, pinned, definition, _Reuse.of(database, versions, pinned), journal

@@ -59,14 +59,18 @@ class Deliverer:
     journal: Journal
     grace: int  # µs that running steps have when a refusal ends the execution
 
-    def deliver(self, execution_id: str, sends: Sends) -> None:
-        """Carry out every notice owed to the execution; its messages go to ``sends``."""
+    def deliver(self, execution_id: str, sends: Sends) -> bool:
+        """Return whether anything was owed to the execution, once it is carried out.
+
+        Its messages go to ``sends``.
+        """
         owed = self.database.read(lambda connection: notices.owed_to(connection, execution_id))
         for notice in owed:
             if notice.kind is Kind.CANCEL:
                 sends.now += self._cancel(notice, sends)
             else:
                 sends.now += self._answer(notice, sends)
+        return bool(owed)
 
     def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
         def move(taken: Turn) -> list[Ticket]:

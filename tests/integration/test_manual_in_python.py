@@ -98,6 +98,7 @@ def decide(house: House, execution_id: str, *, yes: bool, **more: Any) -> None:
         grace_seconds=0,
     )
     house.inbox += sends.now
+    house.dispatches += sends.dispatches
     house.drain()
 
 
@@ -125,6 +126,14 @@ def test_what_is_approved_is_paid_on_its_terms_and_waits_for_the_money(
     assert (house.status(spent), house.output(spent)) == ("completed", body)
 
 
+def test_an_approval_that_comes_last_ends_the_execution_without_a_sweep(house: House) -> None:
+    waits = {"approval": {"uses": "approval", "with": {"title": "Ship it?"}}}
+    shipped = house.run(house.publish("ship", waits))
+    decide(house, shipped, yes=True, by="ada")
+    assert house.status(shipped) == "completed"
+    assert house.output(shipped)["by"] == "ada"
+
+
 def test_a_no_fails_the_execution_with_the_handlers_words(
     house: House, manual: dict[str, Definition]
 ) -> None:
@@ -150,7 +159,10 @@ def test_reports_that_fail_are_told_apart_and_the_archive_is_not_waited_for(
         if house.status(both) == "completed":
             break
         # Time passes: the reports' retries and sleeps, and what the children owe their parent.
-        house.write("UPDATE step_runs SET due_at = 1 WHERE status IN ('retrying', 'waiting') AND wait_for IS NULL")
+        house.write(
+            "UPDATE step_runs SET due_at = 1"
+            " WHERE status IN ('retrying', 'waiting') AND wait_for IS NULL"
+        )
         house.sweep()
         house.drain()
     assert house.status(both) == "completed"
