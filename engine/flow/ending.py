@@ -53,13 +53,13 @@ def end_if_idle(turn: Turn, definition: Definition) -> list[Ticket]:
 def begin_closing(turn: Turn, definition: Definition) -> list[Ticket]:
     """Plan compensations and finally steps; return tickets for those that are ready."""
     head = turn.head
-    undo = _to_undo(turn, definition) if head.ending is not None else set()
+    rows = closing_rows(definition, undoes=head.ending is not None)
     head.phase = Phase.CLOSING
     head.steps_left = 0
     turn.become(ExecutionStatus.RUNNING)
     turn.set(due_at=None, interrupting=False)
     turn.emit(EventType.CLOSING, **({"ending": head.ending.value} if head.ending else {}))
-    tickets = steps.insert_first(turn, closing_rows(definition, undo))
+    tickets = steps.insert_first(turn, rows)
     return tickets or when_all_ended(turn, definition)
 
 
@@ -81,11 +81,6 @@ def complete(turn: Turn, definition: Definition, output: str | None) -> None:
     if turn.head.finishable(closes=bool(definition.closing)):
         _end_children(turn, definition)
         executions.complete(turn, output)
-
-
-def _to_undo(turn: Turn, definition: Definition) -> set[int]:
-    wanted = [step.compensates for step in definition.closing if step.compensates is not None]
-    return steps.completed(turn.connection, turn.head.id, wanted)
 
 
 def _end_children(turn: Turn, definition: Definition) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.definition import Definition, Step
@@ -49,25 +49,26 @@ def first_rows(
     return rows
 
 
-def closing_rows(definition: Definition, undo: Set[int]) -> list[PlannedRun]:
+def closing_rows(definition: Definition, *, undoes: bool) -> list[PlannedRun]:
     """Return a row for each node that runs at the end.
 
     Args:
         definition: the pinned version.
-        undo: the steps whose work is to be undone. The other compensations are skipped, and
-            what waits for them does not.
+        undoes: whether the execution failed or was cancelled. If not, compensations are skipped
+            at once; if so, one whose step has not completed is skipped when its turn comes, for
+            it still stands between those before and after it.
     """
-    unneeded = {
-        step.index
-        for step in definition.closing
-        if step.compensates is not None and step.compensates not in undo
-    }
+    skipped = (
+        set()
+        if undoes
+        else {step.index for step in definition.closing if step.compensates is not None}
+    )
     rows = []
     for step in definition.closing:
-        if step.index in unneeded:
+        if step.index in skipped:
             rows.append(PlannedRun(step.index, StepStatus.SKIPPED, 0, 0, step.queue))
             continue
-        left = sum(need not in unneeded for need in step.needs)
+        left = sum(need not in skipped for need in step.needs)
         rows.append(_planned(step, left, 0))
     return rows
 

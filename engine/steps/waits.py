@@ -51,9 +51,11 @@ class Approval:
         """
         if not isinstance(params["title"], str):
             raise _rejected(context, "with.title is no text")
-        approvers = params.get("approvers") or []
-        if not isinstance(approvers, list) or not all(isinstance(one, str) for one in approvers):
-            raise _rejected(context, "with.approvers is no list of names")
+        approvers = params.get("approvers", [params["title"]])
+        named = isinstance(approvers, list) and all(isinstance(one, str) for one in approvers)
+        if not named or not approvers:
+            # An empty list must not mean that everybody may decide.
+            raise _rejected(context, "with.approvers is no list of names, or names nobody")
         return Park(_deadline(params, context), ApprovalWanted(params["title"]))
 
 
@@ -64,14 +66,15 @@ class Child:
 
     def run(self, params: dict[str, Any], context: Context) -> Park:
         """Return what it starts, and waits for unless it shall not."""
+        wait = params.get("wait", True)
         return Park(
             None,
             ChildWanted(
                 workflow=params["workflow"],
                 input=params.get("input") or {},
                 version=params.get("version"),
-                wait=params.get("wait", True),
-                leaves=params.get("parent_ends", "cancel") == "leave",
+                wait=wait,
+                leaves=params.get("parent_ends", "cancel" if wait else "leave") == "leave",
             ),
         )
 

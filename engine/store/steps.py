@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -520,23 +520,6 @@ def begun(connection: Connection, execution_id: str) -> set[int]:
             .distinct()
         ).scalars()
     )
-
-
-def completed(connection: Connection, execution_id: str, steps: Iterable[int]) -> set[int]:
-    """Return which of the nodes ``steps`` completed."""
-    found: set[int] = set()
-    for some in chunks(sorted(steps)):
-        found.update(
-            connection.execute(
-                select(_RUNS.c.step).where(
-                    _RUNS.c.execution_id == execution_id,
-                    _RUNS.c.item == -1,
-                    _RUNS.c.step.in_(some),
-                    _RUNS.c.status == StepStatus.COMPLETED.value,
-                )
-            ).scalars()
-        )
-    return found
 
 
 def requeue(turn: Turn) -> list[Ticket]:

@@ -15,7 +15,7 @@ from engine.store.caches import Keep, key_of
 from engine.store.steps import RunRow
 
 MAX_ITEMS = 20_000
-_FAILED = StepStatus.FAILED.value
+_FAILED, _COMPLETED = StepStatus.FAILED.value, StepStatus.COMPLETED.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
     try:
         if run.item < 0:
             if step.handles and not any(scope.status(need) == _FAILED for need in step.handles):
+                return Skip(Reason.NOT_NEEDED)
+            if step.compensates is not None and scope.status(step.compensates) != _COMPLETED:
                 return Skip(Reason.NOT_NEEDED)
             # What runs at the end is only put in order by what it needs.
             if step.needs and run.needs_ran == 0 and not step.closing:
