@@ -180,14 +180,14 @@ def due(
 ) -> list[RunRow]:
     """Return live step runs in one of ``statuses`` due before ``before``, oldest first.
 
-    Those of paused executions wait until they are resumed.
+    What waits in a paused execution waits until that is resumed; what runs does not.
     """
     rows = connection.execute(
         select(*run_columns())
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
             _LIVE,
-            _NOT_PAUSED,
+            or_(_NOT_PAUSED, _RUNS.c.status == StepStatus.RUNNING.value),
             _RUNS.c.due_at < before,
             _RUNS.c.status.in_([status.value for status in statuses]),
         )
@@ -223,7 +223,8 @@ def last_chance(connection: Connection, crashes: int, since: int) -> RunRow | No
     trying = (_RUNS.c.status == StepStatus.RUNNING.value) & (_RUNS.c.started_at > since)
     row = connection.execute(
         select(*run_columns())
-        .where(text(LIVE_STEP), _RUNS.c.crashes >= crashes, or_(queued, trying))
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+        .where(_LIVE, _NOT_PAUSED, _RUNS.c.crashes >= crashes, or_(queued, trying))
         # 'running' before 'queued'
         .order_by(_RUNS.c.status.desc(), _RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
         .limit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from engine.control import pause
 from engine.store.database import Database
 from tests.support.house import House
 from tests.support.transitions import claimed
@@ -67,3 +68,11 @@ def test_one_that_has_run_for_a_minute_holds_nobody_up(house: House) -> None:
     run_alone(house, first, since=house.database.now() - 61_000_000)
     [second] = sweep(house)
     assert second != first
+
+
+def test_one_of_a_paused_execution_holds_nobody_up(house: House) -> None:
+    ids = sorted(row[0] for row in house.query("SELECT execution_id FROM step_runs WHERE step = 0"))
+    sweep(house)  # takes the claims from the dead worker
+    house.write("UPDATE step_runs SET due_at = NULL WHERE step = 0")
+    pause(house.database, owner_id=house.owner_id, execution_id=ids[0])
+    assert sweep(house) == [ids[1]]

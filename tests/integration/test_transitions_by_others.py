@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine import control
 from engine.errors import Conflict, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.sends import Sends
@@ -302,3 +303,11 @@ def test_only_a_failed_or_cancelled_execution_is_retried(house: House) -> None:
     done = house.run(chain(house))
     with pytest.raises(Conflict, match="is completed"):
         house.retry(done)
+
+
+def test_a_running_step_of_a_paused_execution_still_times_out(house: House) -> None:
+    execution_id, _key = claimed(house)
+    control.pause(house.database, owner_id=house.owner_id, execution_id=execution_id)
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'running'")
+    house.sweep()
+    assert house.step(execution_id, 0, "status", "reason") == ("failed", "timeout")
