@@ -23,17 +23,24 @@ _MOVES = {
     "step_started": ({"open", "queued", "retrying", "waiting"}, "running"),
     "step_waiting": ({"running"}, "waiting"),
     "step_woken": ({"retrying", "waiting"}, "queued"),
-    "step_retrying": ({"running"}, "retrying"),
+    "step_retrying": ({"running", "waiting"}, "retrying"),
     "step_released": ({"running"}, "queued"),
     "step_crashed": ({"running"}, "queued"),
-    "step_completed": ({"running"}, "completed"),
-    "step_failed": ({"running", "open", "queued"}, "failed"),
+    # Waiting: its answer came. Not running: an earlier result was taken.
+    "step_completed": ({"running", "waiting", "open", "queued", "retrying"}, "completed"),
+    "step_failed": ({"running", "waiting", "open", "queued"}, "failed"),
     "step_skipped": ({"open", "queued"}, "skipped"),
     "step_cancelled": ({"running"}, "cancelled"),
     "step_unknown": ({"open", "queued"}, "queued"),
 }
 _STANDS = {"open": {"pending", "queued"}}
-_MOVES_EXECUTION = {"created": "pending", "started": "running", "waiting": "waiting"}
+_MOVES_EXECUTION = {
+    "created": "pending",
+    "started": "running",
+    "waiting": "waiting",
+    "paused": "paused",
+    "closing": "running",
+}
 
 Key = tuple[int, int]
 
@@ -141,7 +148,7 @@ def _steps_follow_the_table(history: History) -> Iterator[str]:
 
 def _execution_follows_the_table(history: History, *, all_ended: bool) -> Iterator[str]:
     """1, 2, 7: exactly one end, the last of the facts; folding the facts gives the status."""
-    told, ended_at = "", None
+    told, planned, ended_at = "", False, None
     for event in history.events:
         if ended_at is not None:
             yield f"event {event.seq} ({event.type}) comes after the end at {ended_at}"
@@ -149,7 +156,10 @@ def _execution_follows_the_table(history: History, *, all_ended: bool) -> Iterat
             told, ended_at = event.type, event.seq
         elif event.step is not None:
             told = "running" if told == "waiting" else told
+        elif event.type == "resumed" or (event.type == "cancel_requested" and told == "paused"):
+            told = "running" if planned else "pending"
         else:
+            planned = planned or event.type == "started"
             told = _MOVES_EXECUTION.get(event.type, told)
     status = history.head.status
     # A fact about a running step run may leave the others parked: then nothing new is said.
@@ -173,7 +183,8 @@ def _order(history: History) -> Iterator[str]:
     expanded: set[int] = set()
     cancelled = False
     for event in history.events:
-        cancelled = cancelled or event.type == "cancel_requested"
+        # Steps that run at the end start after the cancel that ends it.
+        cancelled = (cancelled or event.type == "cancel_requested") and event.type != "closing"
         if event.step is None:
             continue
         step, item = _key(event)
@@ -187,8 +198,8 @@ def _order(history: History) -> Iterator[str]:
                 yield f"event {event.seq}: item {(step, item)} starts before its fan-out"
         if event.type == "step_expanded":
             expanded.add(step)
-        if item < 0 and event.type in ("step_completed", "step_skipped"):
-            ended.add(step)
+        if item < 0 and event.type in ("step_completed", "step_skipped", "step_failed"):
+            ended.add(step)  # what may not follow a failure is skipped, or never starts
 
 
 def _epochs(history: History) -> Iterator[str]:
