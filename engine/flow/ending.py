@@ -31,8 +31,10 @@ def start_ending(
         head.phase = Phase.ABANDONED
     if head.status is ExecutionStatus.PAUSED and head.runs_total:
         turn.become(ExecutionStatus.RUNNING)
-    head.ending = head.ending or ending
-    turn.set(reason=reason.value, due_at=turn.now + grace)
+    if head.ending is None:
+        head.ending = ending
+        turn.set(reason=reason.value)
+    turn.set(due_at=turn.now + grace)
     _end_children(turn, definition)
     return end_if_idle(turn, definition)
 

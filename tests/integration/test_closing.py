@@ -185,6 +185,14 @@ def test_cancelled_once_more_the_closing_steps_are_abandoned(house: House, calls
     check(house.database)
 
 
+def test_an_abandoned_execution_keeps_the_reason_for_which_it_ends(
+    house: House, calls: Calls
+) -> None:
+    execution_id = closing(house, calls)
+    house.cancel(execution_id)
+    assert house.execution(execution_id, "status", "reason") == ("failed", "step_failed")
+
+
 def test_a_dead_workers_closing_step_runs_again(house: House, calls: Calls) -> None:
     execution_id = closing(house, calls)
     [ticket] = house.inbox
