@@ -31,6 +31,7 @@ def start_ending(
         head.phase = Phase.ABANDONED
     if head.status is ExecutionStatus.PAUSED and head.runs_total:
         turn.become(ExecutionStatus.RUNNING)
+        turn.emit(EventType.RESUMED)
     if head.ending is None:
         head.ending = ending
         turn.set(reason=reason.value)
@@ -53,12 +54,16 @@ def end_if_idle(turn: Turn, definition: Definition) -> list[Ticket]:
 
 
 def begin_closing(turn: Turn, definition: Definition) -> list[Ticket]:
-    """Plan compensations and finally steps; return tickets for those that are ready."""
+    """Plan compensations and finally steps; return tickets for those that are ready.
+
+    Of a paused execution they are planned, and wait until it is resumed.
+    """
     head = turn.head
     rows = closing_rows(definition, undoes=head.ending is not None)
     head.phase = Phase.CLOSING
     head.steps_left = 0
-    turn.become(ExecutionStatus.RUNNING)
+    if head.status is not ExecutionStatus.PAUSED:
+        turn.become(ExecutionStatus.RUNNING)
     turn.set(due_at=None, interrupting=False)
     turn.emit(EventType.CLOSING, **({"ending": head.ending.value} if head.ending else {}))
     tickets = steps.insert_first(turn, rows)

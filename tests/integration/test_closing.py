@@ -10,7 +10,7 @@ from engine.errors import Conflict
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
-from tests.support.saying import error, statuses, transform, waits
+from tests.support.saying import error, pause, resume, statuses, transform, waits
 
 Calls = list[str]
 
@@ -208,3 +208,19 @@ def test_a_dead_workers_closing_step_runs_again(house: House, calls: Calls) -> N
     house.drain()
     assert calls[3:] == ["un-b", "un-a", "tidy"]
     assert house.status(execution_id) == "failed"
+
+
+def test_a_paused_execution_does_not_begin_to_close(house: House, calls: Calls) -> None:
+    def during(x: int) -> int:
+        pause(house, execution_id)
+        return x
+
+    steps = {"a": python(during, x=1), "tidy": note(calls, "tidy")}
+    execution_id = house.start(house.publish("pausing", steps, **TIDY))
+    house.plan(execution_id)
+    house.drain()
+    assert (house.status(execution_id), calls) == ("paused", [])
+    resume(house, execution_id)
+    house.drain()
+    assert (house.status(execution_id), calls) == ("completed", ["tidy"])
+    check(house.database)

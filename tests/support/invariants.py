@@ -156,9 +156,9 @@ def _execution_follows_the_table(history: History, *, all_ended: bool) -> Iterat
             told, ended_at = event.type, event.seq
         elif event.step is not None:
             told = "running" if told == "waiting" else told
-        elif event.type == "resumed" or (event.type == "cancel_requested" and told == "paused"):
+        elif event.type == "resumed":
             told = "running" if planned else "pending"
-        else:
+        elif event.type != "closing" or told != "paused":
             planned = planned or event.type == "started"
             told = _MOVES_EXECUTION.get(event.type, told)
     status = history.head.status
