@@ -104,13 +104,11 @@ class Executor:
             sends.later.append((ticket, early))
             return None
         definition = self._versions.get(pinned.workflow_id, pinned.version)
-        stay = Stay(
+        stay = Stay.begin(
             pinned,
             definition,
             Scope(self._database, pinned, definition),
-            time.monotonic() + self._patience(run),
-            pinned.steps_left,
-            pinned.phase,
+            until=time.monotonic() + self._patience(run),
         )
         if _expired(run, self._database.now()):
             return self._expire(Work(stay, definition.steps[run.step], run, EXPIRED), sends)

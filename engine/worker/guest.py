@@ -112,7 +112,7 @@ class Guest:
             return None
         definition = self._versions.get(pinned.workflow_id, pinned.version)
         scope = Scope(self._database, pinned, definition)
-        stay = Stay(pinned, definition, scope, 0.0, pinned.steps_left, pinned.phase)
+        stay = Stay.begin(pinned, definition, scope, until=0.0)
         step = definition.steps[run.step]
         prepared = prepare(step, run, scope)
         return Work(stay, step, run, prepared) if isinstance(prepared, Call) else None

@@ -27,16 +27,23 @@ class Stay:
     until: float  # monotonic seconds: when to hand on by message instead
     steps_left: int
     phase: Phase
+    ending: str | None
+
+    @classmethod
+    def begin(cls, pinned: Pinned, definition: Definition, scope: Scope, *, until: float) -> Stay:
+        """Return a stay with the execution as it was just read."""
+        return cls(pinned, definition, scope, until, pinned.steps_left, pinned.phase, pinned.ending)
 
     def follow(self, head: Head) -> None:
         """Take note of how the execution stands after a commit of this worker."""
         self.steps_left = head.steps_left
         self.phase = head.phase
+        self.ending = head.ending
 
     @property
     def outdated(self) -> bool:
         """Whether what was read of the execution is no longer what its next steps shall see."""
-        return self.phase is not self.pinned.phase
+        return self.phase is not self.pinned.phase or self.ending != self.pinned.ending
 
     @property
     def ends_with(self) -> bool:

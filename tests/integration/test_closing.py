@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Conflict
+from engine.settings import Settings
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
@@ -224,3 +225,17 @@ def test_a_paused_execution_does_not_begin_to_close(house: House, calls: Calls) 
     house.drain()
     assert (house.status(execution_id), calls) == ("completed", ["tidy"])
     check(house.database)
+
+
+@pytest.mark.parametrize("continuation_ms", [0, 10_000])
+def test_a_finally_step_after_a_failed_one_is_told_of_it_wherever_it_runs(
+    database: Database, calls: Calls, continuation_ms: int
+) -> None:
+    house = House(database, Settings(continuation_ms=continuation_ms))
+    steps = {
+        "a": note(calls, "a"),
+        "bad": note(calls, "bad", fails=True),
+        "told": transform("${{ execution.outcome }}", needs=["bad"]),
+    }
+    execution_id = house.run(house.publish("told", steps, **{"finally": ["bad", "told"]}))
+    assert house.step(execution_id, 2, "output") == ('"failed"',)
