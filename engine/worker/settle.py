@@ -200,7 +200,9 @@ class Settler:
 
         def move(taken: Turn) -> list[Ticket]:
             if taken.head.stopping:
-                return self._revoke(taken, work, claim)
+                tickets = self._revoke(taken, work, claim)
+                work.stay.follow(taken.head)
+                return tickets
             parked = change.park(
                 now=taken.now, until=park.until, wait_for=word_of(wants), data=told
             )

@@ -8,6 +8,7 @@ import pytest
 
 from engine.errors import Conflict
 from engine.settings import Settings
+from engine.steps import Park
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
@@ -239,3 +240,20 @@ def test_a_finally_step_after_a_failed_one_is_told_of_it_wherever_it_runs(
     }
     execution_id = house.run(house.publish("told", steps, **{"finally": ["bad", "told"]}))
     assert house.step(execution_id, 2, "output") == ('"failed"',)
+
+
+def test_a_step_that_parks_in_vain_hands_on_to_closing_steps_that_know_the_end(
+    database: Database,
+) -> None:
+    house = House(database, Settings(continuation_ms=10_000))
+
+    def nap() -> Any:
+        house.cancel(execution_id)
+        return Park(None)
+
+    steps = {"nap": python(nap), "told": transform("${{ execution.outcome }}")}
+    execution_id = house.start(house.publish("naps", steps, **{"finally": ["told"]}))
+    house.plan(execution_id)
+    house.drain()
+    assert house.status(execution_id) == "cancelled"
+    assert house.step(execution_id, 1, "output") == ('"cancelled"',)
