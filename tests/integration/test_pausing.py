@@ -1,0 +1,211 @@
+"""Paused executions: what runs may finish, nothing new starts, nothing is lost or runs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from engine.errors import Conflict, NotFound
+from engine.store.database import Database
+from tests.support.house import House, python
+from tests.support.invariants import check
+from tests.support.saying import (
+    error,
+    pause,
+    resume,
+    signal,
+    statuses,
+    sweep,
+    transform,
+    waits,
+)
+from tests.support.transitions import claimed, inc
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    """An engine on each database."""
+    return House(database)
+
+
+def overdue(house: House) -> None:
+    """Make everything that has a time overdue since the beginning of time."""
+    house.write("UPDATE executions SET due_at = 1 WHERE due_at IS NOT NULL")
+    house.write("UPDATE step_runs SET due_at = 1 WHERE due_at IS NOT NULL")
+
+
+def pausing(house: House, *, fails: bool = False, then: dict[str, Any] | None = None) -> str:
+    """Return an execution that was paused while its first of two steps ran."""
+
+    def during(x: int) -> int:
+        pause(house, execution_id)
+        if fails:
+            raise ValueError("failed while paused")
+        return x
+
+    second = then or transform("${{ steps.a.output + 1 }}")
+    execution_id = house.start(house.publish("pausing", {"a": python(during, x=1), "b": second}))
+    house.plan(execution_id)
+    house.drain()
+    return execution_id
+
+
+def test_what_runs_finishes_and_nothing_new_starts_until_it_is_resumed(house: House) -> None:
+    execution_id = pausing(house)
+    assert house.status(execution_id) == "paused"
+    assert statuses(house, execution_id) == {0: "completed", 1: "queued"}
+    overdue(house)
+    house.broker.empty = True
+    sweep(house)
+    assert statuses(house, execution_id) == {0: "completed", 1: "queued"}
+    resume(house, execution_id)
+    house.drain()
+    assert (house.status(execution_id), house.output(execution_id)) == ("completed", 2)
+    assert house.events(execution_id)[2:5] == ["step_started", "paused", "step_completed"]
+    check(house.database)
+
+
+def test_a_message_that_comes_while_it_is_paused_starts_nothing(house: House) -> None:
+    execution_id = house.start(house.publish("plain", {"a": python(inc, x=1)}))
+    [ticket] = house.plan(execution_id)
+    pause(house, execution_id)
+    house.deliver(ticket)
+    assert statuses(house, execution_id) == {0: "queued"}
+    resume(house, execution_id)
+    house.deliver(ticket)
+    house.drain()
+    assert house.events(execution_id).count("step_started") == 1
+    assert house.status(execution_id) == "completed"
+
+
+def test_its_last_step_may_end_while_it_is_paused_and_resuming_completes_it(house: House) -> None:
+    def during() -> int:
+        pause(house, execution_id)
+        return 7
+
+    execution_id = house.start(house.publish("last", {"a": python(during)}))
+    house.plan(execution_id)
+    house.drain()
+    overdue(house)
+    sweep(house)
+    assert house.status(execution_id) == "paused"
+    resume(house, execution_id)
+    house.drain()
+    assert (house.status(execution_id), house.output(execution_id)) == ("completed", 7)
+    check(house.database)
+
+
+def test_a_step_that_fails_while_it_is_paused_ends_it(house: House) -> None:
+    execution_id = pausing(house, fails=True)
+    assert (house.status(execution_id), error(house, execution_id)) == (
+        "failed",
+        "failed while paused",
+    )
+    check(house.database)
+
+
+def test_what_is_parked_and_due_waits_until_it_is_resumed(house: House) -> None:
+    execution_id = house.run(
+        house.publish("naps", {"nap": {"uses": "sleep", "with": {"for": "1h"}}})
+    )
+    pause(house, execution_id)
+    overdue(house)
+    sweep(house)
+    assert statuses(house, execution_id) == {0: "waiting"}
+    resume(house, execution_id)
+    assert house.status(execution_id) == "waiting"
+    sweep(house)
+    assert house.status(execution_id) == "completed"
+    check(house.database)
+
+
+def test_a_signal_is_taken_while_it_is_paused_and_what_follows_waits(house: House) -> None:
+    steps = {"a": waits(), "b": transform("${{ steps.a.output }}")}
+    execution_id = house.run(house.publish("waiting", steps))
+    pause(house, execution_id)
+    signal(house, body=5)
+    house.drain()
+    assert house.status(execution_id) == "paused"
+    assert statuses(house, execution_id) == {0: "completed", 1: "queued"}
+    resume(house, execution_id)
+    house.drain()
+    assert house.output(execution_id) == 5
+    check(house.database)
+
+
+def test_a_fan_out_stops_at_its_window_and_goes_on_from_there(house: House) -> None:
+    calls: list[int] = []
+
+    def item(x: int) -> int:
+        calls.append(x)
+        if x == 2:
+            pause(house, execution_id)
+        return x
+
+    each = {**python(item, x="${{ item }}"), "for_each": [1, 2, 3, 4], "max_parallel": 1}
+    execution_id = house.start(house.publish("fan", {"each": each}))
+    house.plan(execution_id)
+    house.drain()
+    assert (house.status(execution_id), calls) == ("paused", [1, 2])
+    resume(house, execution_id)
+    house.drain()
+    assert (house.status(execution_id), calls) == ("completed", [1, 2, 3, 4])
+    check(house.database)
+
+
+def test_a_dead_workers_claim_goes_back_although_it_is_paused(house: House) -> None:
+    execution_id, _key = claimed(house, worker="gone")
+    pause(house, execution_id)
+    house.sweep()
+    assert house.step(execution_id, 0, "status", "crashes") == ("queued", 1)
+    house.drain()
+    assert statuses(house, execution_id)[0] == "queued"
+    resume(house, execution_id)
+    house.drain()
+    assert house.status(execution_id) == "completed"
+
+
+def last_chance(house: House) -> str:
+    """Return an execution whose queued step has lost its worker twice."""
+    execution_id, _key = claimed(house, worker="gone")
+    house.write(
+        "UPDATE step_runs SET crashes = 1 WHERE status = 'running' AND execution_id = :id",
+        id=execution_id,
+    )
+    house.rescue.sweep("w1", steady=True)
+    house.write(
+        "UPDATE step_runs SET due_at = NULL WHERE status = 'queued' AND execution_id = :id",
+        id=execution_id,
+    )
+    return execution_id
+
+
+def test_cancelled_while_paused_it_ends(house: House) -> None:
+    execution_id = pausing(house)
+    house.cancel(execution_id)
+    assert house.status(execution_id) == "cancelled"
+    check(house.database)
+    early = house.start(house.publish("early", {"a": transform(3)}))
+    pause(house, early)
+    house.cancel(early)
+    assert house.status(early) == "cancelled"
+
+
+def test_only_what_moves_is_paused_and_only_what_is_paused_resumed(house: House) -> None:
+    execution_id = pausing(house)
+    with pytest.raises(Conflict, match="is paused already"):
+        pause(house, execution_id)
+    resume(house, execution_id)
+    with pytest.raises(Conflict, match="is running, not paused"):
+        resume(house, execution_id)
+    house.drain()
+    for verb in (pause, resume):
+        with pytest.raises(Conflict, match="completed"):
+            verb(house, execution_id)
+        with pytest.raises(NotFound):
+            verb(house, "1aaaaaaaaaaaa")
+    ending, _key = claimed(house)
+    house.cancel(ending)
+    with pytest.raises(Conflict, match="ending already"):
+        pause(house, ending)
