@@ -198,9 +198,15 @@ class Executor:
     def _commit(
         self, work: Work, move: Callable[[Turn], list[Ticket]], sends: Sends
     ) -> list[Ticket]:
-        """Make a move of the step run in a turn of its own; return what became ready by it."""
+        """Decide on an unclaimed step run in a turn of its own; return what became ready by it.
+
+        Raises:
+            StaleClaim: another has decided, or the execution ends or is paused.
+        """
 
         def follow(taken: Turn) -> list[Ticket]:
+            if not taken.head.moving:
+                raise StaleClaim("the execution ends or is paused: nothing new starts")
             tickets = move(taken)
             work.stay.follow(taken.head)
             return tickets
@@ -245,8 +251,6 @@ class Executor:
         text, run = work.prepared.text, work.run
 
         def move(taken: Turn) -> list[Ticket]:
-            if not taken.head.moving:
-                raise StaleClaim("the execution ends or is paused: nothing new starts")
             handed = change.hand_over(run.status, now=taken.now, input=text)
             taken.apply(work.key, run.epoch, handed)
             return []
@@ -275,8 +279,6 @@ class Executor:
             work.stay.scope.remember(work.step.index, decode(text))
 
         def move(taken: Turn) -> list[Ticket]:
-            if not taken.head.moving:
-                raise StaleClaim("the execution ends or is paused: nothing new starts")
             reused = change.reuse(work.run.status, now=taken.now, output=text)
             taken.apply(work.key, work.run.epoch, reused)
             return after_success(taken, work.stay.definition, work.key, ran=True)

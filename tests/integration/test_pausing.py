@@ -79,6 +79,28 @@ def test_a_message_that_comes_while_it_is_paused_starts_nothing(house: House) ->
     assert house.status(execution_id) == "completed"
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(transform(1, when="${{ input.no }}"), id="skipped"),
+        pytest.param(transform(1, when="${{ input.missing }}"), id="rejected"),
+        pytest.param({**python(inc, x="${{ item }}"), "for_each": [1, 2]}, id="expanded"),
+    ],
+)
+def test_no_step_is_decided_on_while_it_is_paused(house: House, step: dict[str, Any]) -> None:
+    execution_id = house.start(house.publish("deciding", {"a": step}), {"no": False})
+    [ticket] = house.plan(execution_id)
+    house.inbox.clear()
+    pause(house, execution_id)
+    before = house.events(execution_id)
+    assert house.deliver(ticket).now == []
+    assert house.events(execution_id) == before
+    resume(house, execution_id)
+    house.drain()
+    assert house.status(execution_id) in ("completed", "failed")
+    check(house.database)
+
+
 def test_its_last_step_may_end_while_it_is_paused_and_resuming_completes_it(house: House) -> None:
     def during() -> int:
         pause(house, execution_id)
