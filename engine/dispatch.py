@@ -65,11 +65,16 @@ def dispatch(
         done.sends.now += tickets
         finishable = not tickets
     else:
-        finishable = pinned.ending is None and pinned.steps_left == 0
+        finishable = _may_be_finished(pinned)
     if finishable:
         scope = Scope(database, pinned, definition)
         finish(database, pinned.id, definition, scope, journal=journal, sends=done.sends)
     return done
+
+
+def _may_be_finished(pinned: Pinned) -> bool:
+    planned = pinned.status in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
+    return planned and pinned.ending is None and pinned.steps_left == 0
 
 
 @dataclass(frozen=True, slots=True)

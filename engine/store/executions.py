@@ -346,14 +346,16 @@ def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
 def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
     """Return executions that should have ended or been completed by now.
 
-    Pending ones are left out: a backlog of them must not hide these.
+    Pending ones are left out: a backlog of them must not hide these. Paused ones wait.
     """
     rows = connection.execute(
         select(*(_EXECUTIONS.c[name] for name in ("id", "status", "ending", "interrupting")))
         .where(
             _EXECUTIONS.c.due_at <= now,
             text(OPEN_EXECUTION),
-            _EXECUTIONS.c.status != ExecutionStatus.PENDING.value,
+            _EXECUTIONS.c.status.not_in(
+                [ExecutionStatus.PENDING.value, ExecutionStatus.PAUSED.value]
+            ),
         )
         .order_by(_EXECUTIONS.c.due_at)
         .limit(limit)

@@ -156,6 +156,20 @@ def test_a_signal_is_taken_while_it_is_paused_and_what_follows_waits(house: Hous
     check(house.database)
 
 
+def test_paused_before_it_was_planned_it_is_planned_once_it_is_resumed(house: House) -> None:
+    execution_id = house.start(house.publish("early", {"a": transform(3)}))
+    pause(house, execution_id)
+    overdue(house)
+    assert house.plan(execution_id) == []
+    sweep(house)
+    assert house.events(execution_id) == ["created", "paused"]
+    resume(house, execution_id)
+    assert house.status(execution_id) == "pending"
+    house.drain()
+    assert (house.status(execution_id), house.output(execution_id)) == ("completed", 3)
+    check(house.database)
+
+
 def test_a_fan_out_stops_at_its_window_and_goes_on_from_there(house: House) -> None:
     calls: list[int] = []
 
