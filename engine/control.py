@@ -100,12 +100,14 @@ def resume(database: Database, *, owner_id: str, execution_id: str) -> tuple[Loo
             raise Conflict(f"execution {execution_id} is {head.status}, not paused")
         taken.emit(EventType.RESUMED)
         if head.runs_total == 0:
-            # It was not planned yet. A delay that it was started with still holds.
             taken.become(ExecutionStatus.PENDING)
+            # A delay that it was started with still holds.
+            owed = executions.is_due(taken)
         else:
             taken.become(ExecutionStatus.RUNNING)
             sends.now += steps.requeue(taken)
-        if not sends.now:
+            owed = not sends.now
+        if owed:
             taken.owed.append(head.id)
         return Look.of(head)
 

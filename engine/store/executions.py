@@ -284,6 +284,14 @@ def begin(turn: Turn) -> None:
     turn.emit(EventType.STARTED)
 
 
+def is_due(turn: Turn) -> bool:
+    """Return whether the time is over for which someone may leave this execution alone."""
+    found = turn.connection.execute(
+        select(_EXECUTIONS.c.due_at).where(_EXECUTIONS.c.id == turn.head.id)
+    ).scalar_one()
+    return found is not None and int(found) <= turn.now
+
+
 def complete(turn: Turn, output: str | None) -> None:
     """Running to completed, with its output as JSON text."""
     turn.become(ExecutionStatus.COMPLETED)

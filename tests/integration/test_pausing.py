@@ -11,6 +11,7 @@ from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import (
+    HOUR,
     error,
     pause,
     resume,
@@ -168,6 +169,19 @@ def test_paused_before_it_was_planned_it_is_planned_once_it_is_resumed(house: Ho
     house.drain()
     assert (house.status(execution_id), house.output(execution_id)) == ("completed", 3)
     check(house.database)
+
+
+def test_resumed_before_its_delay_is_over_it_keeps_to_the_delay(house: House) -> None:
+    execution_id = house.start(house.publish("late", {"a": transform(3)}), delay=HOUR)
+    pause(house, execution_id)
+    resume(house, execution_id)
+    house.drain()
+    sweep(house)
+    assert house.status(execution_id) == "pending"
+    overdue(house)
+    house.broker.empty = True
+    sweep(house)
+    assert house.status(execution_id) == "completed"
 
 
 def test_a_fan_out_stops_at_its_window_and_goes_on_from_there(house: House) -> None:
