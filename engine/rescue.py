@@ -226,11 +226,12 @@ class Rescue:
     def _expire(self, sends: Sends, now: int) -> None:
         """Fail step runs that were queued for longer than they may be."""
         for run in self.database.read(lambda connection: liveness.expired(connection, now, BATCH)):
-            self._each(
-                run,
-                sends,
-                lambda taken, run: expire(taken, self._definition(taken), run, grace=self._grace),
-            )
+            self._each(run, sends, self._expire_one)
+
+    def _expire_one(self, taken: Turn, run: RunRow) -> list[Ticket]:
+        if not taken.head.moving:
+            return []
+        return expire(taken, self._definition(taken), run, grace=self._grace)
 
     # --- executions ---------------------------------------------------------------------------
 

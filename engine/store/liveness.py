@@ -22,6 +22,7 @@ _EXECUTIONS: Any = Execution.__table__
 
 # Literal, with the table's name: SQLite uses a partial index only where its own words stand.
 _LIVE = text("step_runs." + LIVE_STEP)
+_EXPIRING = text(EXPIRING.replace("status", "step_runs.status", 1))
 _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
 FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
@@ -202,10 +203,11 @@ _SENT_BY_OTHERS = [Reason.UNKNOWN_STEP.value, Reason.WORKER_CRASHED.value]
 
 
 def expired(connection: Connection, now: int, limit: int) -> list[RunRow]:
-    """Return step runs that were queued for longer than they may be."""
+    """Return step runs that were queued for longer than they may be, but paused ones."""
     rows = connection.execute(
         select(*run_columns())
-        .where(text(EXPIRING), _RUNS.c.queued_at + _RUNS.c.expires_in < now)
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+        .where(_EXPIRING, _NOT_PAUSED, _RUNS.c.queued_at + _RUNS.c.expires_in < now)
         .order_by(_RUNS.c.queued_at)
         .limit(limit)
     )

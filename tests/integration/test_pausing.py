@@ -204,6 +204,21 @@ def test_a_fan_out_stops_at_its_window_and_goes_on_from_there(house: House) -> N
     check(house.database)
 
 
+def test_the_time_that_steps_may_be_queued_stands_still(house: House) -> None:
+    step = {**python(inc, x=1), "expires": "1h"}
+    execution_id = house.start(house.publish("patient", {"a": step}))
+    [ticket] = house.plan(execution_id)
+    house.inbox.clear()
+    pause(house, execution_id)
+    house.write("UPDATE step_runs SET queued_at = 1")
+    sweep(house)
+    house.deliver(ticket)
+    assert statuses(house, execution_id) == {0: "queued"}
+    resume(house, execution_id)
+    house.drain()
+    assert house.status(execution_id) == "completed"
+
+
 def test_a_dead_workers_claim_goes_back_although_it_is_paused(house: House) -> None:
     execution_id, _key = claimed(house, worker="gone")
     pause(house, execution_id)
