@@ -163,9 +163,7 @@ class Rescue:
 
     def _end_overdue(self, sends: Sends, now: int) -> None:
         """Settle claims whose thread outlived its timeout although it was interrupted."""
-        rows = self.database.read(
-            lambda connection: liveness.due(connection, [StepStatus.RUNNING], now, BATCH)
-        )
+        rows = self.database.read(lambda connection: liveness.overrun(connection, now, BATCH))
         for run in rows:
             self._each(run, sends, self._time_out)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.codec import encode
 from engine.definition import Definition
-from engine.errors import EngineError
+from engine.errors import EngineError, Unavailable
 from engine.flow.commit import commit
 from engine.flow.ending import complete
 from engine.flow.journal import Journal
@@ -52,6 +52,8 @@ def finish(
     output cannot be told."""
     try:
         output = output_text(definition, scope)
+    except Unavailable:
+        raise  # that says nothing of the output: it is to be told again
     except EngineError as error:
         cause = encode({**describe_error(error), "step": None})
 

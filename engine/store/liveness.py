@@ -179,18 +179,38 @@ def abandoned(connection: Connection, *, dead_before: int | None, limit: int) ->
 def due(
     connection: Connection, statuses: Iterable[StepStatus], before: int, limit: int
 ) -> list[RunRow]:
-    """Return live step runs in one of ``statuses`` due before ``before``, oldest first.
+    """Return parked step runs in one of ``statuses`` due before ``before``, oldest first.
 
-    What waits in a paused execution waits until that is resumed; what runs does not.
+    Those of paused executions wait until they are resumed.
     """
     rows = connection.execute(
         select(*run_columns())
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
             _LIVE,
-            or_(_NOT_PAUSED, _RUNS.c.status == StepStatus.RUNNING.value),
+            _NOT_PAUSED,
             _RUNS.c.due_at < before,
             _RUNS.c.status.in_([status.value for status in statuses]),
+        )
+        .order_by(_RUNS.c.due_at)
+        .limit(limit)
+    )
+    return [as_run(row) for row in rows]
+
+
+def overrun(connection: Connection, before: int, limit: int) -> list[RunRow]:
+    """Return claimed step runs whose deadline passed before ``before`` while their worker lived.
+
+    A worker that fell silent before the deadline proves nothing about the step's code: after an
+    outage that was longer than the timeout its claims are abandoned, not overdue.
+    """
+    rows = connection.execute(
+        select(*run_columns())
+        .join(_WORKERS, _WORKERS.c.id == _RUNS.c.worker_id)
+        .where(
+            text("step_runs.status = 'running'"),
+            _RUNS.c.due_at < before,
+            _WORKERS.c.beat_at >= _RUNS.c.due_at,
         )
         .order_by(_RUNS.c.due_at)
         .limit(limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from engine.errors import EngineError, StepError
+from engine.errors import EngineError, StepError, Unavailable
 from engine.flow.versions import Versions
 from engine.ids import new_id
 from engine.machine.status import Reason
@@ -78,6 +78,8 @@ class Children:
                 child_id=new_id(),
                 message_id=str(uuid.uuid4()),
             )
+        except Unavailable:
+            raise  # that says nothing of the child: the claim goes back
         except EngineError as error:
             raise _rejected(f"step {step}: {error}", error.hint) from error
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.codec import decode, encode
 from engine.definition import Step
-from engine.errors import EngineError, StepError
+from engine.errors import EngineError, StepError, Unavailable
 from engine.expressions import Template
 from engine.flow.scope import Scope
 from engine.machine.status import Reason, StepStatus
@@ -52,7 +52,11 @@ Prepared = Call | Skip | Expand | Reject
 
 
 def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
-    """Return what ``run`` asks for: evaluates ``when``, ``for_each`` and ``with``."""
+    """Return what ``run`` asks for: evaluates ``when``, ``for_each`` and ``with``.
+
+    Raises:
+        Unavailable: the database did not give what they refer to.
+    """
     try:
         if run.item < 0:
             if step.handles and not any(scope.status(need) == _FAILED for need in step.handles):
@@ -69,6 +73,8 @@ def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
         text = encode(_filled_in(step.params, run, scope))
         # User code gets values of its own: what it changes in place must not be seen by others.
         return Call(decode(text), text, _keep(step, run, scope))
+    except Unavailable:
+        raise  # that says nothing of the expression: it is to be evaluated again
     except EngineError as error:
         return Reject(error)
 
