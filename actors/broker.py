@@ -23,7 +23,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from engine import registry
+from engine import failpoints, registry
 from engine.definition.model import ACTOR_QUEUE
 from engine.settings import Settings
 
@@ -116,8 +116,12 @@ class EngineBroker(RedisBroker):
 
     def do_enqueue(self, queue_name: str, *args: Any) -> Any:
         """Push one message and wake the consumers of its queue."""
+        if failpoints.armed:
+            failpoints.reach("before_enqueue")
         result = self._dispatch("enqueue")(queue_name, *args)
         self.client.publish(WAKE, queue_name)
+        if failpoints.armed:
+            failpoints.reach("after_enqueue")
         return result
 
     def enqueue_many(self, messages: Sequence[Message[Any]]) -> None:

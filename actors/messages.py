@@ -90,7 +90,5 @@ def pipe(message: Any, tickets: Sequence[Ticket]) -> Sequence[Ticket]:
     """Make the first ticket the pipe target of the message under way; return the others."""
     if not tickets:
         return ()
-    if failpoints.armed:
-        failpoints.reach("before_enqueue")
     message.options["pipe_target"] = step_message(tickets[0]).asdict()
     return tickets[1:]

@@ -27,13 +27,16 @@ POINTS = (
     "before_enqueue",  # committed; the messages owed are not sent
     "after_enqueue",  # sent; the message that brought us here is not acknowledged
 )
-_SPEC = re.compile(r"(?P<point>\w+)=(?P<action>kill|raise|sleep:[\d.]+)@(?P<pass>\d+)")
+_SPEC = re.compile(
+    r"(?P<point>\w+)=(?P<action>kill|raise|sleep:[\d.]+)@(?P<pass>[1-9]\d*)(x(?P<times>\d+))?"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Action:
     word: str
     at: int  # the pass, counted from 1, that it strikes at
+    times: int = 1  # how often: at this pass, at its double, …
     seconds: float = 0
 
 
@@ -46,7 +49,7 @@ def arm(text: str) -> None:
     """Arm the points that ``text`` names, as ``after_commit=kill@3,before_enqueue=sleep:2@1``.
 
     ``kill`` is SIGKILL to this process, ``raise`` raises Unavailable, ``sleep`` holds the thread;
-    each strikes once, at that pass of this process.
+    each strikes at that pass of this process, and ``@3x4`` at passes 3, 6, 9 and 12.
 
     Raises:
         SettingsError: a part of it means nothing.
@@ -57,10 +60,12 @@ def arm(text: str) -> None:
         if match is None or match["point"] not in POINTS:
             raise SettingsError(
                 f"ENGINE_FAILPOINTS: {part!r} names no failpoint",
-                hint=f"write POINT=kill|raise|sleep:SECONDS@PASS; points are {', '.join(POINTS)}",
+                hint="write POINT=kill|raise|sleep:SECONDS@PASS[xTIMES];"
+                f" points are {', '.join(POINTS)}",
             )
         word, _, seconds = match["action"].partition(":")
-        wanted[match["point"]] = _Action(word, int(match["pass"]), float(seconds or 0))
+        at, times = int(match["pass"]), int(match["times"] or 1)
+        wanted[match["point"]] = _Action(word, at, times, float(seconds or 0))
     _passes.clear()
     armed.clear()
     armed.update(wanted)
@@ -77,7 +82,8 @@ def reach(point: str) -> None:
         return
     with _lock:
         _passes[point] += 1
-        strikes = _passes[point] == action.at
+        turn, rest = divmod(_passes[point], action.at)
+        strikes = rest == 0 and turn <= action.times
     if not strikes:
         return
     if action.word == "kill":

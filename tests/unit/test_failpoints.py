@@ -33,6 +33,17 @@ def test_a_point_strikes_once_at_its_pass() -> None:
     failpoints.reach("after_commit")
 
 
+def test_a_point_strikes_as_often_as_it_is_told() -> None:
+    failpoints.arm("after_commit=raise@2x2")
+    struck = []
+    for number in range(1, 9):
+        try:
+            failpoints.reach("after_commit")
+        except Unavailable:
+            struck.append(number)
+    assert struck == [2, 4]
+
+
 def test_kill_is_a_kill() -> None:
     code = (
         "from engine import failpoints as f; f.arm('after_effect=kill@1'); f.reach('after_effect')"
@@ -40,7 +51,9 @@ def test_kill_is_a_kill() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -9
 
 
-@pytest.mark.parametrize("text", ["after_lunch=kill@1", "after_commit=kill", "after_commit=nap@1"])
+@pytest.mark.parametrize(
+    "text", ["after_lunch=kill@1", "after_commit=kill", "after_commit=nap@1", "after_commit=kill@0"]
+)
 def test_what_means_nothing_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="names no failpoint"):
         failpoints.arm(text)
