@@ -103,12 +103,20 @@ class Worker:
 class Fleet(Looking):
     """Workers, their servers, and a client that starts executions and looks at them."""
 
-    def __init__(self, database_url: str, folder: Path, **variables: str) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        folder: Path,
+        redis_settings: Mapping[str, str] | None = None,
+        /,
+        **variables: str,
+    ) -> None:
         self.folder = folder
+        self._redis_settings = redis_settings
         self.workers: list[Worker] = []
         self.effects_file = folder / "effects"
         self._servers = contextlib.ExitStack()
-        self.redis_url = self._servers.enter_context(valkey())
+        self.redis_url = self._servers.enter_context(valkey(settings=redis_settings))
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
         self.variables = {
             **inherited,
@@ -163,10 +171,10 @@ class Fleet(Looking):
             self.start()
 
     def restart_redis(self) -> None:
-        """Kill -9 the Valkey, which keeps nothing, and start another at its address."""
+        """Kill -9 the Valkey and start another with its settings at its address."""
         os.kill(int(self.client.redis.info("server")["process_id"]), signal.SIGKILL)  # type: ignore[index]
         port = int(self.redis_url.rsplit(":", 1)[1].split("/")[0])
-        self._servers.enter_context(valkey(port=port))
+        self._servers.enter_context(valkey(port=port, settings=self._redis_settings))
 
     def close(self) -> None:
         """End every process that was started here."""

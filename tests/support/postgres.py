@@ -12,8 +12,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
@@ -30,11 +31,49 @@ def postgres() -> Iterator[str]:
     if named:
         yield named.replace("postgresql+psycopg://", "postgresql://", 1)
         return
+    with own_server() as server_of_ours:
+        yield server_of_ours.url
+
+
+@dataclass
+class OwnServer:
+    """A PostgreSQL of our own, which may be crashed."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    _start: Callable[[], subprocess.Popen[bytes]]
+
+    def crash(self) -> None:
+        """End it at once, as ``pg_ctl stop -m immediate``: every session is cut where it stands."""
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+    def start_again(self) -> None:
+        """Start it after a crash; returns once it has recovered and lets clients in."""
+        self.process = self._start()
+
+
+@contextmanager
+def own_server(*, durable: bool = False) -> Iterator[OwnServer]:
+    """Yield a server that nobody else uses; a ``durable`` one keeps its promises in a crash."""
     binaries = _binaries()
     if binaries is None:
         lacking("no PostgreSQL: set ENGINE_TEST_POSTGRES to a URL, or install postgresql")
-    with tempfile.TemporaryDirectory(prefix="engine-test-pg-") as folder:
-        yield from _own_server(binaries, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="engine-test-pg-") as folder, ExitStack() as stack:
+        command, user = _prepared(binaries, Path(folder), durable=durable)
+        port = int(command[command.index("-p") + 1])
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+
+        def start() -> subprocess.Popen[bytes]:
+            # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave
+            process = stack.enter_context(
+                server(command, port=port, log=Path(folder) / "log", user=user, stop=signal.SIGINT)
+            )
+            # It listens a moment before it lets anybody in.
+            eventually(lambda: _lets_in(url), seconds=20, what="PostgreSQL lets a client in")
+            return process
+
+        yield OwnServer(url, start(), start)
 
 
 def _binaries() -> Path | None:
@@ -48,7 +87,8 @@ def _binaries() -> Path | None:
     return next((path for path in found if (path / "initdb").exists()), None)
 
 
-def _own_server(binaries: Path, folder: Path) -> Iterator[str]:
+def _prepared(binaries: Path, folder: Path, *, durable: bool) -> tuple[list[str], str | None]:
+    """Return the command of a server in ``folder``, whose cluster this makes, and its user."""
     user = _other_user()
     if user is not None:
         shutil.chown(folder, user)
@@ -74,23 +114,13 @@ def _own_server(binaries: Path, folder: Path) -> Iterator[str]:
     )
     if done.returncode:
         lacking(f"PostgreSQL's initdb failed: {done.stderr.strip()}")
-    # Nothing here must survive a power cut, so nothing waits for the disk.
-    options = {
-        "listen_addresses": "127.0.0.1",
-        "unix_socket_directories": "",
-        "fsync": "off",
-        "synchronous_commit": "off",
-        "full_page_writes": "off",
-        "max_connections": "200",
-    }
+    options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+    options["max_connections"] = "200"
+    if not durable:
+        # Nothing here must survive a crash, so nothing waits for the disk.
+        options |= dict.fromkeys(("fsync", "synchronous_commit", "full_page_writes"), "off")
     flags = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-    command = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *flags]
-    # SIGINT is PostgreSQL's fast shutdown; SIGTERM would wait for every client to leave
-    url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
-    with server(command, port=port, log=folder / "log", user=user, stop=signal.SIGINT):
-        # It listens a moment before it lets anybody in.
-        eventually(lambda: _lets_in(url), seconds=20, what="PostgreSQL lets a client in")
-        yield url
+    return [str(binaries / "postgres"), "-D", str(data), "-p", str(port), *flags], user
 
 
 def _lets_in(url: str) -> bool:
