@@ -1,4 +1,4 @@
-"""Workers are killed, frozen and poisoned; nothing is lost, and nobody else is disturbed."""
+"""Workers are killed and poisoned; nothing is lost, and nobody else is disturbed."""
 
 from __future__ import annotations
 
@@ -186,30 +186,7 @@ def test_answers_lost_at_every_boundary_lose_nothing(fleet: Fleet) -> None:
     invariants.check(fleet.database, effects=fleet.effects(), max_crashes=12)
 
 
-# --- frozen, poisoned -----------------------------------------------------------------------------
-
-
-def test_what_a_worker_says_after_its_lease_changes_nothing(fleet: Fleet) -> None:
-    zombie = fleet.start()
-    fleet.await_ready()
-    steps = {"a": python("nap", seconds=3), "b": python("inc", x=ref("a"))}
-    execution_id = fleet.begin(fleet.publish("late", steps))
-    [first] = fleet.await_effect("start", step="a")
-    zombie.signal(signal.SIGSTOP)
-    fleet.start()
-    fleet.await_ready()
-    [_, again] = fleet.await_effect("start", step="a", count=2)
-    # Its three seconds are over: it has a result at once, while the other has just begun.
-    zombie.signal(signal.SIGCONT)
-    fleet.await_end(execution_id)
-    [end] = [e for e in fleet.effects("end") if e.pid == again.pid]
-    [finished_at] = fleet.step(execution_id, 0, "finished_at")
-    assert finished_at / 1e6 >= end.at, "the late result was taken"
-    assert first.pid != again.pid
-    assert first.key == again.key
-    assert fleet.step(execution_id, 0, "attempts", "crashes", "epoch") == (1, 1, 2)
-    assert zombie.stop() == 0
-    invariants.check(fleet.database, effects=fleet.effects())
+# --- poisoned -------------------------------------------------------------------------------------
 
 
 def test_a_step_that_kills_its_worker_three_times_fails_and_others_do_not(on_sqlite: Fleet) -> None:
