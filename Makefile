@@ -12,7 +12,7 @@ DEV_STAMP = $(VENV)/installed-dev-$(HASH)
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test lint format bench docs clean
+.PHONY: help run dev test lint format bench scorecard docs clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +38,9 @@ format: $(DEV_STAMP)  ## Put the sources in the one style
 
 bench: $(DEV_STAMP)  ## Measure; the last line is JSON
 	@$(BIN)/python -m benchmarks
+
+scorecard: $(DEV_STAMP)  ## Break it on purpose: DB=, SEED=, MINUTES=, ROWS=, SCALE=, WRITE= (a document)
+	@$(BIN)/python -m tests.scorecard $(foreach option,DB SEED MINUTES ROWS SCALE WRITE,$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option))))
 
 docs: $(DEV_STAMP)  ## Run the commands of the documents, and check what they claim
 	@$(BIN)/python -m pytest tests/functional/test_docs.py

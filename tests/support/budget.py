@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-BUDGET = {"unit": 20, "integration": 180, "functional": 240, "faults": 300, "e2e": 360}  # seconds
+BUDGET = {"unit": 20, "integration": 180, "functional": 240, "faults": 300}  # seconds
+BUDGET |= {"scorecard": 300, "e2e": 360}
 _TESTS = Path(__file__).parent.parent
 
 

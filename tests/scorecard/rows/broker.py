@@ -1,0 +1,205 @@
+"""A Redis that forgets, dies, refuses, stalls, doubles, and hands over what nobody can read."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from engine.store.steps import Ticket
+from tests.scorecard.drill import Drill, Weak
+from tests.scorecard.registry import BY_MESSAGE, row
+from tests.scorecard.rows.worker import MOVES_ON
+from tests.support.processes import eventually
+
+BACK = "Redis is back → 90 % of the throughput before, a sample a fault"
+BEFORE = 5.0  # seconds of traffic to compare with, before the fault
+
+
+@row("Redis", "FLUSHALL", recovery=MOVES_ON, variables=BY_MESSAGE)
+def flushall(drill: Drill) -> None:
+    """Redis forgets everything, three times."""
+    drill.workers(2)
+    strikes = []
+    with drill.traffic():
+        for _ in range(3):
+            drill.mixture()
+            drill.moment(0.5, 2.5)
+            strikes.append(drill.strike())
+            drill.fleet.client.redis.flushall()
+        drill.heal()
+    drill.settle()
+    drill.moved_on(*strikes)
+    if drill.scale == 1:
+        # With leases of a second a busy machine's late beat may cost a claim.
+        drill.expect_no_crash()
+
+
+def _killed(drill: Drill) -> None:
+    """Kill -9 Redis under traffic and start it again."""
+    drill.workers(2)
+    with drill.traffic():
+        drill.mixture()
+        drill.last(BEFORE)
+        strike = drill.strike()
+        drill.fleet.restart_redis()
+        healed = drill.heal()
+        drill.last(drill.after)
+    drill.settle()
+    drill.throughput_back(strike, healed)
+
+
+@row("Redis", "kill -9 without AOF", recovery=BACK, variables=BY_MESSAGE)
+def redis_killed(drill: Drill) -> None:
+    """It comes back empty."""
+    _killed(drill)
+
+
+@row(
+    "Redis",
+    "kill -9 with AOF",
+    recovery=BACK,
+    variables=BY_MESSAGE,
+    redis={"appendonly": "yes", "dir": "{folder}"},
+)
+def redis_killed_with_aof(drill: Drill) -> None:
+    """It comes back with what it had: also with messages of workers that went on meanwhile."""
+    _killed(drill)
+
+
+@row("Redis", "maxmemory", recovery=BACK, variables=BY_MESSAGE)
+def maxmemory(drill: Drill) -> None:
+    """It is full and refuses every message for a while."""
+    drill.workers(2)
+    with drill.traffic():
+        drill.mixture()
+        drill.last(BEFORE)
+        strike = drill.strike()
+        drill.fleet.client.redis.config_set("maxmemory", 1)
+        eventually(
+            lambda: any(worker.says("'maxmemory'") for worker in drill.fleet.workers),
+            seconds=20,
+            what="a message is refused",
+        )
+        drill.moment(1, 3)
+        drill.fleet.client.redis.config_set("maxmemory", 0)
+        healed = drill.heal()
+        drill.last(drill.after)
+    drill.settle()
+    drill.throughput_back(strike, healed)
+
+
+@row("Redis", "7 s stall", recovery=BACK, variables=BY_MESSAGE)
+def redis_stall(drill: Drill) -> None:
+    """It accepts everything and answers nothing for 7 s."""
+    between = drill.before_redis()
+    drill.workers(2)
+    with drill.traffic():
+        drill.mixture()
+        drill.last(BEFORE)
+        strike = drill.strike()
+        between.hold()
+        drill.last(7)
+        between.heal()
+        healed = drill.heal()
+        drill.last(drill.after)
+    drill.settle()
+    drill.throughput_back(strike, healed)
+
+
+@row("Redis", "cut and heal", recovery=BACK, variables=BY_MESSAGE)
+def redis_cut(drill: Drill) -> None:
+    """Every connection is cut, and no new one is let in for some seconds."""
+    between = drill.before_redis()
+    drill.workers(2)
+    with drill.traffic():
+        drill.mixture()
+        drill.last(BEFORE)
+        strike = drill.strike()
+        between.cut()
+        drill.moment(3, 6)
+        between.heal()
+        healed = drill.heal()
+        drill.last(drill.after)
+    drill.settle()
+    drill.throughput_back(strike, healed)
+
+
+@row("Redis", "doubled and reordered messages", recovery=MOVES_ON, variables=BY_MESSAGE)
+def doubled(drill: Drill) -> None:
+    """Messages for every live step run, shuffled, of the epoch it has, had or may have next."""
+    drill.workers(2)
+    with chaos(drill) as sent:
+        for _ in range(3):
+            drill.mixture()
+        strike = drill.strike()
+        drill.moment(1, 2)
+        drill.heal()
+        drill.settle()
+    if len(sent) < 100:
+        raise Weak(f"only {len(sent)} messages were doubled")
+    drill.notes.append(f"{len(sent)} messages sent beside the engine's own")
+    starts = Counter((effect.key, effect.attempt) for effect in drill.fleet.effects("start"))
+    drill.expect("attempts that began twice", [a for a, n in starts.items() if n > 1], [])
+    drill.moved_on(strike)
+
+
+@contextmanager
+def chaos(drill: Drill) -> Iterator[list[Ticket]]:
+    """Send stale, doubled and early messages in any order until the block ends."""
+    over, sent = threading.Event(), list[Ticket]()
+    live = "SELECT execution_id, step, item, epoch, queue FROM step_runs WHERE status IN"
+    live += " ('queued', 'running', 'retrying', 'waiting') ORDER BY execution_id, step, item"
+
+    def send() -> None:
+        while not over.wait(0.1):
+            tickets = [
+                Ticket(execution_id, step, item, epoch + drill.chance.choice((-1, 0, 0, 1)), queue)
+                for execution_id, step, item, epoch, queue in drill.fleet.query(live)
+            ]
+            drill.chance.shuffle(tickets)
+            drill.fleet.send(tickets, {ticket.execution_id for ticket in tickets})
+            sent.extend(tickets)
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield sent
+    finally:
+        over.set()
+        thread.join(20)
+
+
+@row("Redis", "undecodable message", recovery=MOVES_ON, variables=BY_MESSAGE)
+def undecodable(drill: Drill) -> None:
+    """Bytes that are no message wait in each queue, before those that are."""
+    drill.workers(2)
+    drill.mixture()
+    strike = drill.strike()
+    client = drill.fleet.client.redis
+    for queue in ("dispatch", "steps", "steps.long"):
+        for number, rubbish in enumerate((b"\xff\xfe no JSON", b"[]", b'{"queue_name": 3}')):
+            key = f"rubbish-{number}"
+            client.hset(f"engine:{queue}.msgs", key, rubbish)  # type: ignore[arg-type]
+            client.rpush(f"engine:{queue}", key)
+    drill.mixture()
+    drill.heal()
+    drill.settle()
+    drill.moved_on(strike)
+
+
+@row("Redis", "unknown actor", recovery=MOVES_ON, variables=BY_MESSAGE)
+def unknown_actor(drill: Drill) -> None:
+    """Messages for actors that nobody has, and for ours with arguments that fit nothing."""
+    drill.workers(2)
+    drill.mixture()
+    strike = drill.strike()
+    for queue in ("dispatch", "steps"):
+        drill.fleet.enqueue("nobody", 1, queue=queue)
+    drill.fleet.enqueue("run_step", "no-such-execution", 0, -1, 1, queue="steps")
+    drill.fleet.enqueue("dispatch", "no-such-execution", queue="dispatch")
+    drill.mixture()
+    drill.heal()
+    drill.settle()
+    drill.moved_on(strike)
