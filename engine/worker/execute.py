@@ -285,17 +285,23 @@ class Executor:
 
         return self._commit(work, move, sends)
 
+    def _insert_items(self, work: Work, chunk: list[tuple[int, str]]) -> None:
+        """Make rows of items, under the execution's lock: none may come after its end began."""
+
+        def move(taken: Turn) -> None:
+            if taken.head.ending is not None:
+                raise StaleClaim("the execution ends: its fan-out is not begun")
+            expires = expires_in(work.step)
+            steps.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
+
+        commit(self._database, work.run.execution_id, move)
+
     def _expand(self, work: Work, items: list[str], sends: Sends) -> list[Ticket]:
         """Make the items' rows in chunks, then open the window on them in one move."""
         kept = self._kept_items(work, items)
         numbered = list(enumerate(items))
         for start in range(0, len(numbered), ITEM_CHUNK):
-            chunk = numbered[start : start + ITEM_CHUNK]
-            self._database.write(
-                lambda connection, chunk=chunk: steps.insert_items(  # type: ignore[misc]
-                    connection, work.key, work.run.queue, chunk, expires_in(work.step)
-                )
-            )
+            self._insert_items(work, numbered[start : start + ITEM_CHUNK])
         size = window_of(work.step.max_parallel, len(items))
         end = _window_end(len(items), size, kept)
 

@@ -15,8 +15,9 @@ from engine.machine.change import RunKey
 from engine.machine.status import Reason
 from engine.store import executions, liveness
 from engine.store.database import Database
+from engine.worker.execute import Executor
 from tests.support.house import House, python
-from tests.support.transitions import apply, chain, claimed, inc
+from tests.support.transitions import apply, chain, claimed, fan, inc
 
 
 @pytest.fixture
@@ -148,6 +149,24 @@ def test_cancelling_a_pending_execution_ends_it_at_once(house: House) -> None:
         "wrong file",
     )
     assert house.plan(execution_id) == []
+
+
+def test_no_item_is_made_once_a_cancel_has_committed(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = house.start(fan(house), {"xs": [1, 2, 3]})
+    [ticket] = house.plan(execution_id)
+    kept_items = Executor._kept_items
+
+    def cancelled_first(executor: Executor, *arguments: Any) -> Any:
+        # Between the reading of the items and their rows.
+        house.cancel(execution_id)
+        return kept_items(executor, *arguments)
+
+    monkeypatch.setattr(Executor, "_kept_items", cancelled_first)
+    house.deliver(ticket)
+    assert house.status(execution_id) == "cancelled"
+    assert house.query("SELECT count(*) FROM step_runs WHERE item >= 0") == [(0,)]
 
 
 def test_cancelling_lets_the_running_step_finish_and_starts_no_other(house: House) -> None:
