@@ -181,14 +181,14 @@ def due(
 ) -> list[RunRow]:
     """Return parked step runs in one of ``statuses`` due before ``before``, oldest first.
 
-    Those of paused executions wait until they are resumed.
+    What is parked in paused executions waits until they are resumed; claims have their deadline.
     """
     rows = connection.execute(
         select(*run_columns())
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
             _LIVE,
-            _NOT_PAUSED,
+            or_(_NOT_PAUSED, _RUNS.c.status == StepStatus.RUNNING.value),
             _RUNS.c.due_at < before,
             _RUNS.c.status.in_([status.value for status in statuses]),
         )

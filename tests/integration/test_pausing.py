@@ -219,6 +219,14 @@ def test_the_time_that_steps_may_be_queued_stands_still(house: House) -> None:
     assert house.status(execution_id) == "completed"
 
 
+def test_a_claim_beyond_its_deadline_times_out_although_it_is_paused(house: House) -> None:
+    execution_id, _key = claimed(house)
+    pause(house, execution_id)
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'running'")
+    sweep(house)
+    assert house.step(execution_id, 0, "status", "reason") == ("failed", "timeout")
+
+
 def test_a_dead_workers_claim_goes_back_although_it_is_paused(house: House) -> None:
     execution_id, _key = claimed(house, worker="gone")
     pause(house, execution_id)
