@@ -181,14 +181,14 @@ def due(
 ) -> list[RunRow]:
     """Return parked step runs in one of ``statuses`` due before ``before``, oldest first.
 
-    What is parked in paused executions waits until they are resumed; claims have their deadline.
+    Those of paused executions wait until they are resumed.
     """
     rows = connection.execute(
         select(*run_columns())
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
             _LIVE,
-            or_(_NOT_PAUSED, _RUNS.c.status == StepStatus.RUNNING.value),
+            _NOT_PAUSED,
             _RUNS.c.due_at < before,
             _RUNS.c.status.in_([status.value for status in statuses]),
         )
@@ -246,7 +246,7 @@ def last_chance(connection: Connection, crashes: int, since: int) -> RunRow | No
     row = connection.execute(
         select(*run_columns())
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(_LIVE, _NOT_PAUSED, _RUNS.c.crashes >= crashes, or_(queued, trying))
+        .where(_LIVE, _RUNS.c.crashes >= crashes, or_(queued & _NOT_PAUSED, trying))
         # 'running' before 'queued'
         .order_by(_RUNS.c.status.desc(), _RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
         .limit(1)

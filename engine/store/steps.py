@@ -523,10 +523,17 @@ def begun(connection: Connection, execution_id: str) -> set[int]:
 
 
 def requeue(turn: Turn) -> list[Ticket]:
-    """Return a message for each step run that is queued, owed as of now: it was paused."""
+    """Return a message for each step run that is queued, owed as of now: it was paused.
+
+    But for those on their last chance: rescue sends them, one at a time.
+    """
     rows = turn.connection.execute(
         update(_RUNS)
-        .where(_RUNS.c.execution_id == turn.head.id, _RUNS.c.status == StepStatus.QUEUED.value)
+        .where(
+            _RUNS.c.execution_id == turn.head.id,
+            _RUNS.c.status == StepStatus.QUEUED.value,
+            _RUNS.c.reason.is_distinct_from(Reason.WORKER_CRASHED.value),
+        )
         .values(due_at=turn.now, queued_at=turn.now)
         .returning(_RUNS.c.step, _RUNS.c.item, _RUNS.c.epoch, _RUNS.c.queue)
     )

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Conflict, NotFound
+from engine.store import liveness
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
@@ -252,6 +253,16 @@ def last_chance(house: House) -> str:
         id=execution_id,
     )
     return execution_id
+
+
+def test_a_last_chance_that_is_paused_keeps_no_other_from_theirs(house: House) -> None:
+    paused = last_chance(house)
+    pause(house, paused)
+    other = last_chance(house)
+    now = house.database.now()
+    run = house.database.read(lambda connection: liveness.last_chance(connection, 2, now))
+    assert run is not None
+    assert run.execution_id == other
 
 
 def test_cancelled_while_paused_it_ends(house: House) -> None:
