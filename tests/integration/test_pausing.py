@@ -265,6 +265,17 @@ def test_a_last_chance_that_is_paused_keeps_no_other_from_theirs(house: House) -
     assert run.execution_id == other
 
 
+def test_resuming_leaves_last_chances_to_rescue_which_sends_them_one_by_one(house: House) -> None:
+    execution_id = last_chance(house)
+    pause(house, execution_id)
+    house.inbox.clear()
+    resume(house, execution_id)
+    assert house.inbox == []
+    house.drain()
+    sweep(house)
+    assert house.status(execution_id) == "completed"
+
+
 def test_cancelled_while_paused_it_ends(house: House) -> None:
     execution_id = pausing(house)
     house.cancel(execution_id)
