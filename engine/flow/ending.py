@@ -80,6 +80,8 @@ def when_all_ended(turn: Turn, definition: Definition) -> list[Ticket]:
     if definition.closing and head.phase is Phase.STEPS:
         return begin_closing(turn, definition)
     turn.set(due_at=turn.now + FINISH_GRACE)
+    if head.moving:
+        turn.owed.append(head.id)  # its output is not made under its lock
     return []
 
 
@@ -88,6 +90,7 @@ def complete(turn: Turn, definition: Definition, output: str | None) -> None:
     if turn.head.finishable(closes=bool(definition.closing)):
         _end_children(turn, definition)
         executions.complete(turn, output)
+        turn.owed[:] = [owed for owed in turn.owed if owed != turn.head.id]
 
 
 def _end_children(turn: Turn, definition: Definition) -> None:

@@ -28,6 +28,10 @@ class Sends:
     dispatches: list[str] = field(default_factory=list)  # execution ids
     calls: list[ActorCall] = field(default_factory=list)
 
+    def drop_dispatch(self, execution_id: str) -> None:
+        """Send no dispatch for an execution: what it was owed has been done."""
+        self.dispatches = [owed for owed in self.dispatches if owed != execution_id]
+
 
 @dataclass(frozen=True, slots=True)
 class Look:

@@ -180,6 +180,7 @@ class Executor:
                     journal=self._journal,
                     sends=sends,
                 )
+                sends.drop_dispatch(stay.pinned.id)
             return None
         if stay.outdated or not self._claimer.may_stay(stay, ready[0].queue):
             sends.now += ready
