@@ -97,7 +97,8 @@ class Deliverer:
         answer = self._read(notice, run)
 
         def move(taken: Turn) -> list[Ticket]:
-            notices.settled(taken.connection, notice.id)
+            if not notices.settled(taken.connection, notice.id):
+                return []  # another has carried it out
             return self.settle(taken, run, answer)
 
         try:
@@ -152,8 +153,7 @@ class Deliverer:
 
     def _came_too_late(self, notice: Owed) -> None:
         def forget(connection: Any) -> None:
-            notices.settled(connection, notice.id)
-            if notice.signal_id is not None:
+            if notices.settled(connection, notice.id) and notice.signal_id is not None:
                 signals.give_back(connection, notice.signal_id)
 
         self.database.write(forget)

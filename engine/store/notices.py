@@ -149,6 +149,7 @@ def left(connection: Connection, before: int, limit: int) -> list[str]:
     return list(dict.fromkeys(rows.scalars()))
 
 
-def settled(connection: Connection, notice_id: str) -> None:
-    """Forget a notice that is carried out, or came too late."""
-    connection.execute(delete(_NOTICES).where(_NOTICES.c.id == notice_id))
+def settled(connection: Connection, notice_id: str) -> bool:
+    """Forget a notice that is carried out, or came too late; return whether it was still there."""
+    gone = delete(_NOTICES).where(_NOTICES.c.id == notice_id).returning(_NOTICES.c.id)
+    return connection.execute(gone).one_or_none() is not None

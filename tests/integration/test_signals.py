@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from engine import answer
+from engine.dispatch import dispatch
 from engine.errors import Conflict, InvalidInput, NotFound
+from engine.store import notices
 from engine.store.database import Database
 from tests.support.house import House
 from tests.support.invariants import check
@@ -142,6 +144,34 @@ def test_a_signal_for_who_waits_no_more_is_kept_for_whoever_comes(house: House) 
     house.drain()
     assert free(house) == 1
     assert house.output(waiting(house)) == 1
+
+
+def test_a_signal_delivered_twice_at_once_is_not_given_back(house: House) -> None:
+    execution_id = waiting(house)
+    signal(house, body=1)
+    barrier = threading.Barrier(2)
+
+    def work() -> None:
+        barrier.wait()
+        dispatch(house.database, house.versions, house.settings, execution_id)
+
+    together(work, work)
+    assert free(house) == 0
+    assert house.events(execution_id).count("step_completed") == 1
+
+
+def test_who_finds_a_notice_gone_gives_no_signal_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = waiting(house)
+    signal(house, body=1)
+    owed = house.database.read(lambda connection: notices.owed_to(connection, execution_id))
+    house.drain()
+    # Another worker, which had read the notice before, is late with it.
+    monkeypatch.setattr(notices, "owed_to", lambda _connection, _id: owed)
+    house.plan(execution_id)
+    assert free(house) == 0
+    assert house.status(waiting(house)) == "waiting"
 
 
 @pytest.mark.parametrize("round_", range(5))
