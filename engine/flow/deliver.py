@@ -92,7 +92,7 @@ class Deliverer:
     def _answer(self, notice: Owed, sends: Sends) -> list[Ticket]:
         run = self.database.read(lambda connection: steps.get(connection, notice.key))
         if run is None or run.status is not StepStatus.WAITING or run.epoch != notice.epoch:
-            self._came_too_late(notice)
+            self._came_too_late(notice, sends)
             return []
         answer = self._read(notice, run)
 
@@ -104,7 +104,7 @@ class Deliverer:
         try:
             return commit(self.database, notice.execution_id, move, self.journal, sends)
         except StaleClaim:
-            self._came_too_late(notice)
+            self._came_too_late(notice, sends)
             return []
 
     def settle(self, taken: Turn, run: RunRow, answer: Answer) -> list[Ticket]:
@@ -151,12 +151,17 @@ class Deliverer:
         taken.apply(run.key, run.epoch, over)
         return after_failure(taken, self.definition, run.key, error=described, grace=self.grace)
 
-    def _came_too_late(self, notice: Owed) -> None:
-        def forget(connection: Any) -> None:
-            if notices.settled(connection, notice.id) and notice.signal_id is not None:
-                signals.give_back(connection, notice.signal_id)
+    def _came_too_late(self, notice: Owed, sends: Sends) -> None:
+        now = self.database.now()
 
-        self.database.write(forget)
+        def forget(connection: Any) -> str | None:
+            if not notices.settled(connection, notice.id) or notice.signal_id is None:
+                return None
+            return signals.give_back(connection, notice.signal_id, now)
+
+        taken_by = self.database.write(forget)
+        if taken_by is not None:
+            sends.dispatches.append(taken_by)
 
     def _read(self, notice: Owed, run: RunRow) -> Answer:
         if notice.signal_id is not None:

@@ -89,7 +89,6 @@ def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
 def send(connection: Connection, wanted: NewSignal, now: int) -> tuple[str, str | None]:
     """Keep the signal, and owe it to whoever waits; return its id and that execution's, if any."""
     _alone(connection, wanted.owner_id, wanted.name)
-    found = waiter(connection, wanted)
     signal_id = new_id()
     connection.execute(
         insert(_SIGNALS),
@@ -102,14 +101,26 @@ def send(connection: Connection, wanted: NewSignal, now: int) -> tuple[str, str 
             "body": wanted.body,
             "sent_by": wanted.sent_by,
             "created_at": now,
-            "taken_at": None if found is None else now,
-            "taken_by": None if found is None else found.key.execution_id,
         },
     )
+    return signal_id, _offer(connection, signal_id, wanted, now)
+
+
+def _offer(connection: Connection, signal_id: str, wanted: NewSignal, now: int) -> str | None:
+    """Owe the signal to whoever waits for it, or to nobody; return the execution's id."""
+    found = waiter(connection, wanted)
     if found is None:
-        return signal_id, None
+        _take(connection, signal_id, at=None, by=None)
+        return None
+    _take(connection, signal_id, at=now, by=found.key.execution_id)
     notices.answer(connection, found.key, found.epoch, now, signal_id=signal_id)
-    return signal_id, found.key.execution_id
+    return found.key.execution_id
+
+
+def _take(connection: Connection, signal_id: str, *, at: int | None, by: str | None) -> None:
+    connection.execute(
+        update(_SIGNALS).where(_SIGNALS.c.id == signal_id).values(taken_at=at, taken_by=by)
+    )
 
 
 def take_early(turn: Turn, key: RunKey, epoch: int, wanted: Wanted) -> None:
@@ -137,11 +148,7 @@ def take_early(turn: Turn, key: RunKey, epoch: int, wanted: Wanted) -> None:
     ).scalar_one_or_none()
     if signal_id is None:
         return
-    connection.execute(
-        update(_SIGNALS)
-        .where(_SIGNALS.c.id == signal_id)
-        .values(taken_at=turn.now, taken_by=head.id)
-    )
+    _take(connection, signal_id, at=turn.now, by=head.id)
     notices.answer(connection, key, epoch, turn.now, signal_id=signal_id)
     turn.owed.append(head.id)
 
@@ -167,11 +174,21 @@ def get(connection: Connection, signal_id: str) -> Sent | None:
     return None if row is None else Sent(**row._asdict())
 
 
-def give_back(connection: Connection, signal_id: str) -> None:
-    """Let another take the signal: whoever was to get it waits no more."""
-    connection.execute(
-        update(_SIGNALS).where(_SIGNALS.c.id == signal_id).values(taken_at=None, taken_by=None)
-    )
+def give_back(connection: Connection, signal_id: str, now: int) -> str | None:
+    """Owe the signal to the next who waits, if anyone does: whoever was to get it waits no more.
+
+    Returns the execution that gets it now.
+    """
+    row = connection.execute(
+        select(*(_SIGNALS.c[name] for name in NewSignal.__dataclass_fields__)).where(
+            _SIGNALS.c.id == signal_id
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    wanted = NewSignal(**row._asdict())
+    _alone(connection, wanted.owner_id, wanted.name)
+    return _offer(connection, signal_id, wanted, now)
 
 
 def forget(connection: Connection, before: int, limit: int) -> int:

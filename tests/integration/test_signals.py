@@ -137,6 +137,15 @@ def test_a_deadline_that_passes_fails_the_step_as_expired(house: House) -> None:
     check(house.database)
 
 
+def test_a_signal_for_who_waits_no_more_goes_to_the_next(house: House) -> None:
+    first, second = waiting(house), waiting(house)
+    assert signal(house, body=1).execution_id == first
+    house.cancel(first)
+    house.drain()
+    assert (house.status(first), house.output(second)) == ("cancelled", 1)
+    assert house.query("SELECT id FROM notices") == []
+
+
 def test_a_signal_for_who_waits_no_more_is_kept_for_whoever_comes(house: House) -> None:
     first = waiting(house)
     signal(house, body=1)
