@@ -17,9 +17,11 @@ from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.steps.waits import look_back
 from engine.store import executions, notices, signals, steps
 from engine.store.database import Database
 from engine.store.notices import Kind, Owed
+from engine.store.signals import Wanted
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Line, Turn
 
@@ -45,6 +47,7 @@ class Unfit:
     """A signal whose body the step's schema refuses: it goes on waiting for another."""
 
     why: str
+    other: Wanted  # it may have come early too
 
 
 Answer = Good | Bad | Unfit
@@ -121,8 +124,9 @@ class Deliverer:
                 return after_success(taken, self.definition, run.key, ran=True)
             case Bad():
                 return self._settle_badly(taken, run, answer)
-            case Unfit(why):
+            case Unfit(why, other):
                 taken.log([Line(run.step, run.item, 1, taken.now, "warning", why)])
+                signals.take_early(taken, run.key, run.epoch, other)
                 return []
 
     def _settle_badly(self, taken: Turn, run: RunRow, bad: Bad) -> list[Ticket]:
@@ -169,17 +173,26 @@ class Deliverer:
         return self._child(notice.body)
 
     def _signal(self, signal_id: str, run: RunRow) -> Answer:
-        sent = self.database.read(lambda connection: signals.get(connection, signal_id))
+        sent, text = self.database.read(
+            lambda connection: (
+                signals.get(connection, signal_id),
+                steps.input_of(connection, run.key),
+            )
+        )
+        params = {} if text is None else decode(text)
+        since = (run.started_at or 0) - look_back(params)
+        other = signals.waits_for(run.wait_for or "", since)
         if sent is None:
-            return Unfit("its signal was pruned before it could be taken")
-        text = self.database.read(lambda connection: steps.input_of(connection, run.key))
-        schema = decode(text).get("schema", {}) if text is not None else {}
+            return Unfit("its signal was pruned before it could be taken", other)
         try:
             body = check_value(
-                schema, decode(sent.body), root="body", wanted_by=f"signal {sent.name!r}"
+                params.get("schema", {}),
+                decode(sent.body),
+                root="body",
+                wanted_by=f"signal {sent.name!r}",
             )
         except (InvalidInput, TooLarge) as error:
-            return Unfit(f"signal {sent.name!r} was refused: {error}")
+            return Unfit(f"signal {sent.name!r} was refused: {error}", other)
         told = {"signal": sent.name, **({"by": sent.sent_by} if sent.sent_by else {})}
         return Good(encode(body), told)
 

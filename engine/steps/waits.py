@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from engine.definition import seconds
@@ -12,6 +13,12 @@ from engine.steps.context import Context
 LOOK_BACK = 3600.0  # seconds for which a signal that came early counts, unless the step says so
 MAX_WAIT = 366 * 86400.0  # seconds
 MAX_CORRELATION = 128
+
+
+def look_back(params: Mapping[str, Any]) -> int:
+    """Return for how many µs before it waited an early signal counts, by a step's parameters."""
+    given = seconds(params.get("look_back"))
+    return int((LOOK_BACK if given is None else given) * 1e6)
 
 
 class Signal:
@@ -33,8 +40,9 @@ class Signal:
                 context, f"with.correlation has over {MAX_CORRELATION} characters", "send a hash"
             )
         given = params.get("look_back")
-        look_back = LOOK_BACK if given is None else _duration(given, "look_back", context)
-        wanted = SignalWanted(params["name"], correlation, int(look_back * 1e6))
+        if given is not None:
+            _duration(given, "look_back", context)
+        wanted = SignalWanted(params["name"], correlation, look_back(params))
         return Park(_deadline(params, context), wanted)
 
 

@@ -55,6 +55,12 @@ def wait_for(name: str, correlation: str) -> str:
     return f"{_PREFIX}{name}:{correlation}"
 
 
+def waits_for(word: str, since: int) -> Wanted:
+    """Return what a step run with ``word`` in its ``wait_for`` would take from ``since`` (µs) on."""
+    _kind, name, correlation = word.split(":", 2)
+    return Wanted(name, correlation, since)
+
+
 def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
     """Return the step run that the signal would go to: of several, the one that waits longest."""
     pending = exists().where(

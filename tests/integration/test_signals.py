@@ -118,6 +118,17 @@ def test_a_body_that_the_step_refuses_is_refused_to_whoever_sends_it(house: Hous
     assert free(house) == 0
 
 
+def test_an_unfit_early_signal_is_passed_over_for_the_next(house: House) -> None:
+    signal(house, body={"n": "one"})
+    signal(house, body="nothing")
+    signal(house, body={"n": 3})
+    execution_id = waiting(house, schema=NUMBER)
+    assert house.output(execution_id) == {"n": 3}
+    lines = house.query("SELECT message FROM logs WHERE execution_id = :id", id=execution_id)
+    assert [("refused" in line[0]) for line in lines] == [True, True]
+    check(house.database)
+
+
 def test_an_unfit_early_signal_alone_leaves_the_step_waiting(house: House) -> None:
     signal(house, body={"n": "one"})
     execution_id = waiting(house, schema=NUMBER)
