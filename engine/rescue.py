@@ -215,6 +215,8 @@ class Rescue:
         if not taken.head.moving:
             return []
         if run.wait_for is not None:
+            if notices.is_owed(taken.connection, run.key, run.epoch):
+                return []  # it came in time, only the message that brings it is late
             definition = self._definition(taken)
             deliverer = Deliverer(self.database, definition, Journal(self.versions), self._grace)
             return expire_wait(deliverer, taken, run)

@@ -130,6 +130,21 @@ def owed_to(connection: Connection, execution_id: str) -> list[Owed]:
     return list(_read(rows))
 
 
+def is_owed(connection: Connection, key: RunKey, epoch: int) -> bool:
+    """Return whether an answer is under way to the waiting step run."""
+    found = connection.execute(
+        select(_NOTICES.c.id)
+        .where(
+            _NOTICES.c.execution_id == key.execution_id,
+            _NOTICES.c.step == key.step,
+            _NOTICES.c.item == key.item,
+            _NOTICES.c.epoch == epoch,
+        )
+        .limit(1)
+    )
+    return found.one_or_none() is not None
+
+
 def _read(rows: Any) -> Iterator[Owed]:
     for row in rows:
         values = row._asdict()

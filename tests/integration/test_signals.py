@@ -148,6 +148,15 @@ def test_a_deadline_that_passes_fails_the_step_as_expired(house: House) -> None:
     check(house.database)
 
 
+def test_a_signal_that_was_taken_in_time_beats_the_deadline(house: House) -> None:
+    execution_id = waiting(house, deadline="1h")
+    signal(house, body=1)
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'waiting'")
+    house.sweep()  # before the message that brings the signal
+    house.drain()
+    assert (house.status(execution_id), house.output(execution_id)) == ("completed", 1)
+
+
 def test_a_signal_for_who_waits_no_more_goes_to_the_next(house: House) -> None:
     first, second = waiting(house), waiting(house)
     assert signal(house, body=1).execution_id == first
