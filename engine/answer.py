@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.codec import decode, encode
 from engine.definition import check_value
+from engine.definition.uses import is_name
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.deliver import Answer, Bad, Deliverer, Good
@@ -73,11 +74,13 @@ def signal(
         Conflict: that execution has ended.
         InvalidInput, TooLarge: the waiting step's schema refuses the body, or it is over 1 MB.
     """
-    if not name or len(name) > MAX_NAME or len(correlation) > MAX_CORRELATION:
+    if not is_name(name):
         raise InvalidInput(
-            f"a signal has a name of at most {MAX_NAME} characters and a correlation of at most "
-            f"{MAX_CORRELATION}"
+            f"{name[:MAX_NAME]!r} is no name for a signal",
+            hint=f"letters, digits, -, _ and ., at most {MAX_NAME}",
         )
+    if len(correlation) > MAX_CORRELATION:
+        raise InvalidInput(f"a correlation has at most {MAX_CORRELATION} characters")
     text = encode(check_value({}, body, root="body", wanted_by="a signal"))
     wanted = NewSignal(owner_id, name, correlation, text, execution_id, sent_by)
     if execution_id is not None:

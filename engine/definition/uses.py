@@ -38,6 +38,11 @@ def code(uses: str, params: dict[str, Any]) -> str | None:
     return f"actor:{params.get('actor')}" if uses == "actor" else None
 
 
+def is_name(value: object) -> bool:
+    """Return whether ``value`` may name a signal or an actor."""
+    return isinstance(value, str) and _WORD.fullmatch(value) is not None
+
+
 @cache
 def _installed() -> tuple[str, ...]:
     return tuple(sorted({entry.name for entry in entry_points(group="engine.steps")}))
@@ -168,7 +173,7 @@ def _named(params: dict[str, Any], key: str, path: str, faults: Faults, hint: st
     value = params.get(key)
     if value is None:
         faults.add(f"{path}.{key}", "is required", hint)
-    elif not isinstance(value, str) or not _WORD.fullmatch(value):
+    elif not is_name(value):
         problem = "must be a name of letters, digits, -, _ and ., at most 63, without ${{ }}"
         faults.add(f"{path}.{key}", problem, hint)
 

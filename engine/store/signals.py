@@ -56,7 +56,7 @@ def wait_for(name: str, correlation: str) -> str:
 
 
 def waits_for(word: str, since: int) -> Wanted:
-    """Return what a step run with ``word`` in its ``wait_for`` would take from ``since`` (µs) on."""
+    """Return what a step run with this ``wait_for`` would take, from ``since`` (µs) on."""
     _kind, name, correlation = word.split(":", 2)
     return Wanted(name, correlation, since)
 

@@ -86,6 +86,14 @@ def test_a_correlation_tells_signals_of_one_name_apart(house: House) -> None:
     assert house.output(eight) == 8
 
 
+def test_a_name_that_no_step_can_wait_for_is_refused(house: House) -> None:
+    steps = {"a": waits(correlation="b:c")}
+    execution_id = house.run(house.publish("orders", steps))
+    with pytest.raises(InvalidInput, match="name"):
+        signal(house, "paid:b", correlation="c")
+    assert statuses(house, execution_id) == {0: "waiting"}
+
+
 def test_a_signal_for_one_execution_is_taken_by_no_other(house: House) -> None:
     first = waiting(house)
     second = waiting(house)
