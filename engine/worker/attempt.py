@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,7 @@ from engine.machine.status import Reason
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
 from engine.steps.watchdog import Interrupted, Watchdog
+from engine.worker import isolated
 from engine.worker.claims import Claim, Stop
 
 
@@ -82,10 +84,9 @@ def run_attempt(
         watchdog: interrupts it.
     """
     try:
-        step_type = find(step.uses)
         with entered(context):
             value = watchdog.call(
-                lambda: step_type.run(params, context),
+                _code_of(step, params, context, limit),
                 seconds=timeout,
                 interrupted=lambda: claim.stop is not None,
             )
@@ -95,6 +96,13 @@ def run_attempt(
     except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         # sys.exit() in a step is a mistake in the step, not the end of its worker.
         return failed(error)
+
+
+def _code_of(step: Step, params: dict[str, Any], context: Context, limit: int) -> Callable[[], Any]:
+    if step.process:
+        return lambda: isolated.run(step, params, context, limit)
+    step_type = find(step.uses)
+    return lambda: step_type.run(params, context)
 
 
 def _interrupted(claim: Claim) -> Outcome:
@@ -113,6 +121,8 @@ def returned(value: Any, step: Step, limit: int, context: Context) -> Outcome:
 
 def failed(error: BaseException) -> Failed:
     """Return ``error`` as the outcome of an attempt."""
+    if isinstance(error, isolated.FailedThere):
+        return Failed(error.reason, error.type, error.described, error.retryable)
     retryable = error.retryable if isinstance(error, StepError) else not _hopeless(error)
     return Failed(reason_of(error), type(error).__name__, describe_error(error), retryable)
 
@@ -123,14 +133,25 @@ def _hopeless(error: BaseException) -> bool:
 
 
 def _returned(value: Any, step: Step, limit: int, context: Context) -> Returned:
+    text = encoded(value, step.name, limit)
+    plain = value if value is None or type(value) in (bool, int, float, str) else decode(text)
+    return Returned(plain, text, context.artifacts)
+
+
+def encoded(value: Any, step: str, limit: int) -> str:
+    """Return a step's result as JSON.
+
+    Raises:
+        PayloadError: JSON cannot carry it.
+        StepError: it has over ``limit`` bytes.
+    """
     text = encode(value)
     size = len(text.encode())
     if size > limit:
         raise StepError(
-            f"steps.{step.name}: the result has {size:,} bytes, {limit:,} is the most",
+            f"steps.{step}: the result has {size:,} bytes, {limit:,} is the most",
             reason=Reason.TOO_LARGE,
             retryable=False,
             hint="return a reference to the data, or raise ENGINE_INLINE_LIMIT",
         )
-    plain = value if value is None or type(value) in (bool, int, float, str) else decode(text)
-    return Returned(plain, text, context.artifacts)
+    return text
