@@ -194,6 +194,7 @@ def _limit_memory(memory: int | None) -> None:
 
 def _tie_to(worker: int, lifeline: int) -> None:
     """Have this process and all that it starts end when the worker dies, however it dies."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # what the worker's thread blocks is inherited
     signal.signal(signal.SIGTERM, lambda _number, _frame: _on_term(worker))
     if sys.platform == "linux":
         # The kernel kills the whole group when the lifeline closes, also while native code runs.

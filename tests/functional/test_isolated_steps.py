@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from engine import control
+from engine.publish import publish
+from examples import isolated
 from tests.support import invariants, steps_for_tests, steps_in_a_process
 from tests.support.fleet import Fleet, fleet_on, python
-from tests.support.processes import eventually
+from tests.support.processes import eventually, lives
 
-MODULES = f"{steps_for_tests.__name__},{steps_in_a_process.__name__}"
+MODULES = ",".join(m.__name__ for m in (steps_for_tests, steps_in_a_process, isolated))
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +36,13 @@ def _apart(function: str, **params: Any) -> dict[str, Any]:
         "on_failure": "continue",
         **({"memory": memory} if memory else {}),
     }
+
+
+def _family(folder: Path) -> list[psutil.Process]:
+    """Return the process of a step that holds, and its child."""
+    pids = folder / "pids"
+    eventually(pids.exists, seconds=30, what="the step runs")
+    return [psutil.Process(int(word)) for word in pids.read_text().split()]
 
 
 def test_steps_that_kill_their_process_fail_with_a_reason_and_disturb_nobody(fleet: Fleet) -> None:
@@ -58,12 +69,39 @@ def test_steps_that_kill_their_process_fail_with_a_reason_and_disturb_nobody(fle
     invariants.check(fleet.database, effects=fleet.effects())
 
 
+def test_the_example_sets_aside_what_brings_its_decoder_down(fleet: Fleet) -> None:
+    definition = isolated.isolated.definition
+    workflow_id = publish(fleet.database, fleet.owner_id, definition).workflow_id
+    crashed, whole = (fleet.begin(workflow_id, {"broken": broken}) for broken in (True, False))
+    fleet.await_end(crashed, whole, seconds=60)
+    assert fleet.output(crashed) == {"decoded": None, "set_aside": "aside/photo.raw"}
+    assert fleet.output(whole) == {"decoded": "photo.raw, decoded", "set_aside": None}
+    assert fleet.step(crashed, 0, "reason", "attempts") == ("process_died", 2)
+
+
+def test_a_cancel_lets_the_function_tidy_up_and_ends_all_it_started(fleet: Fleet) -> None:
+    folder = fleet.folder / "cancelled"
+    folder.mkdir()
+    execution_id = fleet.begin(fleet.publish("held", {"hold": _apart("hold", folder=str(folder))}))
+    family = _family(folder)
+    control.cancel(
+        fleet.database,
+        fleet.client.versions,
+        owner_id=fleet.owner_id,
+        execution_id=execution_id,
+        grace_seconds=0.2,
+    )
+    fleet.await_end(execution_id)
+    assert fleet.events(execution_id)[-3:] == ["interrupting", "step_cancelled", "cancelled"]
+    pids = [process.pid for process in family]
+    eventually(lambda: not any(map(lives, pids)), seconds=5, what="nothing is left")
+    assert (folder / "tidied").exists()
+
+
 def test_a_worker_that_is_killed_leaves_no_process_behind(fleet: Fleet) -> None:
     folder = fleet.folder
     fleet.begin(fleet.publish("orphans", {"hold": _apart("hold_in_c", folder=str(folder))}))
-    pids = folder / "pids"
-    eventually(pids.exists, seconds=30, what="the step runs")
-    family = [psutil.Process(int(word)) for word in pids.read_text().split()]
+    family = _family(folder)
     assert family[0].ppid() == fleet.workers[0].pid
     psutil.Process(fleet.workers[0].pid).kill()
     _, left = psutil.wait_procs(family, timeout=10)

@@ -132,6 +132,7 @@ def test_years_the_wrong_way_round_are_refused() -> None:
 def test_every_example_has_what_a_form_needs_and_runs_on_nothing() -> None:
     names = {
         *("weather", "flaky", "fan-out", "crash-drill", "release", "trip", "order", "parcel"),
+        "isolated",
     }
     found = {item.name: item for item in registry.workflows() if item.name in names}
     assert found.keys() == names
