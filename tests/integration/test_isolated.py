@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from engine import registry
@@ -285,7 +284,7 @@ def test_what_does_not_end_by_itself_is_killed_after_two_seconds(
 def test_a_timeout_ends_the_process(tmp_path: Path) -> None:
     failure = _failure("hold", timeout=1.5, folder=str(tmp_path))
     assert (failure.reason, failure.type) == ("timeout", "TimedOut")
-    assert psutil.Process().children(recursive=True) == []
+    _await_gone(_pids(tmp_path))
 
 
 def test_the_flag_of_a_cancel_is_seen_inside(tmp_path: Path) -> None:
