@@ -18,6 +18,7 @@ from engine.again import Preview, Wish
 from engine.answer import Decision, Received
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
+from engine.payloads import Payloads
 from engine.settings import Settings
 from engine.store import letters
 from engine.store.database import Database
@@ -252,6 +253,9 @@ def open_client(settings: Settings, *, threads: int = 16) -> Client:
     for queue in ("dispatch", "steps", "steps.long"):
         broker.declare_queue(queue)
     database = Database.open(
-        settings.database, synchronous=settings.sqlite_synchronous, threads=threads
+        settings.database,
+        synchronous=settings.sqlite_synchronous,
+        threads=threads,
+        payloads=Payloads.of(settings),
     )
     return Client(settings, database, broker)

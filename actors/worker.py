@@ -21,6 +21,7 @@ from engine import registry
 from engine.errors import EngineError, NotFound
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
+from engine.payloads import Payloads
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.start import admit_slot
@@ -65,6 +66,7 @@ class Crew:
             self.settings.database,
             synchronous=self.settings.sqlite_synchronous,
             threads=max(self._threads, 4) + 4,
+            payloads=Payloads.of(self.settings),
         )
 
     @cached_property

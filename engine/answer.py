@@ -87,7 +87,7 @@ def signal(
         _open(database, owner_id, execution_id)
     waiter = database.read(lambda connection: signals.waiter(connection, wanted))
     if waiter is not None and waiter.input is not None:
-        schema = decode(waiter.input).get("schema", {})
+        schema = decode(database.payloads.read(waiter.input, "parameters")).get("schema", {})
         check_value(schema, body, root="body", wanted_by=f"signal {name!r}")
     now = database.now()
     signal_id, taken_by = database.write(lambda connection: signals.send(connection, wanted, now))
@@ -124,9 +124,10 @@ def decide(
     run, text = database.read(lambda connection: _asked(connection, key))
     if run is None or run.status is not StepStatus.WAITING or run.wait_for != "approval":
         raise Conflict(f"step {step!r} of execution {execution_id} waits for no approval")
-    answer = _answer(asked_for(text), decision, step, database.now())
+    asked = asked_for(text if text is None else database.payloads.read(text, "parameters"))
     journal = Journal(versions)
     deliverer = Deliverer(database, definition, journal, int(grace_seconds * 1e6))
+    answer = deliverer.kept(run, _answer(asked, decision, step, database.now()))
     sends = Sends()
 
     def move(taken: Turn) -> Look:

@@ -158,6 +158,15 @@ class StepError(EngineError):
         self.retryable = retryable
 
 
+class PayloadLost(StepError):
+    """A large value that the store has no more, or not as it was written."""
+
+    code = "payload_lost"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, reason="payload_lost", retryable=False, hint=hint)
+
+
 class UnknownStep(EngineError):
     """This worker has no code for the step; another one may."""
 

@@ -45,7 +45,9 @@ class Settings(BaseSettings):
 
     sqlite_synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     http_allow: Names = ()
-    inline_limit: int = Field(256 * 1024, ge=1024)
+    inline_limit: int = Field(256 * 1024, ge=1024, le=1024 * 1024)
+    payload_limit: int = Field(64 * 1024 * 1024, ge=1024 * 1024, le=1024**3)
+    store_url: str = ""
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -83,6 +85,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The SQLAlchemy URL: ``DATABASE_URL``, else a SQLite file in the home."""
         return self.database_url or f"sqlite:///{self.home.absolute() / 'engine.db'}"
+
+    @property
+    def payload_store(self) -> str:
+        """Where large values go: ``ENGINE_STORE_URL``, else a folder in the home."""
+        return self.store_url or str(self.home.absolute() / "payloads")
 
     @property
     def redis(self) -> str:

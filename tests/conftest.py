@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from engine.payloads import Payloads
 from engine.store import migrate
 from engine.store.database import Database
 from tests.support.browser import chromium
@@ -94,9 +95,10 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """``database_url``, opened."""
-    opened = Database.open(database_url)
+def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """``database_url``, opened; what is too large for a row goes to the test's own folder."""
+    payloads = Payloads(str(tmp_path / "payloads"), inline=256 * 1024, limit=4 * 1024 * 1024)
+    opened = Database.open(database_url, payloads=payloads)
     yield opened
     opened.close()
 

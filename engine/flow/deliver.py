@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import decode, encode
 from engine.definition import Definition, check_value
-from engine.errors import InvalidInput, StaleClaim, TooLarge
+from engine.errors import InvalidInput, PayloadLost, StaleClaim, StepError, TooLarge
 from engine.flow.commit import commit
 from engine.flow.ending import start_ending
 from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.payloads import place
 from engine.steps.waits import look_back
 from engine.store import executions, notices, signals, steps
 from engine.store.database import Database
@@ -97,7 +99,7 @@ class Deliverer:
         if run is None or run.status is not StepStatus.WAITING or run.epoch != notice.epoch:
             self._came_too_late(notice, sends)
             return []
-        answer = self._read(notice, run)
+        answer = self.kept(run, self._read(notice, run))
 
         def move(taken: Turn) -> list[Ticket]:
             if not notices.settled(taken.connection, notice.id):
@@ -109,6 +111,28 @@ class Deliverer:
         except StaleClaim:
             self._came_too_late(notice, sends)
             return []
+
+    def kept(self, run: RunRow, answer: Answer) -> Answer:
+        """Return the answer as its column will hold it: a large one is in the store then.
+
+        Raises:
+            Unavailable: the payload store does not answer.
+        """
+        if not isinstance(answer, Good):
+            return answer
+        where = place(
+            run.execution_id,
+            run.step,
+            run.item,
+            epoch=run.epoch,
+            attempt=run.attempts + 1,
+            kind="answer",
+        )
+        what = f"steps.{self.definition.steps[run.step].name}: the answer"
+        try:
+            return replace(answer, output=self.database.payloads.keep(answer.output, where, what))
+        except StepError as error:
+            return Bad(error.reason, describe_error(error))
 
     def settle(self, taken: Turn, run: RunRow, answer: Answer) -> list[Ticket]:
         """Give the waiting step run its answer; return tickets for what became ready by it.
@@ -179,7 +203,11 @@ class Deliverer:
                 steps.input_of(connection, run.key),
             )
         )
-        params = {} if text is None else decode(text)
+        try:
+            whole = None if text is None else self.database.payloads.read(text, "its parameters")
+        except PayloadLost as lost:
+            return Bad(Reason.PAYLOAD_LOST, describe_error(lost))
+        params = {} if whole is None else decode(whole)
         since = (run.started_at or 0) - look_back(params)
         other = signals.waits_for(run.wait_for or "", since)
         if sent is None:
@@ -201,7 +229,11 @@ class Deliverer:
         ended = self.database.read(lambda connection: executions.ended(connection, child_id))
         told = {"child": child_id}
         if status is ExecutionStatus.COMPLETED:
-            return Good(ended.output or "null", told)
+            what = f"the output of execution {child_id}"
+            try:
+                return Good(self.database.payloads.read(ended.output or "null", what), told)
+            except PayloadLost as lost:
+                return Bad(Reason.PAYLOAD_LOST, {**describe_error(lost), **told})
         if status is ExecutionStatus.CANCELLED:
             described = {
                 "message": f"execution {child_id} of {ended.workflow} was cancelled",

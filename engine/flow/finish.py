@@ -6,7 +6,7 @@ from typing import Any
 
 from engine.codec import encode
 from engine.definition import Definition
-from engine.errors import EngineError, Unavailable
+from engine.errors import EngineError, StepError, Unavailable
 from engine.flow.commit import commit
 from engine.flow.ending import complete
 from engine.flow.journal import Journal
@@ -18,25 +18,30 @@ from engine.store import executions
 from engine.store.database import Database
 from engine.store.turn import Turn
 
+_BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)
+
 
 def output_text(definition: Definition, scope: Scope) -> str | None:
-    """Return the execution's output as JSON text.
+    """Return the execution's output as its column holds it: JSON text, or a reference.
 
-    None when it is the list of a fan-out, which is read from its items: never stored twice.
+    None when it is the list of a fan-out, which is read from its items: never stored twice, but
+    for a child, whose parent takes it from here.
 
     Raises:
         EngineError: the output's expression failed on the data.
+        Unavailable: the database or the payload store does not answer.
     """
     if definition.output is not None:
-        return encode(definition.output.evaluate(scope.values(definition.output.steps)))
+        value = definition.output.evaluate(scope.values(definition.output.steps))
+        return scope.keep_output(encode(value))
     sinks = definition.sinks
-    if len(sinks) == 1 and sinks[0].for_each is not None:
+    if len(sinks) == 1 and sinks[0].for_each is not None and not scope.is_child:
         return None
     outputs: dict[str, Any] = {
         name: step["output"]
         for name, step in scope.values([sink.name for sink in sinks])["steps"].items()
     }
-    return encode(outputs[sinks[0].name] if len(sinks) == 1 else outputs)
+    return scope.keep_output(encode(outputs[sinks[0].name] if len(sinks) == 1 else outputs))
 
 
 def finish(
@@ -56,10 +61,12 @@ def finish(
         raise  # that says nothing of the output: it is to be told again
     except EngineError as error:
         cause = encode({**describe_error(error), "step": None})
+        told = error.reason if isinstance(error, StepError) else None
+        reason = Reason(told) if told in _BROKEN else Reason.REJECTED_INPUT
 
         def give_up(taken: Turn) -> None:
             if taken.head.finishable(closes=bool(definition.closing)):
-                executions.fail_unplanned(taken, reason=Reason.REJECTED_INPUT, error=cause)
+                executions.fail_unplanned(taken, reason=reason, error=cause)
 
         commit(database, execution_id, give_up, journal, sends)
         return

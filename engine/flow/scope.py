@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.codec import decode
 from engine.definition import Definition
 from engine.machine.status import ExecutionStatus, Phase
+from engine.payloads import place
 from engine.store import outputs
 from engine.store.database import Database
 from engine.store.executions import Pinned
+from engine.store.steps import RunRow
 
 
 class Scope:
@@ -32,6 +34,7 @@ class Scope:
         }
         self._execution_id = pinned.id
         self.workflow_id = pinned.workflow_id
+        self.is_child = pinned.depth > 0
 
     def remember(self, step: int, output: Any) -> None:
         """Keep the output of a step that this worker just ran, as its dependants will see it."""
@@ -67,11 +70,56 @@ class Scope:
         )
         for output in found:
             self._outputs[output.step] = {
-                "output": _value(output),
+                "output": self._value(output),
                 "status": output.status.value,
                 "error": None if output.error is None else decode(output.error),
                 "failures": [_failure(item, error) for item, error in output.failures],
             }
+
+    def _value(self, output: outputs.Output) -> Any:
+        whose = f"steps.{self._definition.steps[output.step].name}"
+        if output.items is not None:
+            texts = enumerate(output.items)
+            return [self._decoded(text, f"{whose}: item {index}") for index, text in texts]
+        return self._decoded(output.text, whose)
+
+    def _decoded(self, text: str | None, whose: str) -> Any:
+        return None if text is None else decode(self.whole(text, f"{whose}: the result"))
+
+    # --- large values ---------------------------------------------------------------------
+
+    def whole(self, text: str, what: str) -> str:
+        """Return the JSON text that a column stands for.
+
+        Raises:
+            PayloadLost, Unavailable: as ``Payloads.read``.
+        """
+        return self._database.payloads.read(text, what)
+
+    def keep(self, text: str, run: RunRow, kind: str, what: str) -> str:
+        """Return what is to stand in a column of ``run`` for this JSON text.
+
+        Raises:
+            StepError, Unavailable: as ``Payloads.keep``.
+        """
+        where = place(
+            self._execution_id,
+            run.step,
+            run.item,
+            epoch=run.epoch,
+            attempt=run.attempts + 1,
+            kind=kind,
+        )
+        return self._database.payloads.keep(text, where, what)
+
+    def keep_output(self, text: str) -> str:
+        """Return what is to stand in the execution's own column for its output.
+
+        Raises:
+            StepError, Unavailable: as ``Payloads.keep``.
+        """
+        where = f"{self._execution_id}/output"
+        return self._database.payloads.keep(text, where, "the output of the execution")
 
 
 def _outcome(pinned: Pinned) -> str | None:
@@ -84,14 +132,3 @@ def _outcome(pinned: Pinned) -> str | None:
 def _failure(item: int, error: str | None) -> dict[str, Any]:
     told = {} if error is None else decode(error)
     return {"item": item, "message": told.get("message"), "type": told.get("type")}
-
-
-def _value(output: outputs.Output) -> Any:
-    if output.items is not None:
-        return list(_decoded(output.items))
-    return None if output.text is None else decode(output.text)
-
-
-def _decoded(texts: Iterable[str | None]) -> Iterator[Any]:
-    for text in texts:
-        yield None if text is None else decode(text)

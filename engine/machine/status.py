@@ -59,6 +59,7 @@ class Reason(StrEnum):
     DISPATCH_FAILED = "dispatch_failed"
     STEP_FAILED = "step_failed"
     TOO_LARGE = "too_large"
+    PAYLOAD_LOST = "payload_lost"
     EXPIRED = "expired"
     REJECTED = "rejected"
     CHILD_FAILED = "child_failed"

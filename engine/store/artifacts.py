@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from sqlalchemy import insert
 
 from engine.ids import new_id
 from engine.machine.change import RunKey
+from engine.payloads import Payloads
 from engine.store.models import Artifact
 from engine.store.turn import Turn
 
@@ -25,9 +27,30 @@ class Made(Protocol):
     def body(self) -> bytes: ...
 
 
-def keep(turn: Turn, key: RunKey, attempt: int, made: Sequence[Made]) -> None:
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An artifact as its row holds it: ``text`` is base64, or a reference to the payload store."""
+
+    name: str
+    media_type: str
+    size: int
+    text: str
+
+
+def column(payloads: Payloads, made: Made, where: str, whose: str) -> Kept:
+    """Return the artifact as its row will hold it; a large body is in the store then.
+
+    Raises:
+        StepError, Unavailable: as ``Payloads.keep``.
+    """
+    found = payloads.keep_bytes(made.body, where, f"{whose}: artifact {made.name!r}")
+    text = base64.b64encode(made.body).decode() if found is None else found
+    return Kept(made.name, made.media_type, len(made.body), text)
+
+
+def keep(turn: Turn, key: RunKey, attempt: int, kept: Sequence[Kept]) -> None:
     """Keep the artifacts of a completed attempt, in its own transaction."""
-    if not made:
+    if not kept:
         return
     rows = [
         {
@@ -38,10 +61,10 @@ def keep(turn: Turn, key: RunKey, attempt: int, made: Sequence[Made]) -> None:
             "attempt": attempt,
             "name": artifact.name,
             "media_type": artifact.media_type,
-            "size": len(artifact.body),
-            "body": base64.b64encode(artifact.body).decode(),
+            "size": artifact.size,
+            "body": artifact.text,
             "created_at": turn.now,
         }
-        for artifact in made
+        for artifact in kept
     ]
     turn.connection.execute(insert(Artifact), rows)

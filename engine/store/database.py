@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from engine.errors import SettingsError, Unavailable
+from engine.payloads import Payloads
 
 # Connection too: verbs pass it on and know no other name of SQL.
 __all__ = ["Connection", "Database", "PostgresDatabase", "SqliteDatabase"]
@@ -37,9 +38,16 @@ class Database(ABC):
     """A database that is read from any thread and written in whole transactions."""
 
     dialect: str
+    payloads: Payloads  # where the values lie that are too large for a row
 
     @staticmethod
-    def open(url: str, *, synchronous: str = "NORMAL", threads: int = 16) -> Database:
+    def open(
+        url: str,
+        *,
+        synchronous: str = "NORMAL",
+        threads: int = 16,
+        payloads: Payloads | None = None,
+    ) -> Database:
         """Return an open database.
 
         Args:
@@ -47,14 +55,19 @@ class Database(ABC):
             synchronous: SQLite's durability: NORMAL may lose the last commits when the power
                 goes (never when a process dies), FULL loses none.
             threads: how many threads will use it at once.
+            payloads: where large values go; without one all stay in the database.
 
         Raises:
             SettingsError: the path is on a network file system, where SQLite's locks do not hold.
         """
         url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        opened: Database
         if url.startswith("sqlite"):
-            return SqliteDatabase(url, synchronous=synchronous, threads=threads)
-        return PostgresDatabase(url, threads=threads)
+            opened = SqliteDatabase(url, synchronous=synchronous, threads=threads)
+        else:
+            opened = PostgresDatabase(url, threads=threads)
+        opened.payloads = payloads or Payloads(None)
+        return opened
 
     @abstractmethod
     def write(self, work: Work[T]) -> T:

@@ -391,7 +391,7 @@ class DeadLetter(Base):
 
 
 class Artifact(Base):
-    """A thing a step made for people: kept inline when small, else in a file under the home."""
+    """A thing a step made for people: kept inline when small, else in the payload store."""
 
     __tablename__ = "artifacts"
     id: Mapped[str] = mapped_column(ID, primary_key=True)
@@ -404,7 +404,7 @@ class Artifact(Base):
     name: Mapped[str] = mapped_column(String(128))
     media_type: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(Integer)
-    body: Mapped[str] = mapped_column(Text)  # base64
+    body: Mapped[str] = mapped_column(Text)  # base64, or a reference
     created_at: Mapped[int] = mapped_column(TIME)
 
 

@@ -14,6 +14,7 @@ from engine.machine.status import Reason
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
 from engine.steps.watchdog import Interrupted, Watchdog
+from engine.store.artifacts import Kept
 from engine.worker import isolated
 from engine.worker.claims import Claim, Stop
 
@@ -25,6 +26,7 @@ class Returned:
     value: Any
     text: str
     artifacts: list[Artifact] = field(default_factory=list)
+    kept: list[Kept] = field(default_factory=list)  # the same, as their rows hold them
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,6 @@ def encoded(value: Any, step: str, limit: int) -> str:
             f"steps.{step}: the result has {size:,} bytes, {limit:,} is the most",
             reason=Reason.TOO_LARGE,
             retryable=False,
-            hint="return a reference to the data, or raise ENGINE_INLINE_LIMIT",
+            hint="return a reference to the data, or raise ENGINE_PAYLOAD_LIMIT",
         )
     return text

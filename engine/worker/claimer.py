@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from engine.definition import Step
-from engine.errors import StaleClaim
+from engine.errors import StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.machine import change
@@ -16,7 +16,7 @@ from engine.steps.capture import AttemptLog
 from engine.store.database import Database
 from engine.store.turn import Turn
 from engine.worker.claims import Claim, Claims
-from engine.worker.prepare import Call, prepare
+from engine.worker.prepare import Broken, Call, prepare
 from engine.worker.work import Stay, Work, fresh_run
 
 DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
@@ -59,13 +59,13 @@ class Claimer:
 
     def move(self, work: Work, now: int) -> change.Change:
         """Return the move by which this worker claims the prepared step run."""
-        assert isinstance(work.prepared, Call)
+        assert isinstance(work.prepared, Call | Broken)
         return change.claim(
             work.run.status,
             worker_id=self._worker_id,
             now=now,
             deadline=now + int(self.timeout(work.step) * 1e6) + DEADLINE_GRACE,
-            input=work.prepared.text,
+            input=work.prepared.text if isinstance(work.prepared, Call) else None,
         )
 
     def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:
@@ -83,7 +83,10 @@ class Claimer:
             step = work.stay.definition.steps[index]
             if _rides(step) and knows(step):
                 run = fresh_run(work.run.execution_id, step)
-                prepared = prepare(step, run, work.stay.scope)
+                try:
+                    prepared = prepare(step, run, work.stay.scope)
+                except Unavailable:
+                    return None  # a store that does not answer must not cost what was just done
                 return Work(work.stay, step, run, prepared) if isinstance(prepared, Call) else None
         return None
 
@@ -98,13 +101,8 @@ class Claimer:
 
 def _rides(step: Step) -> bool:
     """Whether the step is surely to be run once its only need has completed."""
-    return (
-        len(step.needs) == 1
-        and step.queue == "steps"
-        and step.uses != "actor"
-        and step.cache is None
-        and not step.handles
-    )
+    plain = not step.handles and step.cache is None and step.for_each is None
+    return plain and len(step.needs) == 1 and step.queue == "steps" and step.uses != "actor"
 
 
 def knows(step: Step) -> bool:

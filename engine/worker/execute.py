@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine import failpoints
+from engine import failpoints, payloads
 from engine.codec import decode, encode
 from engine.definition.model import ACTOR_QUEUE
-from engine.errors import EngineError, StaleClaim
+from engine.errors import EngineError, StaleClaim, StepError, Unavailable
 from engine.flow.commit import commit
 from engine.flow.expiry import expire
 from engine.flow.finish import finish
@@ -34,10 +34,10 @@ from engine.store import caches, executions, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
-from engine.worker.attempt import Outcome, run_attempt
+from engine.worker.attempt import Outcome, failed, run_attempt
 from engine.worker.claimer import Claimer, knows
 from engine.worker.claims import Claim, Claims
-from engine.worker.prepare import Call, Expand, Reject, Skip, prepare
+from engine.worker.prepare import Broken, Call, Expand, Reject, Skip, prepare
 from engine.worker.settle import Settler
 from engine.worker.work import Stay, Work
 
@@ -154,6 +154,8 @@ class Executor:
                     ready = self._reject(work, error, sends)
                 case Expand(items):
                     ready = self._expand(work, items, sends)
+                case Broken():
+                    return self._attempt(work, sends)
                 case Call():
                     kept = self._kept(work)
                     if kept is not None:
@@ -189,7 +191,11 @@ class Executor:
         run = self._database.read(lambda connection: steps.get(connection, ready[0].key))
         if run is None or run.status is not StepStatus.QUEUED:
             return None
-        return self._prepared(stay, run)
+        try:
+            return self._prepared(stay, run)
+        except Unavailable:
+            sends.now.append(ready[0])  # whoever gets it tries again until the store answers
+            return None
 
     def _tell(self, stay: Stay) -> None:
         """Let pages know that there is news of the execution."""
@@ -264,23 +270,36 @@ class Executor:
         sends.calls.append(ActorCall(name, arguments, ticket))
         return []
 
-    def _kept(self, work: Work) -> str | None:
-        """Return the earlier result that answers this step run, if there is one."""
+    def _kept(self, work: Work) -> tuple[str, str] | None:
+        """Return the earlier result that answers this step run, if there is one.
+
+        It comes as JSON and as its own column will hold it: the copy that it was found in goes
+        with another execution.
+        """
         assert isinstance(work.prepared, Call)
         keep = work.prepared.keep
         if keep is None or work.claim is not None:
             return None
         owner_id, now = work.stay.pinned.owner_id, self._database.now()
-        return self._database.read(
+        found = self._database.read(
             lambda connection: caches.find(connection, owner_id, keep.key, now)
         )
+        if found is None:
+            return None
+        scope, what = work.stay.scope, f"steps.{work.step.name}: the cached result"
+        try:
+            text = scope.whole(found, what)
+            return text, scope.keep(text, work.run, "output", what)
+        except StepError:
+            return None  # it went with the execution that it came from
 
-    def _reuse(self, work: Work, text: str, sends: Sends) -> list[Ticket]:
+    def _reuse(self, work: Work, result: tuple[str, str], sends: Sends) -> list[Ticket]:
+        text, kept = result
         if work.run.item < 0:
             work.stay.scope.remember(work.step.index, decode(text))
 
         def move(taken: Turn) -> list[Ticket]:
-            reused = change.reuse(work.run.status, now=taken.now, output=text)
+            reused = change.reuse(work.run.status, now=taken.now, output=kept)
             taken.apply(work.key, work.run.epoch, reused)
             return after_success(taken, work.stay.definition, work.key, ran=True)
 
@@ -326,7 +345,11 @@ class Executor:
         if work.stay.pinned.origin_id is None:
             return set()
         found = self._database.read(lambda connection: steps.kept_items(connection, work.key))
-        other = [item for item, value in found.items() if items[item : item + 1] != [value]]
+        other = [
+            item
+            for item, value in found.items()
+            if item >= len(items) or not payloads.same(items[item], value)
+        ]
         if other:
             self._database.write(lambda connection: steps.forget_items(connection, work.key, other))
         return set(found) - set(other)
@@ -352,6 +375,8 @@ class Executor:
         return self._go_on(work.stay, settled.ready, sends) if settled.open else None
 
     def _call(self, work: Work, claim: Claim) -> Outcome:
+        if isinstance(work.prepared, Broken):
+            return failed(work.prepared.error)
         assert isinstance(work.prepared, Call)
         return run_attempt(
             work.step,
@@ -359,7 +384,7 @@ class Executor:
             claim,
             work.context(claim, self._database.now),
             timeout=self._claimer.timeout(work.step),
-            limit=self._settings.inline_limit,
+            limit=self._settings.payload_limit,
             watchdog=self._watchdog,
         )
 

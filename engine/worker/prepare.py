@@ -16,6 +16,7 @@ from engine.store.steps import RunRow
 
 MAX_ITEMS = 20_000
 _FAILED, _COMPLETED = StepStatus.FAILED.value, StepStatus.COMPLETED.value
+_BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,7 @@ class Call:
     """User code is to be called with these parameters."""
 
     params: dict[str, Any]
-    text: str  # the parameters as JSON
+    text: str  # the parameters as JSON, or a reference to them
     keep: Keep | None = None  # where its result is kept for others
 
 
@@ -36,7 +37,7 @@ class Skip:
 
 @dataclass(frozen=True, slots=True)
 class Expand:
-    """A fan-out over these items, each as JSON text."""
+    """A fan-out over these items, each as its row will hold it."""
 
     items: list[str]
 
@@ -48,14 +49,21 @@ class Reject:
     error: EngineError
 
 
-Prepared = Call | Skip | Expand | Reject
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What it needs is lost, or too large to be kept: an attempt that fails before its code."""
+
+    error: EngineError
+
+
+Prepared = Call | Skip | Expand | Reject | Broken
 
 
 def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
     """Return what ``run`` asks for: evaluates ``when``, ``for_each`` and ``with``.
 
     Raises:
-        Unavailable: the database did not give what they refer to.
+        Unavailable: the database or the payload store does not answer.
     """
     try:
         if run.item < 0:
@@ -69,14 +77,16 @@ def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
             if step.when is not None and not _truth(step, scope):
                 return Skip(Reason.CONDITION_FALSE)
             if step.for_each is not None:
-                return Expand(_items(step, step.for_each, scope))
+                return Expand(_items(step, step.for_each, run, scope))
         text = encode(_filled_in(step.params, run, scope))
+        kept = scope.keep(text, run, "input", f"steps.{step.name}: its parameters")
         # User code gets values of its own: what it changes in place must not be seen by others.
-        return Call(decode(text), text, _keep(step, run, scope))
+        return Call(decode(text), kept, _keep(step, run, scope))
     except Unavailable:
         raise  # that says nothing of the expression: it is to be evaluated again
     except EngineError as error:
-        return Reject(error)
+        broken = isinstance(error, StepError) and error.reason in _BROKEN
+        return Broken(error) if broken else Reject(error)
 
 
 def _truth(step: Step, scope: Scope) -> bool:
@@ -90,7 +100,7 @@ def _truth(step: Step, scope: Scope) -> bool:
     return value
 
 
-def _items(step: Step, for_each: Template, scope: Scope) -> list[str]:
+def _items(step: Step, for_each: Template, run: RunRow, scope: Scope) -> list[str]:
     value = for_each.evaluate(scope.values(for_each.steps))
     if not isinstance(value, list):
         raise StepError(f"steps.{step.name}.for_each: gave {type(value).__name__}, not a list")
@@ -99,13 +109,17 @@ def _items(step: Step, for_each: Template, scope: Scope) -> list[str]:
             f"steps.{step.name}.for_each: {len(value)} items are over the limit of {MAX_ITEMS}",
             hint="give each item a slice of the work",
         )
-    return [encode(item) for item in value]
+    whose = f"steps.{step.name}.for_each"
+    return [
+        scope.keep(encode(item), run, f"value-{index}", f"{whose}: item {index}")
+        for index, item in enumerate(value)
+    ]
 
 
 def _filled_in(template: Template, run: RunRow, scope: Scope) -> Any:
     if run.item < 0:
         return template.evaluate(scope.values(template.steps))
-    item = None if run.value is None else decode(run.value)
+    item = None if run.value is None else decode(scope.whole(run.value, f"item {run.item}"))
     return template.evaluate(scope.values(template.steps, item=item, index=run.item))
 
 

@@ -38,6 +38,7 @@ from engine.worker.children import Children, waiting_for, word_of
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
 from engine.worker.insist import settle
+from engine.worker.keep import keep
 from engine.worker.prepare import Call
 from engine.worker.work import Stay, Work
 
@@ -80,6 +81,7 @@ class Settler:
         Raises:
             StaleClaim: the claim was taken away meanwhile; nothing was changed.
         """
+        outcome = keep(self._database.payloads, work, claim, outcome)
         match outcome:
             case Returned():
                 return self._complete(work, claim, outcome, sends)
@@ -116,7 +118,7 @@ class Settler:
             nonlocal claimed
             done = change.complete(now=taken.now, output=returned.text)
             taken.apply(claim.key, claim.epoch, done)
-            artifacts.keep(taken, claim.key, claim.attempt, returned.artifacts)
+            artifacts.keep(taken, claim.key, claim.attempt, returned.kept)
             self._keep(taken, work, returned.text)
             if child is not None:
                 _admit(taken, child)

@@ -10,6 +10,7 @@ import redis
 import typer
 
 from engine.errors import EngineError, Fault, SettingsError
+from engine.payloads import Payloads
 from engine.settings import Settings, load
 from engine.store import revision
 from engine.store.database import Database
@@ -21,7 +22,7 @@ CLOCK_SECONDS = 2.0  # leases are 10 s long: a difference well below cannot hurt
 
 
 def check(*, as_json: Json = False) -> None:
-    """Check settings, database, tables, Redis, clocks and disk; name every fault."""
+    """Check settings, database, tables, Redis, payload store, clocks and disk; name every fault."""
     found = find_faults()
     if as_json:
         print_json({"items": found})
@@ -51,7 +52,7 @@ def find_faults() -> list[Fault]:
         found += _database(settings)
     if "REDIS_URL" not in broken:
         found += _redis(settings)
-    return found
+    return found + _payloads(settings)
 
 
 def _is_up(settings: Settings) -> bool:
@@ -80,6 +81,16 @@ def _database(settings: Settings) -> list[Fault]:
             database.close()
     except EngineError as error:
         return [Fault("DATABASE_URL", error.message, error.hint)]
+
+
+def _payloads(settings: Settings) -> list[Fault]:
+    if not settings.store_url and not settings.home.exists():
+        return []  # the first start makes the home, for its owner's eyes only
+    try:
+        Payloads.of(settings).probe()
+    except EngineError as error:
+        return [Fault("ENGINE_STORE_URL", error.message, "large values go there: make it writable")]
+    return []
 
 
 def _redis(settings: Settings) -> list[Fault]:

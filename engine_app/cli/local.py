@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import InvalidError, NotFound, Unavailable
+from engine.payloads import Payloads
 from engine.settings import Settings, current
 from engine.store import revision, users
 from engine.store.database import Database
@@ -42,7 +43,12 @@ def database() -> Iterator[Database]:
             "the database does not have this release's tables",
             hint="run `engine db upgrade`, or start the engine once with `engine up`",
         )
-    opened = Database.open(url, synchronous=settings().sqlite_synchronous, threads=2)
+    opened = Database.open(
+        url,
+        synchronous=settings().sqlite_synchronous,
+        threads=2,
+        payloads=Payloads.of(settings()),
+    )
     try:
         yield opened
     finally:
