@@ -63,6 +63,7 @@ def claim(
             "due_at": deadline,
             "input": input,
             "reason": None,
+            "progress": None,
         },
         adds={"attempts": 1},
         event=EventType.STEP_STARTED,

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 MAX_LINES = 2_000
@@ -31,6 +31,15 @@ class Line:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an attempt says it is; ``total`` is None when it does not know."""
+
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
 def wall_clock() -> int:
     """Return this machine's time in µs since 1970."""
     return time.time_ns() // 1_000
@@ -38,6 +47,8 @@ def wall_clock() -> int:
 
 class AttemptLog:
     """The lines of one attempt. Any thread may add; ``drain`` hands over what came since.
+
+    It carries the attempt's progress too, of which only the latest is kept.
 
     Once ``max_lines`` or ``max_bytes`` is used up, one notice takes the place of all that follows,
     so that a loop that prints can fill neither the memory nor the database.
@@ -57,6 +68,7 @@ class AttemptLog:
         self._lines: list[Line] = []
         self._partial = ""
         self._full = False
+        self._progress: Progress | None = None
         # Reentrant: a signal handler or a __del__ may log while this thread is adding a line.
         self._lock = threading.RLock()
         self.dropped = 0
@@ -101,6 +113,17 @@ class AttemptLog:
         with self._lock:
             lines, self._lines = self._lines, []
             return lines
+
+    def report(self, progress: Progress) -> None:
+        """Keep ``progress`` in the place of what was reported before."""
+        with self._lock:
+            self._progress = replace(progress, note=_storable(progress.note))
+
+    def take_progress(self) -> Progress | None:
+        """Return what was reported since the last call, if anything, and forget it."""
+        with self._lock:
+            progress, self._progress = self._progress, None
+            return progress
 
     def _close(self, level: str, message: str) -> None:
         self._full = True

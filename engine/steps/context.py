@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
+import mimetypes
+import os
 import re
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from os import PathLike
 from typing import Any
 
-from engine.errors import EngineError, StepError
-from engine.steps.capture import AttemptLog, capturing, level_name, wall_clock
+from engine import artifacts as kinds
+from engine.codec import MAX_INTEGER
+from engine.errors import EngineError, PayloadError, StepError
+from engine.steps.capture import AttemptLog, Progress, capturing, level_name, wall_clock
 
 MAX_ARTIFACT = 5 * 1024 * 1024
 MAX_ARTIFACTS = 20
+MAX_NOTE = 200  # characters
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,30}/[\w.+-]{1,33}", re.ASCII)
 _NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,128}")
@@ -105,6 +112,24 @@ class Context:
         with self._lock:
             return list(self._artifacts.values())
 
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell people how far this attempt is; the latest word takes the place of the others.
+
+        It is written twice a second at most, so a loop may call it at each turn.
+
+        Args:
+            done: how much is done, in whatever the step counts; 0 or more.
+            total: how much there is to do, if it is known.
+            note: a few words, cut at 200 characters.
+
+        Raises:
+            StepError: ``done`` or ``total`` is no finite number of 0 or more.
+        """
+        for name, number in (("done", done), ("total", total)):
+            if number is not None and not _is_amount(number):
+                raise _refused(f"progress: {name} is {number!r}, not a number of 0 or more")
+        self.lines.report(Progress(done, total, str(note)[:MAX_NOTE]))
+
     def artifact(self, name: str, body: str | bytes, media_type: str = "text/plain") -> None:
         """Keep ``body`` under ``name`` beside the step; the same name again replaces it.
 
@@ -119,6 +144,65 @@ class Context:
             if name not in self._artifacts and len(self._artifacts) >= MAX_ARTIFACTS:
                 raise _refused(f"artifact {name!r} is one too many: {MAX_ARTIFACTS} an attempt")
             self._artifacts[name] = Artifact(name, media_type, data)
+
+    def markdown(self, name: str, text: str) -> None:
+        """Keep a text that pages show formatted: Markdown, of which HTML is shown as it is typed.
+
+        Raises:
+            StepError: as ``artifact``.
+        """
+        self.artifact(name, text, kinds.MARKDOWN)
+
+    def table(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Keep rows that pages show as a table; its columns are the rows' keys.
+
+        Raises:
+            StepError: as ``artifact``; or a row is no mapping, or holds what JSON cannot carry.
+        """
+        try:
+            body = kinds.table_body(list(rows))
+        except PayloadError as error:
+            raise _refused(f"artifact {name!r}: {error}") from error
+        self.artifact(name, body, kinds.TABLE)
+
+    def image(self, name: str, body: bytes, media_type: str = "image/png") -> None:
+        """Keep an image that pages show.
+
+        Raises:
+            StepError: as ``artifact``; or browsers do not draw ``media_type``.
+        """
+        if media_type not in kinds.IMAGES:
+            known = ", ".join(sorted(kinds.IMAGES))
+            raise _refused(f"artifact {name!r}: {media_type!r} is none of {known}")
+        self.artifact(name, body, media_type)
+
+    def link(self, name: str, url: str, title: str = "") -> None:
+        """Keep a link to a page elsewhere; ``title`` is what people read.
+
+        Raises:
+            StepError: as ``artifact``; or ``url`` is neither http nor https.
+        """
+        try:
+            body = kinds.link_body(url, title[:MAX_NOTE])
+        except PayloadError as error:
+            raise _refused(f"artifact {name!r}: {error}") from error
+        self.artifact(name, body, kinds.LINK)
+
+    def file(self, name: str, path: str | PathLike[str], media_type: str | None = None) -> None:
+        """Keep a copy of the file at ``path``; its type is told by ``name`` when none is given.
+
+        Raises:
+            StepError: as ``artifact``; or the file cannot be read.
+        """
+        kind = media_type or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        try:
+            with open(path, "rb") as file:
+                _check_artifact(name, kind, os.fstat(file.fileno()).st_size)
+                # One byte more, for a file that grows meanwhile or does not tell its size.
+                body = file.read(MAX_ARTIFACT + 1)
+        except OSError as error:
+            raise _refused(f"artifact {name!r}: the file cannot be read: {error}") from error
+        self.artifact(name, body, kind)
 
 
 _active: ContextVar[Context | None] = ContextVar("step_context", default=None)
@@ -180,6 +264,11 @@ def _check_artifact(name: str, media_type: str, size: int) -> None:
             reason="too_large",
             retryable=False,
         )
+
+
+def _is_amount(number: float) -> bool:
+    real = isinstance(number, int | float) and not isinstance(number, bool)
+    return real and math.isfinite(number) and 0 <= number <= MAX_INTEGER
 
 
 def _refused(message: str) -> StepError:

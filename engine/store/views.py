@@ -26,6 +26,7 @@ from engine.store.views_rows import (
     ExecutionDetail,
     ExecutionRow,
     ItemRow,
+    Large,
     LogView,
     Page,
     ScheduleRow,
@@ -36,7 +37,7 @@ from engine.store.views_rows import (
     WorkflowDetail,
     WorkflowRow,
 )
-from engine.store.views_stream import artifact, artifacts, events, logs, news
+from engine.store.views_stream import artifact_bodies, artifacts, events, logs, news
 
 __all__ = [
     "COUNT_CAP",
@@ -49,6 +50,7 @@ __all__ = [
     "ExecutionDetail",
     "ExecutionRow",
     "ItemRow",
+    "Large",
     "LogView",
     "Page",
     "ScheduleRow",
@@ -58,7 +60,7 @@ __all__ = [
     "WorkerRow",
     "WorkflowDetail",
     "WorkflowRow",
-    "artifact",
+    "artifact_bodies",
     "artifacts",
     "counts",
     "dead_letters",

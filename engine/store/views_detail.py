@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -11,7 +11,7 @@ from engine.codec import decode
 from engine.definition import Definition, Step
 from engine.errors import InvalidQuery, NotFound
 from engine.machine.status import ExecutionStatus, StepStatus
-from engine.store import outputs, workflows
+from engine.store import workflows
 from engine.store.models import Attempt, Execution, StepRun
 from engine.store.views_executions import MAX_LIMIT, as_error, as_rows, select_rows
 from engine.store.views_rows import (
@@ -23,6 +23,7 @@ from engine.store.views_rows import (
     StepDetail,
     StepRow,
 )
+from engine.store.views_values import Shown, items_output, larges, shown
 
 ATTEMPTS_SHOWN = 200  # the newest; a fan-out with retries may have tens of thousands
 _EXECUTIONS: Any = Execution.__table__
@@ -41,7 +42,16 @@ _SHARED = (
 )
 _LIGHT = [
     _RUNS.c[name]
-    for name in ("step", "item", *_SHARED, "items", "items_left", "error", "reused_from")
+    for name in (
+        "step",
+        "item",
+        *_SHARED,
+        "items",
+        "items_left",
+        "error",
+        "reused_from",
+        "progress",
+    )
 ]
 
 
@@ -59,14 +69,16 @@ def execution(
     values = connection.execute(
         select(_EXECUTIONS.c.input, _EXECUTIONS.c.output).where(_EXECUTIONS.c.id == execution_id)
     ).one()
+    output = _execution_output(connection, row, definition, values.output)
     return ExecutionDetail(
         row,
         decode(values.input),
-        _execution_output(connection, row, definition, values.output),
+        output.value,
         as_error(found.error),
         found.cancel_note,
         _steps(connection, execution_id, definition),
         attempts(connection, execution_id, definition),
+        larges(output=output),
     )
 
 
@@ -108,31 +120,11 @@ def pinned(connection: Connection, owner_id: str, execution_id: str) -> Definiti
 
 def _execution_output(
     connection: Connection, row: ExecutionRow, definition: Definition, stored: str | None
-) -> Any:
-    """Return the output; what a workflow without ``output`` gives is told by its last steps."""
-    if stored is not None:
-        return decode(stored)
-    if row.status != ExecutionStatus.COMPLETED or definition.output is not None:
-        return None
-    sinks = definition.sinks
-    found = _outputs(connection, row.id, sinks)
-    return found[sinks[0].name] if len(sinks) == 1 else found
-
-
-def _outputs(connection: Connection, execution_id: str, steps: Sequence[Step]) -> dict[str, Any]:
-    names = {step.index: step.name for step in steps}
-    values: dict[str, Any] = {step.name: None for step in steps}
-    for found in outputs.of(connection, execution_id, names):
-        values[names[found.step]] = (
-            _decoded(found.text)
-            if found.items is None
-            else [_decoded(text) for text in found.items]
-        )
-    return values
-
-
-def _decoded(text: str | None) -> Any:
-    return None if text is None else decode(text)
+) -> Shown:
+    """Return the output; what is not stored is the list of the fan-out that it ends with."""
+    if stored is not None or row.status != ExecutionStatus.COMPLETED:
+        return shown(stored)
+    return items_output(connection, row.id, definition.sinks[0].index)
 
 
 def _steps(connection: Connection, execution_id: str, definition: Definition) -> list[StepRow]:
@@ -185,6 +177,7 @@ def _step_row(definition: Definition, step: Step, run: Row[Any] | None, failed: 
         error=None if run is None else as_error(run.error),
         needs=tuple(definition.steps[need].name for need in step.needs),
         reused_from=None if run is None else run.reused_from,
+        progress=None if run is None else as_error(run.progress),
     )
 
 
@@ -235,19 +228,26 @@ def step(
     if item is None:
         failed = {} if run is None else _failed_items(connection, execution_id, {run.step: run})
         row = _step_row(definition, node, run, failed.get(node.index, 0))
-        output = _outputs(connection, execution_id, [node])[node.name]
     else:
-        assert run is not None
-        row, output = _item_row(run), _decoded(run.output)
+        row = _item_row(run)
+    values = _values(connection, execution_id, run)
     return StepDetail(
         row,
         node.name,
         item,
-        None if run is None else _decoded(run.input),
-        output,
-        None if run is None else _decoded(run.value),
-        tries,
+        **{name: found.value for name, found in values.items()},
+        attempts=tries,
+        large=larges(**values),
     )
+
+
+def _values(connection: Connection, execution_id: str, run: Row[Any] | None) -> dict[str, Shown]:
+    if run is None:
+        return dict.fromkeys(("input", "output", "value"), Shown())
+    output = (
+        shown(run.output) if run.items is None else items_output(connection, execution_id, run.step)
+    )
+    return {"input": shown(run.input), "output": output, "value": shown(run.value)}
 
 
 def _item_row(run: Row[Any]) -> ItemRow:
@@ -255,6 +255,7 @@ def _item_row(run: Row[Any]) -> ItemRow:
         item=run.item,
         **{name: getattr(run, name) for name in _SHARED},
         error=as_error(run.error),
+        progress=as_error(run.progress),
     )
 
 

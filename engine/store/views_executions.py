@@ -164,7 +164,7 @@ def _ending(row: Row[Any]) -> Ending:
 
 
 def as_error(text: str | None) -> dict[str, Any] | None:
-    """Return a stored error as a mapping."""
+    """Return a stored error, or progress, as a mapping."""
     return None if text is None else dict(decode(text))
 
 

@@ -42,7 +42,10 @@ class ExecutionRow:
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """A node of an execution, without its input and output."""
+    """A node of an execution, without its input and output.
+
+    ``progress`` is what the newest attempt said of itself: ``done``, ``total``, ``note``.
+    """
 
     index: int
     name: str
@@ -63,6 +66,7 @@ class StepRow:
     error: Mapping[str, Any] | None
     needs: tuple[str, ...]
     reused_from: str | None
+    progress: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class ItemRow:
     due_at: int | None
     worker_id: str | None
     error: Mapping[str, Any] | None
+    progress: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +103,16 @@ class AttemptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Large:
+    """What is told of a value that is too large to be shown: a download gives it whole."""
+
+    size: int | None  # bytes as JSON; None: a list that is put together from its items
+    preview: str  # how its JSON begins
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionDetail:
-    """An execution with all its nodes."""
+    """An execution with all its nodes. An output that is None may stand in ``large``."""
 
     row: ExecutionRow
     input: Any
@@ -108,11 +121,15 @@ class ExecutionDetail:
     cancel_note: str | None
     steps: Sequence[StepRow]
     attempts: Sequence[AttemptRow]
+    large: Mapping[str, Large]
 
 
 @dataclass(frozen=True, slots=True)
 class StepDetail:
-    """A node, or one item of it, with the values that flowed and every failed try."""
+    """A node, or one item of it, with the values that flowed and every failed try.
+
+    A value that is None may stand in ``large``, under its name.
+    """
 
     row: StepRow | ItemRow
     name: str
@@ -121,6 +138,7 @@ class StepDetail:
     output: Any
     value: Any  # an item's own value
     attempts: Sequence[AttemptRow]
+    large: Mapping[str, Large]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,7 @@ class ArtifactRow:
     item: int | None
     attempt: int
     name: str
+    kind: str  # markdown | table | image | link | file
     media_type: str
     size: int
     created_at: int

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
 
+from engine.artifacts import kind_of
 from engine.codec import decode
 from engine.definition import Definition
 from engine.errors import NotFound
+from engine.payloads import reference
 from engine.store.models import Artifact, EventRow, Execution, LogLine
 from engine.store.views_detail import find_step, pinned
-from engine.store.views_rows import ArtifactBody, ArtifactRow, EventView, LogView
+from engine.store.views_rows import ArtifactRow, EventView, LogView
 
+DRAWN = 64 * 1024  # bytes of an artifact that a page draws; of a larger one it offers the download
 _EXECUTIONS: Any = Execution.__table__
 _EVENTS: Any = EventRow.__table__
 _LOGS: Any = LogLine.__table__
 _ARTIFACTS: Any = Artifact.__table__
 _ARTIFACT_COLUMNS = [
-    _ARTIFACTS.c[name] for name in ArtifactRow.__dataclass_fields__ if name != "body"
+    _ARTIFACTS.c[name] for name in ArtifactRow.__dataclass_fields__ if name != "kind"
 ]
 
 
@@ -138,26 +142,27 @@ def artifacts(connection: Connection, owner_id: str, execution_id: str) -> list[
                 **row._asdict(),
                 "step": definition.steps[row.step].name,
                 "item": _item(row.item),
+                "kind": kind_of(row.media_type),
             }
         )
         for row in rows
     ]
 
 
-def artifact(
-    connection: Connection, owner_id: str, execution_id: str, artifact_id: str
-) -> ArtifactBody:
-    """Return an artifact with its bytes.
+def artifact_bodies(
+    connection: Connection, owner_id: str, execution_id: str, ids: Sequence[str]
+) -> dict[str, bytes]:
+    """Return the bodies, by id, of those artifacts that are small enough to be drawn on a page.
 
     Raises:
-        NotFound: there is none, or it belongs to someone else.
+        NotFound: there is no such execution, or it belongs to someone else.
     """
     pinned(connection, owner_id, execution_id)
-    row = connection.execute(
-        select(_ARTIFACTS.c.name, _ARTIFACTS.c.media_type, _ARTIFACTS.c.body).where(
-            _ARTIFACTS.c.execution_id == execution_id, _ARTIFACTS.c.id == artifact_id
+    rows = connection.execute(
+        select(_ARTIFACTS.c.id, _ARTIFACTS.c.body).where(
+            _ARTIFACTS.c.execution_id == execution_id,
+            _ARTIFACTS.c.id.in_(ids),
+            _ARTIFACTS.c.size <= DRAWN,
         )
-    ).one_or_none()
-    if row is None:
-        raise NotFound(f"there is no artifact {artifact_id}")
-    return ArtifactBody(row.name, row.media_type, b64decode(row.body))
+    )
+    return {row.id: b64decode(row.body) for row in rows if reference(row.body) is None}

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from engine.codec import encode
 from engine.errors import NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
@@ -15,7 +16,7 @@ from engine.flow.sends import Look, Sends
 from engine.machine import change
 from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.capture import Line as Said
-from engine.store import steps
+from engine.store import progress, steps
 from engine.store.database import Database
 from engine.store.steps import Ticket
 from engine.store.turn import Line, Turn
@@ -41,9 +42,12 @@ def settle(
     """
     with claim.writing:
         lines = [_line(claim, line) for line in claim.log.drain()]
+        told = _progress(claim)
 
         def with_lines(taken: Turn) -> T:
             taken.log(lines)
+            if told is not None:
+                progress.keep(taken, claim.key, claim.epoch, told)
             return work(taken)
 
         return _insist(database, claim, with_lines, journal, sends)
@@ -104,14 +108,23 @@ def flush_lines(database: Database, claim: Claim) -> Look | None:
     """Write what user code said so far; return whose page has news, if anyone's."""
     with claim.writing:
         lines = [_line(claim, line) for line in claim.log.drain()]
-        if not lines:
+        told = _progress(claim)
+        if not lines and told is None:
             return None
 
         def write(taken: Turn) -> Look:
             taken.log(lines)
+            if told is not None:
+                progress.keep(taken, claim.key, claim.epoch, told)
             return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
 
         return commit(database, claim.key.execution_id, write)
+
+
+def _progress(claim: Claim) -> str | None:
+    """Return what the attempt said of itself since the last look, as JSON."""
+    found = claim.log.take_progress()
+    return None if found is None else encode(found)
 
 
 def _line(claim: Claim, said: Said) -> Line:

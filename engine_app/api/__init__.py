@@ -15,6 +15,7 @@ from engine_app.api import (
     login,
     operations,
     schedules,
+    values,
     workflows,
 )
 from engine_app.api.guard import Parts, guard
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["build_api"]
 
-_ROUTERS = (login, executions, events, workflows, schedules, operations, access, docs)
+_ROUTERS = (login, executions, values, events, workflows, schedules, operations, access, docs)
 _ABOUT = (
     "Durable workflows on Dramatiq. Times are ISO 8601 in UTC. Errors are problem details "
     "(RFC 9457) with a `code` to branch on. What belongs to someone else is answered as if it "

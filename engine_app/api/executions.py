@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine import artifacts as kinds
 from engine.machine.status import Trigger
-from engine.store import views
+from engine.store import downloads, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
+from engine_app.api.values import as_download, with_links
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import micros, shape
 
 # Over the 1 MB that an input may have, for what stands around it.
 BODY_LIMIT = 1_100_000
 # Types that a browser shows and never runs; anything else is offered as plain bytes.
-_SHOWN = frozenset(
-    {
-        "application/json",
-        "application/pdf",
-        "image/gif",
-        "image/jpeg",
-        "image/png",
-        "image/svg+xml",
-        "image/webp",
-        "text/csv",
-        "text/markdown",
-        "text/plain",
-    }
-)
+_SHOWN = kinds.IMAGES | {
+    kinds.LINK,
+    kinds.MARKDOWN,
+    kinds.TABLE,
+    "application/json",
+    "application/pdf",
+    "text/csv",
+    "text/plain",
+}
 router = APIRouter(tags=["executions"], max_body_size=BODY_LIMIT)
 
 
@@ -142,7 +138,8 @@ def detail(execution_id: str, me: Me, parts: With) -> Response:
     found = parts.database.read(
         lambda connection: views.execution(connection, me.id, execution_id, now=now)
     )
-    return shapes.json(shape(found))
+    here = f"/api/executions/{execution_id}"
+    return shapes.json(with_links(shape(found), found.large, here + "/{}"))
 
 
 @router.get(
@@ -159,7 +156,9 @@ def step(
     found = parts.database.read(
         lambda connection: views.step(connection, me.id, execution_id, step, item)
     )
-    return shapes.json(shape(found))
+    here = f"/api/executions/{execution_id}/steps/{found.name}/values"
+    query = "" if item is None else f"?item={item}"
+    return shapes.json(with_links(shape(found), found.large, here + "/{}", query))
 
 
 @router.get(
@@ -219,18 +218,12 @@ def artifacts(execution_id: str, me: Me, parts: With) -> Response:
 @router.get("/executions/{execution_id}/artifacts/{artifact_id}", response_class=Response)
 def artifact(execution_id: str, artifact_id: str, me: Me, parts: With) -> Response:
     """One artifact as a download."""
-    found = parts.database.read(
-        lambda connection: views.artifact(connection, me.id, execution_id, artifact_id)
-    )
+    found = downloads.artifact(parts.database, me.id, execution_id, artifact_id)
     plain = found.media_type.partition(";")[0].strip().lower()
     return Response(
         found.body,
         media_type=plain if plain in _SHOWN else "application/octet-stream",
-        headers={
-            "Content-Disposition": f"attachment; filename*=UTF-8''{quote(found.name, safe='')}",
-            # An SVG is a document that can carry scripts: in a sandbox they do not run.
-            "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
-        },
+        headers=as_download(found.name),
     )
 
 

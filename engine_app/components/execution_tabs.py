@@ -122,6 +122,7 @@ def _facts() -> rx.Component:
     return rx.el.dl(
         fact("Status", pill(_PICKED.status)),
         rx.cond(_PICKED.reason != "", fact("Reason", _PICKED.reason)),
+        rx.cond(_PICKED.progress != "", fact("Progress", _PICKED.progress)),
         fact("Attempts", _PICKED.attempts),
         fact("Uses", rx.el.span(_PICKED.uses, class_name="mono")),
         fact("Needs", _PICKED.needs),
@@ -168,8 +169,8 @@ def steps() -> rx.Component:
             _facts(),
             _tries(),
             _items(),
-            _value("Input", _PICKED.input),
-            _value("Output", _PICKED.output),
+            _value("Input", _PICKED.input, _PICKED.input_file),
+            _value("Output", _PICKED.output, _PICKED.output_file),
         ),
         class_name="panel joined stepper",
     )
@@ -192,9 +193,15 @@ def step_choice(bar: rx.Var[Bar], chosen: rx.Var[str]) -> rx.Component:
     )
 
 
-def _value(name: str, text: Any) -> rx.Component:
+def _value(name: str, text: Any, file: Any = "") -> rx.Component:
     return rx.el.section(
-        rx.el.div(name, class_name="hd"),
+        rx.el.div(
+            name,
+            rx.cond(
+                file != "", kit.Jump.create("download", href=file, download="", class_name="sub")
+            ),
+            class_name="hd",
+        ),
         rx.cond(text != "", parts.code(text, name), rx.el.p("None.", class_name="sub pane")),
     )
 
@@ -276,7 +283,11 @@ def values() -> rx.Component:
         ),
         rx.el.div(
             _value("Input", ExecutionState.input),
-            _value("Output", rx.cond(_HEAD.status == "completed", ExecutionState.output, "")),
+            _value(
+                "Output",
+                rx.cond(_HEAD.status == "completed", ExecutionState.output, ""),
+                ExecutionState.output_file,
+            ),
             class_name="cols",
         ),
         class_name="panel joined",
@@ -289,7 +300,50 @@ def _thing(thing: Any) -> rx.Component:
             kit.Jump.create(rx.el.b(thing.name), href=thing.href, download=thing.name),
             rx.el.span(" ", thing.step, " · ", thing.size, class_name="sub"),
         ),
-        rx.cond(thing.is_image, rx.el.img(src=thing.href, alt=thing.name)),
+        rx.match(
+            thing.kind,
+            ("image", rx.el.img(src=thing.href, alt=thing.name)),
+            ("markdown", rx.html(thing.html, class_name="md")),
+            ("table", _table(thing)),
+            ("link", _link(thing)),
+            rx.fragment(),
+        ),
         class_name="art",
         style={"margin": 0},
+    )
+
+
+def _table(thing: Any) -> rx.Component:
+    return rx.el.div(
+        rx.el.table(
+            rx.el.thead(rx.el.tr(rx.foreach(thing.columns, _head))),
+            rx.el.tbody(rx.foreach(thing.rows, _row)),
+        ),
+        rx.cond(thing.more != "", rx.el.p(thing.more, class_name="sub")),
+        class_name="scroll",
+        tab_index=0,
+        role="region",
+        aria_label=thing.name,
+    )
+
+
+def _head(name: Any) -> rx.Component:
+    return rx.el.th(name)
+
+
+def _row(cells: Any) -> rx.Component:
+    return rx.el.tr(rx.foreach(cells, _cell))
+
+
+def _cell(text: Any) -> rx.Component:
+    return rx.el.td(text)
+
+
+def _link(thing: Any) -> rx.Component:
+    return rx.el.a(
+        thing.title,
+        rx.el.span(" ", thing.url, class_name="sub"),
+        href=thing.url,
+        rel="noopener noreferrer nofollow",
+        target="_blank",
     )

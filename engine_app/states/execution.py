@@ -13,7 +13,8 @@ from engine_app.live import execution_topic
 from engine_app.reading import client, in_thread
 from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
 from engine_app.states.execution_reading import LINES, Aim, Look, Picked, read
-from engine_app.states.shapes import Bar, Cause, Head, Naps, Thing
+from engine_app.states.shapes import Bar, Cause, Head, Naps
+from engine_app.states.things import Thing
 
 SLOTS = 60  # steps on screen; of a longer workflow the page says how many more there are
 
@@ -26,6 +27,7 @@ class ExecutionState(Following, rx.State):
     note: str = ""
     input: str = ""
     output: str = ""
+    output_file: str = ""
     steps: int = 0
     events: list[list[Any]] = []
     lines: list[list[Any]] = []
@@ -72,6 +74,7 @@ class ExecutionState(Following, rx.State):
             self.item,
             self.picked.stamp,
             self._naps,
+            self.things,
         )
         return lambda viewer: read(viewer.id, aim)
 
@@ -87,6 +90,7 @@ class ExecutionState(Following, rx.State):
             steps=len(look.bars),
             input=look.input,
             output=look.output,
+            output_file=look.output_file,
             things=look.things,
             behind=len(look.lines) == LINES or len(look.events) == LINES,
         )

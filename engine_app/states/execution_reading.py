@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.store import views
-from engine.store.views import ExecutionDetail, ItemRow, StepDetail, StepRow
+from engine.store.views import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
 from engine_app.reading import database
 from engine_app.states.shapes import (
     Bar,
     Cause,
     Head,
     Naps,
-    Thing,
     Try,
     bars,
+    begun,
     cause,
     event_line,
     head,
     log_line,
     naps,
     pretty,
-    thing,
+    progress,
     tries,
 )
+from engine_app.states.things import Thing, missing, things
 
 LINES = 500  # log lines or events in one delta; a longer tail follows in the next
 _ITEMS = 200  # of a fan-out on screen
@@ -41,6 +43,7 @@ class Aim:
     item: int
     stamp: str
     naps: Naps
+    things: list[Thing]
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,11 @@ class Picked:
     more: str = ""
     started: int = 0
     finished: int = 0
+    progress: str = ""
     input: str = ""
     output: str = ""
+    input_file: str = ""  # the download of a value that is too large to be shown
+    output_file: str = ""
     tries: list[Try] = field(default_factory=list)
 
 
@@ -83,6 +89,7 @@ class Look:
     note: str
     input: str
     output: str
+    output_file: str
     events: list[list[Any]]
     lines: list[list[Any]]
     things: list[Thing]
@@ -110,6 +117,9 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
     after = aim.event_seq or max(detail.row.last_seq - LINES + 1, 0)
     events = views.events(connection, owner_id, aim.execution_id, after, LINES)
     found = views.artifacts(connection, owner_id, aim.execution_id)
+    bodies = views.artifact_bodies(
+        connection, owner_id, aim.execution_id, missing(found, aim.things)
+    )
     parked = naps(aim.naps, events)
     return Look(
         head=head(detail),
@@ -117,10 +127,11 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
         bars=bars(detail, parked),
         note=detail.cancel_note or "",
         input=pretty(detail.input),
-        output=pretty(detail.output),
+        output=_told(detail.output, detail.large.get("output")),
+        output_file=_file(detail.large, f"/api/executions/{aim.execution_id}/{{}}", "output"),
         events=[event_line(event) for event in events],
         lines=[log_line(line) for line in lines],
-        things=[thing(aim.execution_id, row) for row in found],
+        things=things(aim.execution_id, found, aim.things, bodies),
         picked=_pick(connection, owner_id, aim, detail),
         naps=parked,
     )
@@ -132,12 +143,13 @@ def _pick(connection: Any, owner_id: str, aim: Aim, detail: ExecutionDetail) -> 
     if step is None:
         return None
     stamp = f"{step.name} {aim.item} {step.status} {step.attempts} {step.crashes} {step.items_left}"
+    stamp += f" {progress(step.progress)}"
     if stamp == aim.stamp:
         return None
     item = aim.item if step.items is not None and 0 <= aim.item < step.items else None
     values = views.step(connection, owner_id, detail.row.id, step.index, item)
     items = _items(connection, owner_id, detail.row.id, step)
-    return _picked(stamp, step, values, items)
+    return _picked(stamp, step, values, items, detail.row.id)
 
 
 def _chosen(name: str, detail: ExecutionDetail) -> StepRow | None:
@@ -159,8 +171,12 @@ def _items(connection: Any, owner_id: str, execution_id: str, step: StepRow) -> 
     return list(page.rows)
 
 
-def _picked(stamp: str, step: StepRow, values: StepDetail, items: list[ItemRow]) -> Picked:
+def _picked(
+    stamp: str, step: StepRow, values: StepDetail, items: list[ItemRow], execution_id: str
+) -> Picked:
     row = values.row
+    query = "" if values.item is None else f"?item={values.item}"
+    address = f"/api/executions/{execution_id}/steps/{step.index}/values/{{}}{query}"
     limit = max(step.max_attempts, row.attempts)
     rest = (step.items or 0) - len(items)
     return Picked(
@@ -177,13 +193,31 @@ def _picked(stamp: str, step: StepRow, values: StepDetail, items: list[ItemRow])
         more=f"and {rest:,} more items" if rest > 0 else "",
         started=row.started_at or 0,
         finished=row.finished_at or 0,
+        progress=progress(row.progress),
         input=_input(values),
-        output=pretty(values.output) if row.status == "completed" else "",
+        output=(
+            _told(values.output, values.large.get("output")) if row.status == "completed" else ""
+        ),
+        input_file=_file(values.large, address, "input", "value"),
+        output_file=_file(values.large, address, "output") if row.status == "completed" else "",
         tries=tries(values.attempts),
     )
 
 
 def _input(values: StepDetail) -> str:
     """Return what the step was given; before it starts, an item's own value is known already."""
-    given = values.value if values.input is None else values.input
-    return "" if given is None else pretty(given)
+    large = values.large.get("input")
+    if values.input is None and large is None:
+        given, large = values.value, values.large.get("value")
+    else:
+        given = values.input
+    return "" if given is None and large is None else _told(given, large)
+
+
+def _told(value: Any, large: Large | None) -> str:
+    return pretty(value) if large is None else begun(large)
+
+
+def _file(large: Mapping[str, Large], address: str, *names: str) -> str:
+    """Return the download of the first of these values that is too large, or nothing."""
+    return next((address.format(name) for name in names if name in large), "")

@@ -12,11 +12,11 @@ from typing import Any
 from engine.machine.event import EventType
 from engine.machine.status import STEP_ENDS, Reason
 from engine.store.views import (
-    ArtifactRow,
     AttemptRow,
     EventView,
     ExecutionDetail,
     ExecutionRow,
+    Large,
     LogView,
     StepRow,
 )
@@ -126,6 +126,8 @@ def _note(step: StepRow) -> str:
         ended = step.items - (step.items_left or 0)
         failed = f", {step.items_failed} failed" if step.items_failed else ""
         return f"{ended} of {step.items}{failed}"
+    if step.status == "running" and step.progress:
+        return progress(step.progress)
     if step.attempts > 1 or step.status == "retrying":
         return f"× {step.attempts} of {max(step.max_attempts, step.attempts)}"
     if step.crashes:
@@ -278,30 +280,6 @@ def log_line(line: LogView) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Thing:
-    """An artifact."""
-
-    id: str = ""
-    name: str = ""
-    step: str = ""
-    size: str = ""
-    href: str = ""
-    is_image: bool = False
-
-
-def thing(execution_id: str, row: ArtifactRow) -> Thing:
-    """Return an artifact with the address that serves it."""
-    return Thing(
-        id=row.id,
-        name=row.name,
-        step=row.step,
-        size=f"{row.size / 1024:.1f} KiB" if row.size >= 1024 else f"{row.size} B",
-        href=f"/api/executions/{execution_id}/artifacts/{row.id}",
-        is_image=row.media_type.startswith("image/"),
-    )
-
-
-@dataclass(frozen=True)
 class Try:
     """An attempt of a step that did not complete."""
 
@@ -340,3 +318,22 @@ def pretty(value: Any) -> str:
         return text
     rest = f"… {len(text) - _LONGEST_TEXT:,} more characters; the API gives all"
     return f"{text[:_LONGEST_TEXT]}\n{rest}"
+
+
+def begun(found: Large) -> str:
+    """Return how a value begins that is too large for a page."""
+    size = "" if found.size is None else f" of {found.size:,} bytes"
+    return f"{found.preview}\n… the beginning{size}; the download has it all"
+
+
+def progress(told: Mapping[str, Any] | None) -> str:
+    """Return what an attempt says of itself: "40 of 100 · pages"; nothing when it said nothing."""
+    if not told:
+        return ""
+    done, total = _amount(told["done"]), told.get("total")
+    words = done if total is None else f"{done} of {_amount(total)}"
+    return f"{words} · {told['note']}" if told.get("note") else words
+
+
+def _amount(number: float) -> str:
+    return f"{number:,.15g}"

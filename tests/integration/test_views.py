@@ -9,7 +9,7 @@ from sqlalchemy import event, insert
 
 from engine.codec import encode
 from engine.errors import InvalidQuery, NotFound
-from engine.store import views
+from engine.store import downloads, views
 from engine.store.database import Database
 from engine.store.models import Artifact, DeadLetter, EventRow, LogLine, Worker
 from tests.support import rows
@@ -272,7 +272,7 @@ READS = {
     "news": lambda c, me, x: views.news(c, me, x, 0, 10),
     "logs": views.logs,
     "artifacts": views.artifacts,
-    "artifact": lambda c, me, x: views.artifact(c, me, x, "0000000000000"),
+    "artifact_bodies": lambda c, me, x: views.artifact_bodies(c, me, x, ["0000000000000"]),
     "pinned": views.pinned,
 }
 
@@ -316,7 +316,7 @@ def test_lists_hold_nothing_of_others(
 
 
 def test_an_artifact_comes_back_as_it_was_made(
-    database: Database, owner: str, workflow: str
+    database: Database, owner: str, stranger: str, workflow: str
 ) -> None:
     execution = rows.execution(database, owner, workflow)
     made = {
@@ -334,5 +334,10 @@ def test_an_artifact_comes_back_as_it_was_made(
     database.write(lambda c: c.execute(insert(Artifact), made))
     listed = database.read(lambda c: views.artifacts(c, owner, execution))
     assert [(row.name, row.step, row.item) for row in listed] == [("chart.svg", "fetch", None)]
-    body = database.read(lambda c: views.artifact(c, owner, execution, "00000000000a1"))
+    assert listed[0].kind == "image"
+    body = downloads.artifact(database, owner, execution, "00000000000a1")
     assert body.body == b"<svg/>"
+    with pytest.raises(NotFound):
+        downloads.artifact(database, stranger, execution, "00000000000a1")
+    with pytest.raises(NotFound):
+        downloads.artifact(database, owner, execution, "00000000000a2")

@@ -62,6 +62,7 @@ def _step(**changed: Any) -> StepRow:
         "error": None,
         "needs": (),
         "reused_from": None,
+        "progress": None,
     }
     return StepRow(**values | changed)
 
@@ -74,7 +75,7 @@ def _try(number: int, start: int, end: int) -> AttemptRow:
 def _detail(*steps: StepRow, tries: tuple[AttemptRow, ...] = (), **row: Any) -> ExecutionDetail:
     error = {"type": "ValueError", "message": "amount must be ≥ 0", "step": "validate"}
     failed = error if row.get("status") == "failed" else None
-    return ExecutionDetail(_row(**row), {}, None, failed, None, steps, tries)
+    return ExecutionDetail(_row(**row), {}, None, failed, None, steps, tries, {})
 
 
 def _event(kind: str, at: int) -> EventView:

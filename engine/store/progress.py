@@ -1,0 +1,29 @@
+"""What a running attempt says of itself: the latest word only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import update
+
+from engine.machine.change import RunKey
+from engine.machine.status import StepStatus
+from engine.store.models import StepRun
+from engine.store.turn import Turn
+
+_RUNS: Any = StepRun.__table__
+
+
+def keep(turn: Turn, key: RunKey, epoch: int, text: str) -> None:
+    """Write the progress of an attempt; one whose claim was taken away is not heard."""
+    turn.connection.execute(
+        update(_RUNS)
+        .where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item == key.item,
+            _RUNS.c.epoch == epoch,
+            _RUNS.c.status == StepStatus.RUNNING.value,
+        )
+        .values(progress=text)
+    )
