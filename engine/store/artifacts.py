@@ -52,9 +52,11 @@ def keep(turn: Turn, key: RunKey, attempt: int, kept: Sequence[Kept]) -> None:
     """Keep the artifacts of a completed attempt, in its own transaction."""
     if not kept:
         return
+    # Sorted, for two ids of one millisecond have no order: they are listed as they were made.
+    ids = sorted(new_id() for _ in kept)
     rows = [
         {
-            "id": new_id(),
+            "id": artifact_id,
             "execution_id": key.execution_id,
             "step": key.step,
             "item": key.item,
@@ -65,6 +67,6 @@ def keep(turn: Turn, key: RunKey, attempt: int, kept: Sequence[Kept]) -> None:
             "body": artifact.text,
             "created_at": turn.now,
         }
-        for artifact in kept
+        for artifact_id, artifact in zip(ids, kept, strict=True)
     ]
     turn.connection.execute(insert(Artifact), rows)

@@ -23,7 +23,7 @@ from engine.store.views_rows import (
     StepDetail,
     StepRow,
 )
-from engine.store.views_values import Shown, items_output, larges, shown
+from engine.store.views_values import Shown, larges, output_of, shown
 
 ATTEMPTS_SHOWN = 200  # the newest; a fan-out with retries may have tens of thousands
 _EXECUTIONS: Any = Execution.__table__
@@ -124,7 +124,7 @@ def _execution_output(
     """Return the output; what is not stored is the list of the fan-out that it ends with."""
     if stored is not None or row.status != ExecutionStatus.COMPLETED:
         return shown(stored)
-    return items_output(connection, row.id, definition.sinks[0].index)
+    return output_of(connection, row.id, definition.sinks[0].index)
 
 
 def _steps(connection: Connection, execution_id: str, definition: Definition) -> list[StepRow]:
@@ -245,7 +245,7 @@ def _values(connection: Connection, execution_id: str, run: Row[Any] | None) -> 
     if run is None:
         return dict.fromkeys(("input", "output", "value"), Shown())
     output = (
-        shown(run.output) if run.items is None else items_output(connection, execution_id, run.step)
+        shown(run.output) if run.items is None else output_of(connection, execution_id, run.step)
     )
     return {"input": shown(run.input), "output": output, "value": shown(run.value)}
 

@@ -40,19 +40,20 @@ def larges(**values: Shown) -> dict[str, Large]:
     return {name: found.large for name, found in values.items() if found.large is not None}
 
 
-def items_output(connection: Connection, execution_id: str, step: int) -> Shown:
-    """Return the list of the outputs of a fan-out's items; None when it was not expanded."""
+def output_of(connection: Connection, execution_id: str, step: int) -> Shown:
+    """Return the list of the outputs of a fan-out's items; of another node its own output."""
     here = {"b_execution": execution_id, "b_step": step}
-    node = select(_RUNS.c["items"]).where(*_ITEMS, _RUNS.c.item == -1)
-    if connection.execute(node, here).scalar() is None:
-        return Shown()
+    node = select(_RUNS.c["items"], _RUNS.c.output).where(*_ITEMS, _RUNS.c.item == -1)
+    found: Any = connection.execute(node, here).one_or_none()
+    if found is None or found.items is None:
+        return shown(None if found is None else found.output)
     output, each = _RUNS.c.output, (*_ITEMS, _RUNS.c.item >= 0)
     sizes = select(func.sum(func.length(output)), func.sum(_is_stored(output))).where(*each)
     length, stored = connection.execute(sizes, here).one()
     texts = select(output).where(*each).order_by(_RUNS.c.item)
     if not stored and (length or 0) <= SHOWN:
-        found = connection.execute(texts, here).scalars()
-        return Shown([None if text is None else decode(text) for text in found])
+        outputs = connection.execute(texts, here).scalars()
+        return Shown([None if text is None else decode(text) for text in outputs])
     first = connection.execute(texts.limit(_FIRST), here).scalars().all()
     head = "[" + ",".join(_head(text) for text in first)
     return Shown(large=Large(None, head[:HEAD]))

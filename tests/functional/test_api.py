@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
-from engine.store.models import Artifact, DeadLetter, LogLine, Worker
+from engine.codec import encode
+from engine.payloads import Payloads
+from engine.store.models import Artifact, DeadLetter, Execution, LogLine, Worker
 from tests.support import rows
 from tests.support.rows import NOW
 from tests.support.web import Web, problem, web
@@ -186,7 +189,7 @@ def test_schedules_are_made_paused_resumed_and_deleted(house: Web, workflow: str
 def kept(house: Web, workflow: str) -> dict[str, str]:
     """Insert one of everything that belongs to the owner and return the paths to it."""
     execution = rows.execution(house.database, house.owner_id, workflow, status="failed")
-    rows.run(house.database, execution, 0, "failed")
+    rows.run(house.database, execution, 0, "failed", input='{"value":1}')
     letter = {
         "id": "00000000000d1",
         "owner_id": house.owner_id,
@@ -226,6 +229,7 @@ def kept(house: Web, workflow: str) -> dict[str, str]:
         f"{here}/artifacts/00000000000a1": "GET",
         f"{here}/steps/twice": "GET",
         f"{here}/steps/twice/items": "GET",
+        f"{here}/steps/twice/values/input": "GET",
         f"{here}/cancel": "POST",
         f"{here}/retry": "POST",
         f"/api/workflows/{workflow}": "GET",
@@ -270,6 +274,40 @@ def test_an_artifact_is_a_download_that_runs_nothing(house: Web, workflow: str) 
     assert disposition == "attachment; filename*=UTF-8''a%22%0D%0A%2Fchart.svg"
     assert answer.headers["content-security-policy"].startswith("sandbox")
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_page_of_html_is_plain_bytes_to_a_browser(house: Web, workflow: str) -> None:
+    path = next(path for path in kept(house, workflow) if "/artifacts/" in path)
+    house.database.write(lambda c: c.execute(update(Artifact).values(media_type="text/html")))
+    answer = house.program().get(path)
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_large_output_is_a_link_in_the_answer_and_whole_behind_it(
+    house: Web, workflow: str, tmp_path: Path
+) -> None:
+    house.database.payloads = Payloads(str(tmp_path / "payloads"), inline=1_024)
+    run = rows.execution(house.database, house.owner_id, workflow, status="completed")
+    text = encode("x" * 5_000)
+    column = house.database.payloads.keep(text, f"{run}/output", "it")
+    rows.run(house.database, run, 0, "completed", output=column)
+    house.database.write(lambda c: c.execute(update(Execution).values(output=column)))
+    owner, stranger = house.program(), house.program(house.stranger_id)
+    for path in (f"/api/executions/{run}", f"/api/executions/{run}/steps/twice"):
+        answer = owner.get(path).json()
+        assert answer["output"] is None
+        told = answer["large"]["output"]
+        assert (told["size"], told["preview"]) == (5_002, text[:1_000])
+        whole = owner.get(told["download"])
+        assert (whole.status_code, whole.text) == (200, text)
+        assert whole.headers["content-type"] == "application/json"
+        assert whole.headers["content-disposition"].startswith("attachment")
+        problem(stranger.get(told["download"]), 404, "not_found")
+    house.database.payloads.remove(run)
+    lost = problem(owner.get(f"/api/executions/{run}/output"), 500, "payload_lost")
+    assert str(lost["detail"]).startswith(f"the output of execution {run}: object")
 
 
 def test_logs_go_on_after_a_number(house: Web, workflow: str) -> None:
