@@ -1,5 +1,25 @@
 """Workflows to start with; each shows one thing. Loaded by ``ENGINE_MODULES=examples``."""
 
-from examples import crash_drill, fan_out, flaky, isolated, order, release, trip, weather
+from examples import (
+    artifacts,
+    crash_drill,
+    fan_out,
+    flaky,
+    isolated,
+    order,
+    release,
+    trip,
+    weather,
+)
 
-__all__ = ["crash_drill", "fan_out", "flaky", "isolated", "order", "release", "trip", "weather"]
+__all__ = [
+    "artifacts",
+    "crash_drill",
+    "fan_out",
+    "flaky",
+    "isolated",
+    "order",
+    "release",
+    "trip",
+    "weather",
+]

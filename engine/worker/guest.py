@@ -24,7 +24,7 @@ from engine.store.steps import Ticket
 from engine.worker.attempt import Outcome, Released, failed, returned
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim, Claims
-from engine.worker.prepare import Call, prepare
+from engine.worker.prepare import Broken, Call, prepare
 from engine.worker.settle import Settler
 from engine.worker.work import Stay, Work
 
@@ -53,7 +53,7 @@ class Guest:
         self._database = database
         self._versions = versions
         self._claims = claims
-        self._limit = settings.inline_limit
+        self._limit = settings.payload_limit
         journal = Journal(versions)
         self._claimer = Claimer(settings, database, claims, worker_id, journal)
         self._settler = Settler(settings, database, versions, self._claimer, journal)
@@ -67,7 +67,12 @@ class Guest:
             claim = self._claimer.claim(work)
         except StaleClaim:
             return None
-        return Visit(work, claim, work.context(claim, self._database.now))
+        visit = Visit(work, claim, work.context(claim, self._database.now))
+        if isinstance(work.prepared, Broken):
+            # What its end owes is found by rescue: there is nobody here to send it.
+            self.end(visit, None, work.prepared.error, released=False)
+            return None
+        return visit
 
     def end(
         self, visit: Visit, result: Any, error: BaseException | None, *, released: bool
@@ -115,4 +120,4 @@ class Guest:
         stay = Stay.begin(pinned, definition, scope, until=0.0)
         step = definition.steps[run.step]
         prepared = prepare(step, run, scope)
-        return Work(stay, step, run, prepared) if isinstance(prepared, Call) else None
+        return Work(stay, step, run, prepared) if isinstance(prepared, Call | Broken) else None

@@ -89,6 +89,12 @@ def _ending(found: ExecutionDetail) -> None:
             console.print(f"[bright_black]{clean(trace)}[/]")
     if found.output is not None:
         console.print_json(data=found.output)
+    elif large := found.large.get("output"):
+        size = "" if large.size is None else f" of {large.size:,} bytes"
+        console.print(clean(large.preview))
+        console.print(
+            f"… the beginning{size}: GET /api/executions/{found.row.id}/output has it all"
+        )
 
 
 def list_(

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import statistics
+import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -17,9 +18,11 @@ import pytest
 
 import examples
 from engine import registry
+from engine.artifacts import kind_of
 from engine.definition import check_input, parse
+from engine.steps.capture import Progress
 from engine.steps.context import Context, entered
-from examples import crash_drill, fan_out, flaky, weather
+from examples import artifacts, crash_drill, fan_out, flaky, weather
 
 DATA = Path(examples.__file__).parent / "data"
 
@@ -132,7 +135,7 @@ def test_years_the_wrong_way_round_are_refused() -> None:
 def test_every_example_has_what_a_form_needs_and_runs_on_nothing() -> None:
     names = {
         *("weather", "flaky", "fan-out", "crash-drill", "release", "trip", "order", "parcel"),
-        "isolated",
+        *("isolated", "artifacts"),
     }
     found = {item.name: item for item in registry.workflows() if item.name in names}
     assert found.keys() == names
@@ -146,6 +149,26 @@ def test_every_example_has_what_a_form_needs_and_runs_on_nothing() -> None:
             assert "default" in prop
             if prop["type"] == "integer":
                 assert prop["minimum"] < prop["maximum"]
+
+
+def test_the_primes_are_counted_shown_in_every_way_and_told_as_they_come() -> None:
+    context = attempt_of()
+    with entered(context):
+        blocks = artifacts.count_primes.fn(1_000, 0)
+        assert artifacts.show.fn(blocks) == 168
+    assert context.lines.take_progress() == Progress(20, 20)
+    kept = {made.name: made for made in context.artifacts}
+    assert {name: kind_of(made.media_type) for name, made in kept.items()} == {
+        "report": "markdown",
+        "stretches": "table",
+        "stretches.png": "image",
+        "more": "link",
+        "stretches.csv": "file",
+    }
+    picture = kept["stretches.png"].body
+    assert struct.unpack(">II", picture[16:24]) == (320, 120)
+    assert kept["stretches.csv"].body.splitlines()[1] == b"1,50,15"
+    assert json.loads(kept["stretches"].body)["rows"][0] == {"from": 1, "to": 50, "primes": 15}
 
 
 def test_flaky_fails_twice_and_then_works() -> None:
@@ -169,6 +192,7 @@ def test_fan_out_has_two_hundred_items_and_a_join() -> None:
 
 
 DRILL = """
+from engine.steps.capture import Progress
 from engine.steps.context import Context, entered
 from examples.crash_drill import die_once
 attempt = Context(execution_id="e", workflow="w", step="s", idempotency_key="the-key")
