@@ -24,6 +24,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from engine.codec import decode, encode
 from engine.errors import EngineError, PayloadLost, StepError, Unavailable
+from engine.ids import is_id
 from engine.settings import Settings
 
 MARK = "@"
@@ -158,11 +159,24 @@ class Payloads:
             raise self._lost(wanted, what, f"is not what was written ({len(body):,} bytes)")
         return body
 
+    def executions(self) -> list[str]:
+        """Return the ids of the executions that have left something here.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        with self._asking("list"):
+            _system, root = self._opened
+            if not self._system.exists(root):
+                return []
+            names = (str(path).rsplit("/", 1)[-1] for path in self._system.ls(root, detail=False))
+            return sorted(name for name in names if is_id(name))
+
     def remove(self, execution_id: str) -> None:
         """Remove all that an execution has left, also what its lost attempts wrote.
 
-        Executions that took steps over from this one read their outputs here too: remove those
-        first.
+        Executions that took steps over from this one read their outputs here too: see
+        ``engine.store.stored.in_use``.
 
         Raises:
             Unavailable: the store does not answer.

@@ -10,6 +10,7 @@ import pytest
 from engine.codec import decode
 from engine.payloads import reference
 from engine.store.database import Database
+from engine.store.stored import in_use
 from tests.support.house import House, python
 
 SIZE = 300_000  # characters: over the inline limit
@@ -195,6 +196,33 @@ def test_a_retry_of_the_execution_reads_what_the_origin_kept(house: House) -> No
     house.plan(again)
     house.drain()
     assert house.output(again) == SIZE
+
+
+def test_only_what_no_execution_needs_any_more_may_be_removed(house: House) -> None:
+    calls: list[int] = []
+
+    def unsteady(value: str) -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("not yet")
+        return len(value)
+
+    steps = {"load": python(big), "count": python(unsteady, value=output("load"))}
+    origin = house.run(house.publish("w", steps))
+    other = house.run(house.publish("other", {"load": python(big)}))
+    again = house.retry(origin)
+    house.plan(again)
+    house.drain()
+    payloads = house.database.payloads
+    assert payloads.executions() == sorted([origin, other, again])
+    for gone in (origin, other):
+        house.write("DELETE FROM step_runs WHERE execution_id = :id", id=gone)
+        house.write("DELETE FROM executions WHERE id = :id", id=gone)
+    assert set(payloads.executions()) - house.database.read(in_use) == {other}
+    payloads.remove(other)
+    assert payloads.executions() == sorted([origin, again])
+    [kept] = house.step(again, 0, "output")
+    assert decode(payloads.read(kept, "it")) == big()
 
 
 def test_large_items_that_completed_are_known_again_by_their_content(house: House) -> None:

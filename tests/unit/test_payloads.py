@@ -155,6 +155,10 @@ def test_removing_an_execution_removes_all_it_wrote_and_nothing_else(tmp_path: P
     assert payloads.read(other, "it") == BIG
 
 
+def test_a_store_that_was_never_written_names_no_executions(tmp_path: Path) -> None:
+    assert folder(tmp_path).executions() == []
+
+
 def test_the_check_leaves_nothing_in_the_store(tmp_path: Path) -> None:
     folder(tmp_path).probe()
     assert files(tmp_path) == []
