@@ -176,7 +176,7 @@ def _picked(
 ) -> Picked:
     row = values.row
     query = "" if values.item is None else f"?item={values.item}"
-    address = f"/api/executions/{execution_id}/steps/{step.index}/values/{{}}{query}"
+    address = f"/api/executions/{execution_id}/steps/{step.name}/values/{{}}{query}"
     limit = max(step.max_attempts, row.attempts)
     rest = (step.items or 0) - len(items)
     return Picked(

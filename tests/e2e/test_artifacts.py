@@ -1,0 +1,64 @@
+"""What steps leave for people, in a real browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.support.pages import Person, person
+from tests.support.processes import eventually
+from tests.support.system import System
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+expect.set_options(timeout=15_000)
+
+
+@pytest.fixture
+def ada(system: System, browser: Browser) -> Iterator[Person]:
+    """Someone with an account; no script of a page may fail, no other origin may be asked."""
+    with person(system, browser) as someone:
+        yield someone
+        assert someone.troubles == []
+        assert someone.foreign == []
+
+
+def test_progress_is_seen_as_it_comes_and_each_kind_of_artifact_is_drawn(ada: Person) -> None:
+    page = ada.sign_in()
+    run = ada.start("artifacts", {"limit": 1_000, "seconds": 4})
+    ada.open(f"/executions/{run}")
+    expect(page.locator("[data-row=count_primes]")).to_contain_text("of 20 · from")
+    expect(page.locator(".title .st")).to_have_text("completed", timeout=60_000)
+    ada.open(f"/executions/{run}?tab=io")
+    expect(page.locator(".md h1")).to_have_text("168 primes")
+    expect(page.locator(".art tbody tr")).to_have_count(20)
+    expect(page.locator(".art tbody tr").first).to_have_text("15015")
+    link = page.locator(".art > a")
+    expect(link).to_have_attribute("href", "https://oeis.org/A000040")
+    expect(link).to_have_attribute("rel", "noopener noreferrer nofollow")
+    image = page.locator(".art img")
+    eventually(
+        lambda: image.evaluate("image => image.naturalWidth") == 320, seconds=10, what="an image"
+    )
+    with page.expect_download() as download:
+        page.get_by_role("link", name="stretches.csv").click()
+    assert download.value.path().read_text().splitlines()[:2] == ["from,to,primes", "1,50,15"]
+
+
+def test_a_large_value_is_shown_in_part_with_its_download(ada: Person) -> None:
+    page = ada.sign_in()
+    twice = {"uses": "transform", "with": {"value": "${{ input.a + input.a }}"}}
+    ada.publish({"name": "large", "steps": {"twice": twice}})
+    run = ada.start("large", {"a": "b" * 200_000})
+    ada.open(f"/executions/{run}?tab=steps")
+    expect(page.locator(".title .st")).to_have_text("completed", timeout=60_000)
+    shown = page.get_by_label("Output")
+    expect(shown).to_contain_text("of 400,002 bytes; the download has it all")
+    with page.expect_download() as download:
+        page.locator("section", has=shown).get_by_role("link", name="download").click()
+    assert json.loads(download.value.path().read_text()) == "b" * 400_000
