@@ -87,6 +87,7 @@ class Client:
         execution_id: str,
         wish: Wish | None = None,
         trigger_detail: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Started:
         """Start a new execution that goes on from an ended one: by default from what failed.
 
@@ -102,6 +103,7 @@ class Client:
             message_id=message.message_id,
             wish=wish,
             trigger_detail=trigger_detail,
+            idempotency_key=idempotency_key,
         )
         return self._send(admitted, message, 0)
 
@@ -176,13 +178,13 @@ class Client:
             self._enqueue(messages.dispatch_message(received.execution_id), 0)
         return received
 
-    def decide(self, *, owner_id: str, execution_id: str, step: str, decision: Decision) -> None:
+    def decide(self, *, user_id: str, execution_id: str, step: str, decision: Decision) -> None:
         """Approve or reject; arguments and errors are those of ``engine.answer.decide``."""
         self._hand_on(
             *answer.decide(
                 self.database,
                 self.versions,
-                owner_id=owner_id,
+                user_id=user_id,
                 execution_id=execution_id,
                 step=step,
                 decision=decision,

@@ -6,6 +6,7 @@ failed, and all that follows these.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,8 +19,8 @@ from engine.flow.versions import Versions
 from engine.machine.plan import first_rows, same_steps, without
 from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.start import deadline_of
-from engine.store import executions, steps, workflows
-from engine.store.database import Database
+from engine.store import executions, prune, steps, workflows
+from engine.store.database import Connection, Database
 from engine.store.executions import Admitted, NewExecution, Origin
 
 NEWEST = "newest"
@@ -59,6 +60,7 @@ def start_again(
     message_id: str,
     wish: Wish | None = None,
     trigger_detail: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Admitted:
     """Admit a new execution that goes on from an ended one.
 
@@ -70,10 +72,12 @@ def start_again(
         message_id: the id of the message that the caller will send.
         wish: how; None retries what had failed.
         trigger_detail: in words, e.g. the name of a token.
+        idempotency_key: the same key with the same wish gives the same execution again.
 
     Raises:
         NotFound: no such execution or version for this owner.
-        Conflict: it has not ended; or it completed and no step to run again from is named.
+        Conflict: it has not ended; it completed and no step to run again from is named; or the
+            idempotency key was used for another request.
         InvalidQuery: there is no such step.
         InvalidInput, TooLarge: the schema refuses the edited input.
     """
@@ -91,9 +95,21 @@ def start_again(
         trigger=Trigger.RETRY if retried else Trigger.RERUN,
         trigger_detail=trigger_detail,
         message_id=message_id,
+        idempotency_key=idempotency_key,
+        request_hash=None if idempotency_key is None else _hash(execution_id, wish),
     )
     now = database.now()
-    return database.write(lambda connection: executions.admit(connection, wanted, now))
+
+    def admit(connection: Connection) -> Admitted:
+        prune.hold(connection, execution_id)
+        return executions.admit(connection, wanted, now)
+
+    return database.write(admit)
+
+
+def _hash(execution_id: str, wish: Wish) -> str:
+    asked = [execution_id, wish.from_step, wish.version, wish.input, wish.edited]
+    return hashlib.sha256(encode(asked).encode()).hexdigest()
 
 
 def preview(

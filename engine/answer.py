@@ -18,11 +18,11 @@ from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
 from engine.store import executions, signals, steps
 from engine.store.database import Connection, Database
-from engine.store.executions import Pinned
 from engine.store.signals import NewSignal
 from engine.store.steps import RunRow
 from engine.store.turn import Turn
 
+APPROVAL = "approval"
 MAX_NAME = 63
 MAX_CORRELATION = 128
 
@@ -37,7 +37,8 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A person's yes or no. ``by`` is their name, ``values`` what they filled in."""
+    """A person's yes or no. ``by`` is the name they are signed in as, ``values`` what they
+    filled in."""
 
     approved: bool
     by: str
@@ -84,7 +85,7 @@ def signal(
     text = encode(check_value({}, body, root="body", wanted_by="a signal"))
     wanted = NewSignal(owner_id, name, correlation, text, execution_id, sent_by)
     if execution_id is not None:
-        _open(database, owner_id, execution_id)
+        _check_open(database, owner_id, execution_id)
     waiter = database.read(lambda connection: signals.waiter(connection, wanted))
     if waiter is not None and waiter.input is not None:
         schema = decode(database.payloads.read(waiter.input, "parameters")).get("schema", {})
@@ -98,7 +99,7 @@ def decide(
     database: Database,
     versions: Versions,
     *,
-    owner_id: str,
+    user_id: str,
     execution_id: str,
     step: str,
     decision: Decision,
@@ -107,24 +108,39 @@ def decide(
     """Approve or reject; return whose page has news and the messages to send.
 
     A rejection fails the step with reason ``rejected``: what follows is the step's policy.
+    Where a step names approvers, these decide and nobody else, whoever owns the execution;
+    where it names none, its owner does.
+
+    Args:
+        database: where it is kept.
+        versions: the parsed versions of this process.
+        user_id: who decides; ``decision.by`` is their name.
+        execution_id: whose step it is.
+        step: its name.
+        decision: what they say.
+        grace_seconds: what running steps have when a rejection ends the execution.
 
     Raises:
-        NotFound: no such execution for this owner, or no such step.
+        NotFound: no such execution or step for this user: it is neither theirs nor names them.
         Conflict: the step waits for no approval (any more).
-        Forbidden: the step names others as its approvers.
+        Forbidden: it is theirs, and the step names others as its approvers.
         InvalidInput, TooLarge: what was filled in does not fit the form.
     """
-    pinned = _open(database, owner_id, execution_id)
+    pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
+    if pinned is None:
+        raise NotFound(f"there is no execution {execution_id}")
     definition = versions.get(pinned.workflow_id, pinned.version)
-    names = {one.name: one.index for one in definition.steps}
-    if step not in names:
-        raise NotFound(f"execution {execution_id} has no step {step!r}")
+    names = {one.name: one.index for one in definition.steps if one.uses == APPROVAL}
     item = -1 if decision.item is None else decision.item
-    key = RunKey(execution_id, names[step], item)
+    key = RunKey(execution_id, names.get(step, -1), item)
     run, text = database.read(lambda connection: _asked(connection, key))
-    if run is None or run.status is not StepStatus.WAITING or run.wait_for != "approval":
-        raise Conflict(f"step {step!r} of execution {execution_id} waits for no approval")
     asked = asked_for(text if text is None else database.payloads.read(text, "parameters"))
+    if pinned.owner_id != user_id and decision.by not in asked.approvers:
+        raise NotFound(f"there is no execution {execution_id}")
+    if step not in names:
+        raise NotFound(f"execution {execution_id} has no approval step {step!r}")
+    if run is None or run.status is not StepStatus.WAITING or run.wait_for != APPROVAL:
+        raise Conflict(f"step {step!r} of execution {execution_id} waits for no approval")
     journal = Journal(versions)
     deliverer = Deliverer(database, definition, journal, int(grace_seconds * 1e6))
     answer = deliverer.kept(run, _answer(asked, decision, step, database.now()))
@@ -175,10 +191,9 @@ def _asked(connection: Connection, key: RunKey) -> tuple[RunRow | None, str | No
     return steps.get(connection, key), steps.input_of(connection, key)
 
 
-def _open(database: Database, owner_id: str, execution_id: str) -> Pinned:
+def _check_open(database: Database, owner_id: str, execution_id: str) -> None:
     pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
     if pinned is None or pinned.owner_id != owner_id:
         raise NotFound(f"there is no execution {execution_id}")
     if pinned.status.ended:
         raise Conflict(f"execution {execution_id} is {pinned.status} already")
-    return pinned

@@ -22,6 +22,7 @@ from uuid import UUID
 import msgspec
 
 from engine.errors import PayloadError
+from engine.not_json import why
 
 MAX_DEPTH = 64
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1
@@ -60,7 +61,7 @@ def decode(text: str | bytes) -> Any:
     except RecursionError:
         raise PayloadError(f"the value is nested deeper than {MAX_DEPTH} levels") from None
     except msgspec.DecodeError as error:
-        raise PayloadError(f"the text is not JSON: {error}") from None
+        raise PayloadError(f"the text is not JSON: {why(source, str(error))}") from None
     if source.count("[") + source.count("{") > MAX_DEPTH or _SUSPECT.search(source):
         return plain(value)
     return value

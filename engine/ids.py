@@ -22,6 +22,11 @@ def new_id() -> str:
     return encode((millis << _RANDOM_BITS) | secrets.randbits(_RANDOM_BITS))
 
 
+def first_id(micros: int) -> str:
+    """Return the least id that can be made at that time, µs since 1970."""
+    return encode(max(micros // 1000 - _EPOCH_MS, 0) << _RANDOM_BITS)
+
+
 def encode(number: int) -> str:
     """Return ``number`` (65 bits at most) as 13 characters."""
     return "".join(ALPHABET[(number >> shift) & 31] for shift in range(5 * (LENGTH - 1), -1, -5))

@@ -135,6 +135,12 @@ class Execution(Base):
             postgresql_where=text("parent_id IS NOT NULL"),
         ),
         Index(
+            "ix_executions_origin",
+            "origin_id",
+            sqlite_where=text("origin_id IS NOT NULL"),
+            postgresql_where=text("origin_id IS NOT NULL"),
+        ),
+        Index(
             "uq_executions_slot",
             "schedule_id",
             "slot",

@@ -5,6 +5,7 @@ schedules and dead letters, and the workflows that are theirs or shared. Another
 ``NotFound``, as one that never was. Lists carry no payloads.
 """
 
+from engine.store.views_approvals import approval, approvals
 from engine.store.views_catalog import (
     dead_letters,
     definition,
@@ -16,8 +17,16 @@ from engine.store.views_catalog import (
     workflows,
 )
 from engine.store.views_detail import execution, execution_row, items, pinned, step
-from engine.store.views_executions import COUNT_CAP, MAX_LIMIT, counts, executions
+from engine.store.views_executions import (
+    COUNT_CAP,
+    MAX_LIMIT,
+    check_status,
+    counts,
+    executions,
+    matching,
+)
 from engine.store.views_rows import (
+    ApprovalRow,
     ArtifactBody,
     ArtifactRow,
     AttemptRow,
@@ -25,14 +34,17 @@ from engine.store.views_rows import (
     EventView,
     ExecutionDetail,
     ExecutionRow,
+    FailureRow,
     ItemRow,
     Large,
+    LinkRow,
     LogView,
     Page,
     ScheduleRow,
     StepDetail,
     StepRow,
     VersionRow,
+    WaitRow,
     WorkerRow,
     WorkflowDetail,
     WorkflowRow,
@@ -42,6 +54,7 @@ from engine.store.views_stream import artifact_bodies, artifacts, events, logs, 
 __all__ = [
     "COUNT_CAP",
     "MAX_LIMIT",
+    "ApprovalRow",
     "ArtifactBody",
     "ArtifactRow",
     "AttemptRow",
@@ -49,19 +62,25 @@ __all__ = [
     "EventView",
     "ExecutionDetail",
     "ExecutionRow",
+    "FailureRow",
     "ItemRow",
     "Large",
+    "LinkRow",
     "LogView",
     "Page",
     "ScheduleRow",
     "StepDetail",
     "StepRow",
     "VersionRow",
+    "WaitRow",
     "WorkerRow",
     "WorkflowDetail",
     "WorkflowRow",
+    "approval",
+    "approvals",
     "artifact_bodies",
     "artifacts",
+    "check_status",
     "counts",
     "dead_letters",
     "definition",
@@ -71,6 +90,7 @@ __all__ = [
     "executions",
     "items",
     "logs",
+    "matching",
     "news",
     "pinned",
     "schedule",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
@@ -14,18 +14,23 @@ from engine.machine.status import ExecutionStatus, StepStatus
 from engine.store import workflows
 from engine.store.models import Attempt, Execution, StepRun
 from engine.store.views_executions import MAX_LIMIT, as_error, as_rows, select_rows
+from engine.store.views_links import links
 from engine.store.views_rows import (
     AttemptRow,
     ExecutionDetail,
     ExecutionRow,
+    FailureRow,
     ItemRow,
     Page,
     StepDetail,
     StepRow,
+    WaitRow,
 )
 from engine.store.views_values import Shown, larges, output_of, shown
+from engine.store.views_waits import waits_of
 
 ATTEMPTS_SHOWN = 200  # the newest; a fan-out with retries may have tens of thousands
+FAILURES_SHOWN = 100  # items of a fan-out; `items` pages through all of them
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _ATTEMPTS: Any = Attempt.__table__
@@ -51,6 +56,8 @@ _LIGHT = [
         "error",
         "reused_from",
         "progress",
+        "wait_for",
+        "epoch",
     )
 ]
 
@@ -78,7 +85,8 @@ def execution(
         found.cancel_note,
         _steps(connection, execution_id, definition),
         attempts(connection, execution_id, definition),
-        larges(output=output),
+        large=larges(output=output),
+        **vars(links(connection, owner_id, row, definition)),
     )
 
 
@@ -133,8 +141,15 @@ def _steps(connection: Connection, execution_id: str, definition: Definition) ->
     )
     runs = {run.step: run for run in found}
     failed = _failed_items(connection, execution_id, runs)
+    waits = waits_of(connection, execution_id, list(runs.values()))
     return [
-        _step_row(definition, step, runs.get(step.index), failed.get(step.index, 0))
+        _step_row(
+            definition,
+            step,
+            runs.get(step.index),
+            failed.get(step.index, 0),
+            waits.get((step.index, -1)),
+        )
         for step in definition.steps
     ]
 
@@ -158,7 +173,13 @@ def _failed_items(
     return {row.step: row.n for row in rows}
 
 
-def _step_row(definition: Definition, step: Step, run: Row[Any] | None, failed: int) -> StepRow:
+def _step_row(
+    definition: Definition,
+    step: Step,
+    run: Row[Any] | None,
+    failed: int,
+    wait: WaitRow | None,
+) -> StepRow:
     """Return the node's row; before the execution is planned there is none, so it is pending."""
     values: dict[str, Any] = (
         dict.fromkeys(_SHARED) | {"status": StepStatus.PENDING.value, "attempts": 0, "crashes": 0}
@@ -178,6 +199,7 @@ def _step_row(definition: Definition, step: Step, run: Row[Any] | None, failed: 
         needs=tuple(definition.steps[need].name for need in step.needs),
         reused_from=None if run is None else run.reused_from,
         progress=None if run is None else as_error(run.progress),
+        waits_for=wait,
     )
 
 
@@ -224,12 +246,17 @@ def step(
     if run is None and item is not None:
         raise NotFound(f"there is no item {item} of step {node.name}")
     tries = attempts(connection, execution_id, definition, step=node.index, item=number)
+    waits = waits_of(connection, execution_id, [] if run is None else [run])
+    wait = waits.get((node.index, number))
+    failures: Sequence[FailureRow] = ()
     row: StepRow | ItemRow
     if item is None:
         failed = {} if run is None else _failed_items(connection, execution_id, {run.step: run})
-        row = _step_row(definition, node, run, failed.get(node.index, 0))
+        row = _step_row(definition, node, run, failed.get(node.index, 0), wait)
+        if row.items_failed:
+            failures = _failures(connection, execution_id, node.index)
     else:
-        row = _item_row(run)
+        row = _item_row(run, wait)
     values = _values(connection, execution_id, run)
     return StepDetail(
         row,
@@ -238,6 +265,7 @@ def step(
         **{name: found.value for name, found in values.items()},
         attempts=tries,
         large=larges(**values),
+        failures=failures,
     )
 
 
@@ -250,12 +278,28 @@ def _values(connection: Connection, execution_id: str, run: Row[Any] | None) -> 
     return {"input": shown(run.input), "output": output, "value": shown(run.value)}
 
 
-def _item_row(run: Row[Any]) -> ItemRow:
+def _failures(connection: Connection, execution_id: str, step: int) -> list[FailureRow]:
+    rows = connection.execute(
+        select(_RUNS.c.item, _RUNS.c.error)
+        .where(
+            _RUNS.c.execution_id == execution_id,
+            _RUNS.c.step == step,
+            _RUNS.c.item >= 0,
+            _RUNS.c.status == StepStatus.FAILED.value,
+        )
+        .order_by(_RUNS.c.item)
+        .limit(FAILURES_SHOWN)
+    )
+    return [FailureRow(row.item, as_error(row.error)) for row in rows]
+
+
+def _item_row(run: Row[Any], wait: WaitRow | None) -> ItemRow:
     return ItemRow(
         item=run.item,
         **{name: getattr(run, name) for name in _SHARED},
         error=as_error(run.error),
         progress=as_error(run.progress),
+        waits_for=wait,
     )
 
 
@@ -285,7 +329,8 @@ def items(
     if status is not None:
         statement = statement.where(_RUNS.c.status == status)
     found = connection.execute(statement.order_by(_RUNS.c.item).limit(limit + 1)).all()
-    rows = [_item_row(run) for run in found[:limit]]
+    waits = waits_of(connection, execution_id, found[:limit])
+    rows = [_item_row(run, waits.get((run.step, run.item))) for run in found[:limit]]
     return Page(rows, str(rows[-1].item) if len(found) > limit else None)
 
 

@@ -81,11 +81,55 @@ def executions(
     return Page(rows, rows[-1].id if len(found) > limit else None)
 
 
-def _check(status: Sequence[str] | None, cursor: str | None, offset: int, limit: int) -> None:
-    unknown = sorted(set(status or ()) - set(ExecutionStatus))
+def matching(
+    connection: Connection,
+    owner_id: str,
+    *,
+    ids: Sequence[str] | None = None,
+    workflow: str | None = None,
+    status: Sequence[str] | None = None,
+    text: str | None = None,
+    since: int | None = None,
+    until: int | None = None,
+) -> int:
+    """Return how many of the owner's executions the list would show, counted to ``COUNT_CAP``.
+
+    Args:
+        ids: only these; the rest filters as ``executions`` does.
+
+    Raises:
+        InvalidQuery: a filter that means nothing.
+    """
+    check_status(status or ())
+    some = (
+        select(literal(1).label("one"))
+        .select_from(_EXECUTIONS)
+        .join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
+        .where(
+            _EXECUTIONS.c.owner_id == owner_id,
+            *_conditions(workflow=workflow, status=status, text=text, since=since, until=until),
+        )
+        .limit(COUNT_CAP)
+    )
+    if ids is not None:
+        some = some.where(_EXECUTIONS.c.id.in_(ids))
+    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+
+
+def check_status(status: Iterable[str]) -> None:
+    """Refuse words that are no status of an execution.
+
+    Raises:
+        InvalidQuery: one of them is not.
+    """
+    unknown = sorted(set(status) - set(ExecutionStatus))
     if unknown:
         known = ", ".join(ExecutionStatus)
         raise InvalidQuery(f"there is no status {unknown[0]!r}", hint=f"use one of {known}")
+
+
+def _check(status: Sequence[str] | None, cursor: str | None, offset: int, limit: int) -> None:
+    check_status(status or ())
     if cursor is not None and not is_id(cursor):
         raise InvalidQuery("the cursor is not one that a page gave", hint="leave it out")
     if not 1 <= limit <= MAX_LIMIT or offset < 0:
@@ -99,7 +143,7 @@ def _conditions(
     text: str | None,
     since: int | None,
     until: int | None,
-    cursor: str | None,
+    cursor: str | None = None,
 ) -> Iterable[Any]:
     if workflow is not None:
         yield (_WORKFLOWS.c.id if is_id(workflow) else _WORKFLOWS.c.name) == workflow
@@ -160,6 +204,8 @@ def _ending(row: Row[Any]) -> Ending:
         row.cancel_note,
         row.due_at,
         row.runs_total,
+        row.ending,
+        row.phase,
     )
 
 
@@ -199,6 +245,7 @@ def _live_runs(ids: Sequence[str]) -> Select[Any]:
         "items",
         "items_left",
         "crashes",
+        "wait_for",
     )
     ranked = (
         select(
@@ -237,6 +284,7 @@ def _told(run: Row[Any], definition: Definition) -> Telling:
         as_error(run.error),
         run.crashes,
         run.live - 1,
+        run.wait_for,
     )
 
 

@@ -38,6 +38,43 @@ class ExecutionRow:
     last_seq: int
     cancel_requested_at: int | None
     origin_id: str | None
+    rerun_from: str | None = None  # the step it was run again from; None: from what had failed
+    parent_id: str | None = None
+    ending: str | None = None  # what it will end as: failed | cancelled
+    phase: str = "steps"  # closing: its compensations and finally steps; abandoned: not even these
+    deadline_at: int | None = None  # when it fails if it has not ended by then
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRow:
+    """Another execution that this one has to do with.
+
+    ``step`` is the parent's step that started it, or the step it was run again from.
+    """
+
+    id: str
+    workflow: str
+    version: int
+    status: str
+    step: str | None
+    item: int | None
+    created_at: int
+    finished_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitRow:
+    """What a waiting step run waits for. ``kind`` says which of the fields mean something."""
+
+    kind: str  # time | signal | approval | workflow
+    until_at: int | None  # when a sleep is over, or nobody waits any longer; None: never
+    signal: str | None = None
+    correlation: str | None = None
+    title: str | None = None
+    form: Mapping[str, Any] | None = None
+    approvers: Sequence[str] | None = None  # by name; none named: the owner
+    child_id: str | None = None
+    workflow: str | None = None  # the child's
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +104,7 @@ class StepRow:
     needs: tuple[str, ...]
     reused_from: str | None
     progress: Mapping[str, Any] | None
+    waits_for: WaitRow | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +123,15 @@ class ItemRow:
     worker_id: str | None
     error: Mapping[str, Any] | None
     progress: Mapping[str, Any] | None
+    waits_for: WaitRow | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FailureRow:
+    """An item of a fan-out that failed for good."""
+
+    item: int
+    error: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +169,11 @@ class ExecutionDetail:
     steps: Sequence[StepRow]
     attempts: Sequence[AttemptRow]
     large: Mapping[str, Large]
+    parent: LinkRow | None = None
+    origin: LinkRow | None = None  # None too when it was pruned
+    children: Sequence[LinkRow] = ()  # the newest
+    children_total: int = 0
+    again: Sequence[LinkRow] = ()  # what it was run again as, newest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +191,25 @@ class StepDetail:
     value: Any  # an item's own value
     attempts: Sequence[AttemptRow]
     large: Mapping[str, Large]
+    failures: Sequence[FailureRow] = ()  # of a fan-out: the first items that failed
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRow:
+    """A step run that waits for a person, as its approvers see it: nothing else of the owner's."""
+
+    execution_id: str
+    step: str
+    item: int | None
+    workflow: str
+    version: int
+    owner: str  # by name
+    mine: bool
+    title: str
+    form: Mapping[str, Any]
+    approvers: Sequence[str]
+    since_at: int
+    until_at: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 
 _LONGEST = 160
 _REASONS = {
@@ -36,6 +36,7 @@ class Telling:
     error: Mapping[str, Any] | None
     crashes: int = 0
     others: int = 0  # further step runs that are queued, running or parked
+    wait_for: str | None = None  # of a waiting one, beside its due time
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Ending:
     cancel_note: str | None
     due_at: int | None
     runs_total: int
+    ending: str | None = None
+    phase: str = Phase.STEPS
 
 
 def execution_detail(ending: Ending, telling: Telling | None, now: int) -> str:
@@ -64,11 +67,24 @@ def execution_detail(ending: Ending, telling: Telling | None, now: int) -> str:
             if ending.due_at is not None and ending.due_at > now + 1_000_000:
                 return f"starts in {duration(ending.due_at - now)}"
             return "waits for a worker to plan it"
+    if ending.status == ExecutionStatus.PAUSED:
+        return _paused(ending, telling)
+    doing = "is between two steps" if telling is None else step_detail(telling, now)
+    if ending.phase == Phase.CLOSING:
+        return f"is closing · {doing}"
     if ending.cancel_requested:
         return "is being cancelled: running steps may finish"
-    if telling is None:
-        return "is between two steps"
-    return step_detail(telling, now)
+    if ending.ending is not None:
+        return "is failing: running steps may finish"
+    return doing
+
+
+def _paused(ending: Ending, telling: Telling | None) -> str:
+    if ending.runs_total == 0:
+        return "paused before it began"
+    if telling is not None and telling.status == StepStatus.RUNNING:
+        return f"paused: {telling.name} may finish"
+    return "paused: no step starts until it is resumed"
 
 
 def step_detail(telling: Telling, now: int) -> str:
@@ -93,7 +109,7 @@ def _doing(telling: Telling, now: int) -> list[str]:
                 words.append(f"last: {error_line(telling.error)}")
             return words
         case StepStatus.WAITING:
-            return [f"sleeps for another {wait}"]
+            return [_waiting(telling, wait)]
         case StepStatus.QUEUED if telling.reason == Reason.UNKNOWN_STEP:
             return ["no worker has the code for it", f"looks again in {wait}"]
         case StepStatus.QUEUED:
@@ -101,6 +117,21 @@ def _doing(telling: Telling, now: int) -> list[str]:
         case StepStatus.RUNNING if telling.attempts > 1:
             return [f"attempt {telling.attempts} of {max(telling.attempts, telling.max_attempts)}"]
     return []
+
+
+def _waiting(telling: Telling, wait: str) -> str:
+    kind, _, rest = (telling.wait_for or "").partition(":")
+    name, _, correlation = rest.partition(":")
+    match kind:
+        case "signal":
+            words = f"waits for signal {name}" + (f" of {correlation}" if correlation else "")
+        case "approval":
+            words = "waits for a decision"
+        case "workflow":
+            words = "waits for its child"
+        case _:
+            return f"sleeps for another {wait}"
+    return words if telling.due_at is None else f"{words} for another {wait}"
 
 
 def _failed(ending: Ending, telling: Telling | None) -> str:

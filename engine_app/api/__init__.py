@@ -9,12 +9,15 @@ from fastapi import Depends, FastAPI
 
 from engine_app.api import (
     access,
+    answers,
+    bulk,
     docs,
     events,
     executions,
     login,
     operations,
     schedules,
+    steering,
     values,
     workflows,
 )
@@ -29,7 +32,20 @@ if TYPE_CHECKING:
 
 __all__ = ["build_api"]
 
-_ROUTERS = (login, executions, values, events, workflows, schedules, operations, access, docs)
+_ROUTERS = (
+    login,
+    bulk,
+    executions,
+    values,
+    steering,
+    answers,
+    events,
+    workflows,
+    schedules,
+    operations,
+    access,
+    docs,
+)
 _ABOUT = (
     "Durable workflows on Dramatiq. Times are ISO 8601 in UTC. Errors are problem details "
     "(RFC 9457) with a `code` to branch on. What belongs to someone else is answered as if it "

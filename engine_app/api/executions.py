@@ -1,4 +1,4 @@
-"""Executions: start, list, look into, cancel, retry."""
+"""Executions: start, list, look into."""
 
 from __future__ import annotations
 
@@ -47,13 +47,6 @@ class Accepted(BaseModel):
     message_id: str
 
 
-class Cancel(BaseModel):
-    """Why it is cancelled."""
-
-    model_config = ConfigDict(extra="forbid")
-    note: str = Field("", max_length=256)
-
-
 @router.post("/workflows/{workflow}/execute", status_code=202, response_model=Accepted)
 def execute(
     workflow: str,
@@ -70,18 +63,20 @@ def execute(
         input=wanted.input,
         version=wanted.version,
         trigger=Trigger.API if me.token else Trigger.MANUAL,
-        trigger_detail=_by(me),
+        trigger_detail=by(me),
         idempotency_key=idempotency_key,
         delay_seconds=wanted.delay,
     )
-    return _accepted(started.execution_id, started.message_id)
+    return accepted(started.execution_id, started.message_id)
 
 
-def _by(me: Viewer) -> str | None:
+def by(me: Viewer) -> str | None:
+    """Return what an execution says of who started it, beside its trigger."""
     return f"token {me.token}" if me.token else None
 
 
-def _accepted(execution_id: str, message_id: str) -> Response:
+def accepted(execution_id: str, message_id: str) -> Response:
+    """Return the answer that names the execution and where to look for it."""
     return shapes.json(
         {"execution_id": execution_id, "message_id": message_id},
         status=202,
@@ -133,7 +128,8 @@ def counts(me: Me, parts: With) -> Response:
 
 @router.get("/executions/{execution_id}", response_model=shapes.model_of(views.ExecutionDetail))
 def detail(execution_id: str, me: Me, parts: With) -> Response:
-    """One execution with its steps, input, output and failed attempts."""
+    """One execution with its steps, input, output and failed attempts, what its steps wait for,
+    its parent, its children, its origin and what it was run again as."""
     now = parts.database.now()
     found = parts.database.read(
         lambda connection: views.execution(connection, me.id, execution_id, now=now)
@@ -225,21 +221,3 @@ def artifact(execution_id: str, artifact_id: str, me: Me, parts: With) -> Respon
         media_type=plain if plain in _SHOWN else "application/octet-stream",
         headers=as_download(found.name),
     )
-
-
-@router.post("/executions/{execution_id}/cancel", status_code=202, response_model=None)
-def cancel(execution_id: str, me: Me, parts: With, wanted: Cancel | None = None) -> Response:
-    """Cancel: no step starts from now on, running ones may finish for a while."""
-    parts.client.cancel(
-        owner_id=me.id, execution_id=execution_id, note=wanted.note if wanted else ""
-    )
-    return shapes.json({"execution_id": execution_id}, status=202)
-
-
-@router.post("/executions/{execution_id}/retry", status_code=202, response_model=Accepted)
-def retry(execution_id: str, me: Me, parts: With) -> Response:
-    """Start a new execution that goes on where a failed or cancelled one stopped."""
-    started = parts.client.start_again(
-        owner_id=me.id, execution_id=execution_id, trigger_detail=_by(me)
-    )
-    return _accepted(started.execution_id, started.message_id)

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from engine.codec import encode
 from engine.errors import EngineError, Fault, RateLimited, Unauthenticated
+from engine.not_json import why
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -108,10 +109,11 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _invalid_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [
-        Fault(".".join(str(part) for part in found["loc"]), str(found["msg"]))
-        for found in error.errors()
-    ]
+    found = error.errors()
+    if found and found[0]["type"] == "json_invalid":
+        said = f"the body is not JSON: {why(str(error.body), str(found[0]['msg']))}"
+        return problem(422, "invalid_request", said, faults=[Fault("body", said)])
+    faults = [Fault(".".join(str(part) for part in one["loc"]), str(one["msg"])) for one in found]
     return problem(422, "invalid_request", "the request is not of this form", faults=faults)
 
 

@@ -50,4 +50,4 @@ def _json(text: str) -> Any:
     try:
         return decode(text)
     except EngineError as error:
-        raise ValueError(f"this is not JSON: {error.message}") from None
+        raise ValueError(error.message) from None

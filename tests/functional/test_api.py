@@ -230,7 +230,12 @@ def kept(house: Web, workflow: str) -> dict[str, str]:
         f"{here}/steps/twice": "GET",
         f"{here}/steps/twice/items": "GET",
         f"{here}/steps/twice/values/input": "GET",
+        f"{here}/approvals/twice": "GET",
         f"{here}/cancel": "POST",
+        f"{here}/pause": "POST",
+        f"{here}/resume": "POST",
+        f"{here}/rerun/preview": "POST",
+        f"{here}/rerun": "POST",
         f"{here}/retry": "POST",
         f"/api/workflows/{workflow}": "GET",
         f"/api/workflows/{workflow}/versions": "GET",
@@ -251,7 +256,8 @@ def test_a_strangers_ids_are_answered_as_if_they_were_not_there(house: Web, work
         items = stranger.get(f"/api/{path}").json()["items"]
         assert [row for row in items if row.get("name") != "test"] == []
     for path, method in paths.items():
-        assert owner.request(method, path).status_code != 404, path
+        if "/approvals/" not in path:  # none waits there
+            assert owner.request(method, path).status_code != 404, path
 
 
 def test_a_shared_workflow_is_run_by_all_and_its_executions_stay_private(house: Web) -> None:

@@ -30,6 +30,7 @@ def upgrade() -> None:
         f"{OPEN} AND deadline_at IS NOT NULL",
     )
     _partial("ix_executions_parent", "executions", ["parent_id"], "parent_id IS NOT NULL")
+    _partial("ix_executions_origin", "executions", ["origin_id"], "origin_id IS NOT NULL")
     _partial(
         "ix_step_runs_expiring",
         "step_runs",
@@ -53,6 +54,7 @@ def downgrade() -> None:
     for index, table in (
         ("ix_step_runs_awaiting", "step_runs"),
         ("ix_step_runs_expiring", "step_runs"),
+        ("ix_executions_origin", "executions"),
         ("ix_executions_parent", "executions"),
         ("ix_executions_deadline", "executions"),
     ):

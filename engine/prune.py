@@ -1,0 +1,79 @@
+"""Forget what ended long ago, in portions that hold nobody up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from engine.store import prune as store
+from engine.store.database import Connection, Database
+
+ROWS = 5_000  # deleted at once: what SQLite's one writer does in a fraction of a second
+Gone = Callable[[Sequence[str]], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """How many of each are gone, or would be."""
+
+    executions: int
+    signals: int
+    dead_letters: int
+    cached_results: int
+
+
+def preview(database: Database, *, before: int) -> Pruned:
+    """Return what ``prune`` would delete; nothing is changed."""
+    now = database.now()
+    return Pruned(**database.read(lambda connection: store.counts(connection, before, now)))
+
+
+def prune(
+    database: Database, *, before: int, rows: int = ROWS, gone: Gone = lambda ids: None
+) -> Pruned:
+    """Delete what was over before ``before`` and return how many of each there were.
+
+    Open executions stay, and those that an open one is made from, started or was started by.
+    It may be ended at any time, and run again: each portion is a transaction.
+
+    Args:
+        database: where it is kept; everybody's.
+        before: µs; what ended, was sent or was kept earlier goes. Cached results have a time of
+            their own.
+        rows: about how many to delete in one transaction.
+        gone: called after each commit with the ids of the executions that it deleted, for what
+            is kept of them elsewhere.
+    """
+    now = database.now()
+    return Pruned(
+        executions=_executions(database, before, rows, gone),
+        signals=_all(database, lambda c: store.signals(c, before, rows), rows),
+        dead_letters=_all(database, lambda c: store.letters(c, before, rows), rows),
+        cached_results=_all(database, lambda c: store.cached(c, now, rows), rows),
+    )
+
+
+def _executions(database: Database, before: int, rows: int, gone: Gone) -> int:
+    total, place = 0, ""
+    while True:
+        after = place
+        ids, reached = database.write(
+            lambda connection, after=after: store.executions(  # type: ignore[misc]
+                connection, before, after=after, rows=rows
+            )
+        )
+        if ids:
+            gone(ids)
+        total += len(ids)
+        if reached is None:
+            return total
+        place = reached
+
+
+def _all(database: Database, some: Callable[[Connection], int], rows: int) -> int:
+    total = 0
+    while True:
+        found = database.write(some)
+        total += found
+        if found < rows:
+            return total
