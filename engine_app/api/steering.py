@@ -9,13 +9,13 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.again import Wish
-from engine.machine.status import EXECUTION_ENDS, Phase
 from engine.store import views
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT, Accepted, accepted, by
 from engine_app.api.guard import Me, Parts, With
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import iso, shape
+from engine_app.plain import shape
+from engine_app.stages import stages
 
 router = APIRouter(tags=["executions"], max_body_size=BODY_LIMIT)
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)]
@@ -84,19 +84,8 @@ def cancel(execution_id: str, me: Me, parts: With, wanted: Note | None = None) -
         owner_id=me.id, execution_id=execution_id, note=wanted.note if wanted else ""
     )
     row = _row(parts, me, execution_id)
-    interrupt_at = None
-    if row.status not in EXECUTION_ENDS and row.phase != Phase.CLOSING:
-        asked = row.cancel_requested_at or parts.database.now()
-        interrupt_at = asked + int(parts.settings.cancel_grace_seconds * 1e6)
-    revoke_at = interrupt_at and interrupt_at + int(parts.settings.cancel_interrupt_seconds * 1e6)
-    answer = {
-        "execution_id": execution_id,
-        "status": row.status,
-        "phase": row.phase,
-        "interrupt_at": interrupt_at and iso(interrupt_at),
-        "revoke_at": revoke_at and iso(revoke_at),
-    }
-    return shapes.json(answer, status=202)
+    here = {"execution_id": execution_id, "status": row.status, "phase": row.phase}
+    return shapes.json({**here, **shape(stages(row, parts.settings))}, status=202)
 
 
 @router.post("/executions/{execution_id}/pause", status_code=202, response_model=Steered)

@@ -14,7 +14,17 @@ import redis
 import typer
 
 from engine.errors import EngineError, Unavailable
-from engine_app.cli import check, executions, people, schedules, serve, workflows
+from engine_app.cli import (
+    approvals,
+    check,
+    executions,
+    people,
+    prune,
+    schedules,
+    serve,
+    steer,
+    workflows,
+)
 from engine_app.cli.output import clean, errors, print_error
 
 __all__ = ["app", "main"]
@@ -39,8 +49,15 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "list": executions.list_,
     "show": executions.show,
     "logs": executions.logs,
-    "cancel": executions.cancel,
-    "retry": executions.retry,
+    "cancel": steer.cancel,
+    "pause": steer.pause,
+    "resume": steer.resume,
+    "retry": steer.retry,
+    "rerun": steer.rerun,
+    "signal": approvals.signal,
+    "approvals": approvals.approvals,
+    "approve": approvals.approve,
+    "reject": approvals.reject,
     "check": check.check,
 }
 for name, command in COMMANDS.items():
@@ -49,6 +66,7 @@ app.add_typer(workflows.app, name="workflows")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(people.user, name="user")
 app.add_typer(people.token, name="token")
+serve.db.command()(prune.prune)
 app.add_typer(serve.db, name="db")
 
 

@@ -1,4 +1,4 @@
-"""``engine run, list, show, logs, cancel, retry``."""
+"""``engine run, list, show, logs``."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.store import views
 from engine.store.database import Database
 from engine.store.views import ExecutionDetail, LogView
-from engine_app.cli.follow import LOOK_SECONDS, follow, tree
+from engine_app.cli.follow import LOOK_SECONDS, follow
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import As, Json, acting, database, engine
 from engine_app.cli.output import (
     clean,
     console,
+    errors,
     length,
     moment,
     print_json,
     print_table,
     status,
 )
+from engine_app.cli.tree import tree
 
 FAILED = 1  # the exit code of a followed execution that did not complete
 _LINES = 1000  # log lines read at once
@@ -60,20 +62,30 @@ def run(
             delay_seconds=delay,
         )
         if not following:
-            _started(started.execution_id, started.message_id, as_json=as_json)
+            started_line(started.execution_id, started.message_id, as_json=as_json)
             return
-        _follow(client.database, user.id, started.execution_id, as_json=as_json)
+        follow_to_end(client.database, user.id, started.execution_id, as_json=as_json)
 
 
-def _started(execution_id: str, message_id: str, *, as_json: bool) -> None:
+def started_line(execution_id: str, message_id: str, *, as_json: bool) -> None:
+    """Print what was started: the id alone, or JSON."""
     if as_json:
         print_json({"execution_id": execution_id, "message_id": message_id})
     else:
         console.print(execution_id)
 
 
-def _follow(opened: Database, owner_id: str, execution_id: str, *, as_json: bool) -> None:
-    found = follow(opened, owner_id, execution_id, quiet=as_json)
+def follow_to_end(opened: Database, owner_id: str, execution_id: str, *, as_json: bool) -> None:
+    """Show the execution until it has ended; Ctrl-C ends the looking alone.
+
+    Raises:
+        Exit: with 1, unless it completed.
+    """
+    try:
+        found = follow(opened, owner_id, execution_id, quiet=as_json)
+    except KeyboardInterrupt:
+        errors.print(f"{clean(execution_id)} goes on: see `engine show {clean(execution_id)}`")
+        raise typer.Exit(FAILED) from None
     if as_json:
         print_json(found)
     else:
@@ -142,7 +154,8 @@ def list_(
 
 
 def show(execution: Execution, *, as_user: As = None, as_json: Json = False) -> None:
-    """Show an execution with its steps, its output or what it died of."""
+    """Show an execution: its steps and what they wait for, its parent and children, its output
+    or what it died of."""
     with database() as opened:
         user, now = acting(opened, as_user), opened.now()
         found = opened.read(
@@ -201,33 +214,3 @@ def _print_line(line: LogView, *, as_json: bool) -> None:
     console.print(
         f"[bright_black]{moment(line.at)}[/] {line.level:7} {where}{attempt}  {clean(line.message)}"
     )
-
-
-def cancel(
-    execution: Execution,
-    *,
-    note: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
-    as_user: As = None,
-) -> None:
-    """Cancel an execution: no step starts from now on."""
-    with engine() as client:
-        user = acting(client.database, as_user)
-        client.cancel(owner_id=user.id, execution_id=execution, note=note)
-    console.print(f"cancelling {clean(execution)}: running steps may finish")
-
-
-def retry(
-    execution: Execution,
-    *,
-    following: Annotated[bool, typer.Option("--follow", "-f", help="Watch it.")] = False,
-    as_user: As = None,
-    as_json: Json = False,
-) -> None:
-    """Start a new execution that goes on where a failed or cancelled one stopped."""
-    with engine() as client:
-        user = acting(client.database, as_user)
-        started = client.start_again(owner_id=user.id, execution_id=execution)
-        if not following:
-            _started(started.execution_id, started.message_id, as_json=as_json)
-            return
-        _follow(client.database, user.id, started.execution_id, as_json=as_json)

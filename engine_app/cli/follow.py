@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 
 from rich.live import Live
-from rich.tree import Tree
 
-from engine.machine.status import EXECUTION_ENDS
+from engine.machine.status import EXECUTION_ENDS, ExecutionStatus
 from engine.store import views
 from engine.store.database import Database
-from engine.store.views import EventView, ExecutionDetail, StepRow
-from engine_app.cli.output import clean, console, length, moment, status
+from engine.store.views import EventView, ExecutionDetail
+from engine_app.cli.output import clean, console, moment
+from engine_app.cli.tree import hints, tree
 
 LOOK_SECONDS = 0.25
-_STEPS_SHOWN = 40  # a terminal is not higher; the rest is told as a number
+_HELD = (ExecutionStatus.WAITING, ExecutionStatus.PAUSED)
 _BATCH = 500
 
 
@@ -54,40 +54,8 @@ def _tree(database: Database, owner_id: str, execution_id: str) -> ExecutionDeta
             time.sleep(LOOK_SECONDS)
 
 
-def tree(found: ExecutionDetail, now: int) -> Tree:
-    """Return the execution and its steps as a tree."""
-    row = found.row
-    took = length(row.started_at, row.finished_at or now)
-    shown = Tree(
-        f"[bold]{clean(row.workflow)}[/] v{row.version} {clean(row.id)}  {status(row.status)}  "
-        f"{took}  [bright_black]{clean(row.detail)}[/]"
-    )
-    for step in found.steps[:_STEPS_SHOWN]:
-        shown.add(_step(step, now))
-    if len(found.steps) > _STEPS_SHOWN:
-        shown.add(f"[bright_black]and {len(found.steps) - _STEPS_SHOWN} more steps[/]")
-    return shown
-
-
-def _step(step: StepRow, now: int) -> str:
-    parts = [f"{status(step.status)}  [bold]{clean(step.name)}[/]"]
-    if step.items is not None:
-        parts.append(f"{step.items - (step.items_left or 0)} of {step.items} items")
-    if step.attempts > 1 or step.status == "retrying":
-        parts.append(f"attempt {step.attempts} of {max(step.attempts, step.max_attempts)}")
-    if step.crashes:
-        parts.append(f"its worker was lost {step.crashes} ×")
-    if step.started_at is not None:
-        parts.append(length(step.started_at, step.finished_at or now))
-    if step.error and step.status in ("failed", "retrying"):
-        parts.append(f"[red]{clean(step.error.get('message', ''))[:120]}[/]")
-    elif step.reason:
-        parts.append(f"[bright_black]{clean(step.reason)}[/]")
-    return "  ".join(parts)
-
-
 def _lines(database: Database, owner_id: str, execution_id: str) -> ExecutionDetail:
-    after = 0
+    after = told = 0
     while True:
         found = _look(database, owner_id, execution_id)
         while True:
@@ -103,6 +71,11 @@ def _lines(database: Database, owner_id: str, execution_id: str) -> ExecutionDet
                 break
         if _is_over(found) and after >= found.row.last_seq:
             return found
+        # Once for each time that it comes to stand still, and not at each look.
+        if found.row.status in _HELD and after == found.row.last_seq > told:
+            told = after
+            for line in (clean(found.row.detail), *hints(found)):
+                console.print(f"[bright_black]… {line}[/]")
         time.sleep(LOOK_SECONDS)
 
 
@@ -112,5 +85,5 @@ def event_line(event: EventView) -> str:
     if event.item is not None:
         where += f"\\[{event.item}]"
     attempt = f" attempt {event.attempt}" if event.attempt and event.attempt > 1 else ""
-    message = clean(event.data.get("message", ""))
+    message = clean(event.data.get("message") or event.data.get("note") or "")
     return f"{moment(event.at)}  {event.type:16} {where}{attempt}  {message}".rstrip()

@@ -31,6 +31,18 @@ def parse_input(given: Iterable[str]) -> dict[str, Any]:
     return merged
 
 
+def parse_value(given: str, name: str) -> Any:
+    """Return the value that ``given`` is as JSON, or that the file behind ``@`` holds.
+
+    Raises:
+        InvalidInput: it is no JSON; ``name`` says whose it is.
+    """
+    try:
+        return _json(read_text(given[1:]) if given.startswith("@") else given)
+    except ValueError as error:
+        raise InvalidInput(f"{name}: {error}", hint="text stands in double quotes") from None
+
+
 def _one(part: str) -> dict[str, Any]:
     if part.startswith(("@", "{")):
         found = _json(read_text(part[1:]) if part.startswith("@") else part)

@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.prompt import Confirm
 from rich.table import Table
 
 from engine.codec import encode
-from engine.errors import EngineError
+from engine.errors import EngineError, InvalidError
 from engine_app.plain import shape
 
 console = Console(highlight=False, soft_wrap=True)
@@ -32,6 +33,7 @@ _COLOURS = {
     "waiting": "yellow",
     "queued": "cyan",
     "pending": "bright_black",
+    "paused": "yellow",
 }
 _MARKS = {
     "completed": "✓",
@@ -41,6 +43,7 @@ _MARKS = {
     "running": "▶",
     "retrying": "↻",
     "waiting": "◷",
+    "paused": "Ⅱ",
 }
 
 
@@ -87,6 +90,17 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
     if not console.is_terminal:
         console.width = _WIDE
     console.print(table if table.row_count else f"[bright_black]{empty}[/]")
+
+
+def confirm(question: str) -> bool:
+    """Ask on the terminal and return whether the answer is yes.
+
+    Raises:
+        InvalidError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise InvalidError("this wants to be confirmed, and there is no terminal", hint="say --yes")
+    return Confirm.ask(question, console=errors, default=False)
 
 
 def print_error(error: EngineError) -> None:

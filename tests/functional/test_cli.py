@@ -5,10 +5,8 @@ from __future__ import annotations
 import io
 import json
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 
@@ -17,25 +15,8 @@ from engine.errors import StepError
 from engine.steps.context import context
 from engine.store.database import Database
 from engine_app.auth import secrets
-from engine_app.cli import main
+from tests.support.command_line import Engine, calling, work
 from tests.support.house import House, python
-from tests.support.processes import eventually
-
-
-class Said(NamedTuple):
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """Standard output as JSON."""
-        return json.loads(self.out)
-
-
-Engine = Callable[..., Said]
 
 
 @pytest.fixture
@@ -47,21 +28,9 @@ def engine(
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[Engine]:
     """Call ``engine`` with these arguments, on a database of this test's own."""
-    monkeypatch.setenv("DATABASE_URL", sqlite_url)
-    monkeypatch.setenv("REDIS_URL", redis_url)
-    monkeypatch.setenv("ENGINE_HOME", str(tmp_path))
-    settings.current.cache_clear()
-
-    def call(*arguments: str) -> Said:
-        monkeypatch.setattr(sys, "argv", ["engine", *arguments])
-        with pytest.raises(SystemExit) as left:
-            main()
-        said = capsys.readouterr()
-        assert "Traceback" not in said.out + said.err
-        return Said(int(left.value.code or 0), said.out, said.err)
-
-    yield call
-    settings.current.cache_clear()
+    variables = {"DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, "ENGINE_HOME": str(tmp_path)}
+    with calling(monkeypatch, capsys, variables) as call:
+        yield call
 
 
 @pytest.fixture
@@ -69,20 +38,6 @@ def house(sqlite_url: str) -> Iterator[House]:
     database = Database.open(sqlite_url)
     yield House(database)
     database.close()
-
-
-def work(house: House) -> threading.Thread:
-    """Carry out the next execution that is started, as workers would."""
-
-    def carry_out() -> None:
-        pending = "SELECT id FROM executions WHERE status = 'pending'"
-        eventually(lambda: house.query(pending), seconds=20, what="an execution is started")
-        house.plan(house.query(pending)[0][0])
-        house.drain()
-
-    thread = threading.Thread(target=carry_out)
-    thread.start()
-    return thread
 
 
 def test_run_prints_the_id_alone_and_list_and_show_find_it(engine: Engine, house: House) -> None:

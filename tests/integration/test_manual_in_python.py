@@ -91,7 +91,7 @@ def decide(house: House, execution_id: str, *, yes: bool, **more: Any) -> None:
     _, sends = answer.decide(
         house.database,
         house.versions,
-        owner_id=house.owner_id,
+        user_id=house.owner_id,
         execution_id=execution_id,
         step="approval",
         decision=Decision(yes, **more),
