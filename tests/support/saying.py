@@ -56,7 +56,7 @@ def decide(
     _look, sends = answer.decide(
         house.database,
         house.versions,
-        owner_id=house.owner_id,
+        user_id=house.owner_id,
         execution_id=execution_id,
         step=step,
         decision=Decision(approved, by, comment, values),
