@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 # Calls of the step's context that are made again on the worker's side, where they count.
-FORWARDED = ("artifact",)
+FORWARDED = ("artifact", "progress")
 # Beside a result (as text within JSON up to three times its bytes) there is room for the largest
 # other message: an artifact of 5 MiB in base64.
 ROOM = 8 * 1024 * 1024

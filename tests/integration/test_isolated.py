@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 
 from engine import registry
+from engine.artifacts import kind_of
 from engine.definition import Step, parse
 from engine.machine.change import RunKey
 from engine.machine.status import Reason
-from engine.steps.capture import AttemptLog
+from engine.steps.capture import AttemptLog, Progress
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
 from engine.worker.attempt import Cancelled, Failed, Lost, Outcome, Released, Returned, run_attempt
@@ -127,7 +128,9 @@ def test_lines_artifacts_and_the_context_cross_the_pipe() -> None:
         ("warning", "logged"),
         ("debug", "told 1"),
     ]
-    [artifact] = outcome.artifacts
+    artifact, table = outcome.artifacts
+    assert (table.name, kind_of(table.media_type)) == ("table", "table")
+    assert claim.log.take_progress() == Progress(1, 2, "half")
     assert (artifact.name, artifact.media_type, artifact.body) == (
         *("data.bin", "application/octet-stream"),
         b"\x00\xff",

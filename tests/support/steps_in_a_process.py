@@ -38,6 +38,8 @@ def tell() -> dict[str, Any]:
     logging.getLogger("a.library").warning("logged")
     context.log.debug("told %d", 1)
     context.artifact("data.bin", b"\x00\xff", "application/octet-stream")
+    context.table("table", [{"a": 1}])
+    context.progress(1, total=2, note="half")
     return {"attempt": context.attempt, "item": context.item, "key": context.idempotency_key}
 
 
