@@ -271,11 +271,7 @@ class Executor:
         return []
 
     def _kept(self, work: Work) -> tuple[str, str] | None:
-        """Return the earlier result that answers this step run, if there is one.
-
-        It comes as JSON and as its own column will hold it: the copy that it was found in goes
-        with another execution.
-        """
+        """Return the earlier result that answers this step run: as JSON, and as its column."""
         assert isinstance(work.prepared, Call)
         keep = work.prepared.keep
         if keep is None or work.claim is not None:
@@ -284,12 +280,10 @@ class Executor:
         found = self._database.read(
             lambda connection: caches.find(connection, owner_id, keep.key, now)
         )
-        if found is None:
-            return None
         scope, what = work.stay.scope, f"steps.{work.step.name}: the cached result"
         try:
-            text = scope.whole(found, what)
-            return text, scope.keep(text, work.run, "output", what)
+            text = None if found is None else scope.whole(found, what)
+            return None if text is None else (text, scope.keep(text, work.run, "output", what))
         except StepError:
             return None  # it went with the execution that it came from
 
