@@ -17,7 +17,7 @@ from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.payloads import place
 from engine.steps.waits import look_back
 from engine.store import executions, notices, signals, steps
@@ -80,8 +80,9 @@ class Deliverer:
     def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
         def move(taken: Turn) -> list[Ticket]:
             notices.settled(taken.connection, notice.id)
-            if taken.head.over or taken.head.ending is not None:
-                return []
+            head = taken.head
+            if head.over or head.ending is not None or head.phase is not Phase.STEPS:
+                return []  # what runs at its end has its turn
             taken.set(cancel_requested_at=taken.now)
             taken.emit(EventType.CANCEL_REQUESTED, reason=Reason.PARENT_ENDED)
             return start_ending(
