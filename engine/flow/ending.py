@@ -93,6 +93,13 @@ def complete(turn: Turn, definition: Definition, output: str | None) -> None:
         turn.owed[:] = [owed for owed in turn.owed if owed != turn.head.id]
 
 
+def fail_at_the_end(turn: Turn, definition: Definition, reason: Reason, error: str) -> None:
+    """Fail the execution all of whose steps ended well: its output cannot be told."""
+    if turn.head.finishable(closes=bool(definition.closing)):
+        _end_children(turn, definition)
+        executions.fail_unplanned(turn, reason=reason, error=error)
+
+
 def _end_children(turn: Turn, definition: Definition) -> None:
     if definition.has_children:
         notices.cancel_children(turn)

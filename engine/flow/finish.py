@@ -8,15 +8,13 @@ from engine.codec import encode
 from engine.definition import Definition
 from engine.errors import EngineError, StepError, Unavailable
 from engine.flow.commit import commit
-from engine.flow.ending import complete
+from engine.flow.ending import complete, fail_at_the_end
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Sends
 from engine.flow.words import describe_error
 from engine.machine.status import Reason
-from engine.store import executions
 from engine.store.database import Database
-from engine.store.turn import Turn
 
 _BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)
 
@@ -63,12 +61,13 @@ def finish(
         cause = encode({**describe_error(error), "step": None})
         told = error.reason if isinstance(error, StepError) else None
         reason = Reason(told) if told in _BROKEN else Reason.REJECTED_INPUT
-
-        def give_up(taken: Turn) -> None:
-            if taken.head.finishable(closes=bool(definition.closing)):
-                executions.fail_unplanned(taken, reason=reason, error=cause)
-
-        commit(database, execution_id, give_up, journal, sends)
+        commit(
+            database,
+            execution_id,
+            lambda taken: fail_at_the_end(taken, definition, reason, cause),
+            journal,
+            sends,
+        )
         return
     commit(
         database, execution_id, lambda taken: complete(taken, definition, output), journal, sends

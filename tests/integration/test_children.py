@@ -127,6 +127,15 @@ def test_a_child_that_may_not_outlive_its_parent_ends_with_it(house: House) -> N
     check(house.database)
 
 
+def test_children_end_with_a_parent_whose_output_cannot_be_told(house: House) -> None:
+    house.publish("kid", {"k": waits()})
+    steps = {"call": child("kid", wait=False)}
+    mother = house.run(house.publish("mother", steps, output="${{ input.nothing }}"))
+    assert house.status(mother) == "failed"
+    house.drain()
+    assert house.query("SELECT status FROM executions WHERE depth = 1") == [("cancelled",)]
+
+
 def test_a_child_that_closes_is_not_cut_short_by_its_parents_end(house: House) -> None:
     calls: list[str] = []
 
