@@ -116,6 +116,9 @@ class Settler:
 
         def move(taken: Turn) -> list[Ticket]:
             nonlocal claimed
+            claimed = 0  # of a try that was rolled back nothing counts
+            if child is not None and taken.head.stopping:
+                return self._stop(taken, work, claim)
             done = change.complete(now=taken.now, output=returned.text)
             taken.apply(claim.key, claim.epoch, done)
             artifacts.keep(taken, claim.key, claim.attempt, returned.kept)
@@ -132,7 +135,7 @@ class Settler:
             return tickets
 
         ready = settle(self._database, claim, move, self._journal, sends)
-        if ready is None or told:
+        if ready is None or (told and not ready):
             return OVER
         if following is not None and claimed:
             following.claim = self._claimer.held(following, claimed, sent_at=None)
@@ -204,9 +207,7 @@ class Settler:
 
         def move(taken: Turn) -> list[Ticket]:
             if taken.head.stopping:
-                tickets = self._revoke(taken, work, claim)
-                work.stay.follow(taken.head)
-                return tickets
+                return self._stop(taken, work, claim)
             parked = change.park(
                 now=taken.now, until=park.until, wait_for=word_of(wants), data=told
             )
@@ -231,6 +232,12 @@ class Settler:
                 taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
 
         settle(self._database, claim, move, self._journal, sends)
+
+    def _stop(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
+        """Revoke the claim before anything is begun for it: its execution ends."""
+        tickets = self._revoke(taken, work, claim)
+        work.stay.follow(taken.head)
+        return tickets
 
     def _revoke(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
         ending = taken.head.ending or ExecutionStatus.FAILED

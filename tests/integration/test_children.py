@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from engine.store.database import Database
+from engine.worker import children
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import child, error, statuses, sweep, transform, waits
@@ -155,6 +156,26 @@ def test_a_child_that_closes_is_not_cut_short_by_its_parents_end(house: House) -
         house.plan(house.dispatches.pop(0))
     house.drain()
     assert (calls, house.status(kid)) == (["tidy"], "completed")
+    check(house.database)
+
+
+def test_no_child_starts_once_its_parent_was_cancelled(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.publish("kid", {"k": transform(1)})
+    calls = {"call": child("kid", wait=False), "tidy": transform(1)}
+    mother = house.start(house.publish("mother", calls, **{"finally": ["tidy"]}))
+    house.plan(mother)
+    wanted = children.Children.wanted
+
+    def cancelled_meanwhile(*args: Any) -> Any:
+        house.cancel(mother)
+        return wanted(*args)
+
+    monkeypatch.setattr(children.Children, "wanted", cancelled_meanwhile)
+    house.drain()
+    assert house.query("SELECT id FROM executions WHERE depth = 1") == []
+    assert statuses(house, mother) == {0: "cancelled", 1: "completed"}
     check(house.database)
 
 
