@@ -57,6 +57,7 @@ class Children:
         Raises:
             StepError: there is no such workflow, its schema refuses the input, or executions
                 are nested too deep.
+            Unavailable: the database did not answer.
         """
         pinned, step = work.stay.pinned, work.step.name
         if pinned.depth >= MAX_DEPTH:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.codec import encode
-from engine.errors import EngineError, Unavailable
+from engine.errors import EngineError, StepError
 from engine.flow.ending import complete, end_if_idle
 from engine.flow.finish import output_text
 from engine.flow.follow import after_failure, after_success
@@ -196,9 +196,7 @@ class Settler:
         if isinstance(wants, ChildWanted):
             try:
                 child = self._children.wanted(work, claim, wants)
-            except Unavailable:
-                raise  # that says nothing of the child: the claim goes back
-            except EngineError as error:
+            except StepError as error:
                 return self._fail(work, claim, failed(error), sends)
             if not wants.wait:
                 started = {"execution": child.id}

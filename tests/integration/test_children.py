@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.errors import Unavailable
 from engine.store.database import Database
 from engine.worker import children
 from tests.support.house import House, python
@@ -177,6 +178,22 @@ def test_no_child_starts_once_its_parent_was_cancelled(
     assert house.query("SELECT id FROM executions WHERE depth = 1") == []
     assert statuses(house, mother) == {0: "cancelled", 1: "completed"}
     check(house.database)
+
+
+def test_a_database_that_is_away_rejects_no_child(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house.publish("kid", {"k": transform(1)})
+    mother = house.start(house.publish("mother", {"call": child("kid")}))
+    [ticket] = house.plan(mother)
+
+    def away(*args: Any, **more: Any) -> Any:
+        raise Unavailable("the database did not answer")
+
+    monkeypatch.setattr(children, "child_of", away)
+    with pytest.raises(Unavailable):
+        house.deliver(ticket)
+    assert statuses(house, mother) == {0: "running"}, "its claim goes back by and by"
 
 
 def test_a_child_that_cannot_be_started_fails_the_step_and_says_why(house: House) -> None:
