@@ -98,9 +98,6 @@ class Rescue:
         self._end_late(sends, now)
         self._end_executions(sends, now)
         self._send_lost(sends, now, now - length)
-        sends.dispatches += self.database.read(
-            lambda connection: notices.left(connection, now - QUIET, BATCH)
-        )
         return sends
 
     # --- claims -------------------------------------------------------------------------------
@@ -304,6 +301,7 @@ class Rescue:
             self._send_steps(sends, queue, now, alive, forgotten=forgotten)
         before = self._lost_before("dispatch", alive, now, forgotten=forgotten)
         self._send_dispatches(sends, before, now)
+        self._send_notices(sends, min(before, now - QUIET), now)
         self._send_unknown(sends, alive, now)
 
     def _broker_forgot(self) -> bool:
@@ -347,6 +345,11 @@ class Rescue:
             lambda connection: executions.undispatched(connection, before, BATCH)
         )
         self.database.write(lambda connection: executions.postpone(connection, ids, now))
+        sends.dispatches += ids
+
+    def _send_notices(self, sends: Sends, before: int, now: int) -> None:
+        ids = self.database.read(lambda connection: notices.left(connection, before, BATCH))
+        self.database.write(lambda connection: notices.sent_again(connection, ids, now))
         sends.dispatches += ids
 
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:

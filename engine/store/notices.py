@@ -6,12 +6,12 @@ whose carrier died is found by rescue.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, delete, insert, select, text, update
 
 from engine.codec import decode, encode
 from engine.ids import new_id
@@ -162,6 +162,18 @@ def left(connection: Connection, before: int, limit: int) -> list[str]:
         .limit(limit)
     )
     return list(dict.fromkeys(rows.scalars()))
+
+
+def sent_again(connection: Connection, ids: Iterable[str], now: int) -> None:
+    """Note that a message was sent for these executions: only newer evidence counts from now on."""
+    connection.execute(
+        update(_NOTICES).where(_NOTICES.c.execution_id.in_(list(ids))).values(created_at=now)
+    )
+
+
+def forget(connection: Connection, execution_id: str) -> None:
+    """Drop what is owed to an execution that is gone."""
+    connection.execute(delete(_NOTICES).where(_NOTICES.c.execution_id == execution_id))
 
 
 def settled(connection: Connection, notice_id: str) -> bool:

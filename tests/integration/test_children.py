@@ -253,3 +253,17 @@ def test_a_message_that_no_one_carried_is_sent_again_by_rescue(house: House) -> 
     sweep(house)
     assert house.status(mother) == "failed"
     check(house.database)
+
+
+def test_a_notice_under_a_backlog_is_not_sent_again_and_again(house: House) -> None:
+    _mother, kid = parent(house, {"k": waits()})
+    house.cancel(kid)
+    house.dispatches.clear()
+    house.write("UPDATE notices SET created_at = created_at - 3000000")
+    house.sweep()
+    assert house.dispatches == [], "nothing says that its message was lost"
+    house.broker.empty = True
+    house.write("UPDATE notices SET created_at = created_at - 10000000")
+    for _sweep in range(3):
+        house.sweep()
+    assert len(house.dispatches) == 1
