@@ -16,7 +16,7 @@ from engine.flow.versions import Versions
 from engine.machine.plan import first_rows, same_steps, without
 from engine.machine.status import ExecutionStatus, StepStatus
 from engine.settings import Settings
-from engine.store import executions, steps
+from engine.store import executions, notices, steps
 from engine.store.database import Database
 from engine.store.executions import Pinned
 from engine.store.steps import Ticket
@@ -42,6 +42,7 @@ def dispatch(
     """
     pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
     if pinned is None:
+        database.write(lambda connection: notices.forget(connection, execution_id))
         return Dispatched()
     definition = versions.get(pinned.workflow_id, pinned.version)
     journal = Journal(versions)

@@ -267,3 +267,12 @@ def test_a_notice_under_a_backlog_is_not_sent_again_and_again(house: House) -> N
     for _sweep in range(3):
         house.sweep()
     assert len(house.dispatches) == 1
+
+
+def test_a_notice_for_an_execution_that_is_gone_is_dropped(house: House) -> None:
+    _mother, kid = parent(house, {"k": waits()})
+    house.cancel(kid)
+    house.write("UPDATE notices SET execution_id = '1aaaaaaaaaaaa', created_at = 1")
+    house.broker.empty = True
+    sweep(house)
+    assert house.query("SELECT id FROM notices") == []
