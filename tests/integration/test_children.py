@@ -242,6 +242,12 @@ def test_one_child_per_item_answers_in_the_order_of_the_items(house: House) -> N
     check(house.database)
 
 
+def test_a_child_that_ends_with_a_fan_out_gives_its_list(house: House) -> None:
+    each = transform("${{ item * 2 }}", for_each="${{ input.xs }}")
+    mother, _kid = parent(house, {"each": each}, input={"xs": [3, 1, 2]})
+    assert house.output(mother) == [6, 2, 4]
+
+
 def test_a_message_that_no_one_carried_is_sent_again_by_rescue(house: House) -> None:
     mother, kid = parent(house, {"k": waits()})
     house.cancel(kid)
