@@ -30,6 +30,7 @@ from engine.store import letters, liveness
 from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule
 from engine.store.steps import RunRow
+from engine.worker.claimer import known_code
 from engine.worker.claims import Claim, Claims, Stop
 from engine.worker.execute import Executor
 from engine.worker.guest import Guest
@@ -116,7 +117,7 @@ class Crew:
         registry.load_modules(self.settings.modules)
         assert self.broker is not None
         declared = self.broker.get_declared_queues()
-        self._introduce(sorted(queues or declared), threads, sorted(registry.function_names()))
+        self._introduce(sorted(queues or declared), threads, known_code())
         _ = self.executor, self.rescue  # made here once: threads must not race to make two
         self._start("rescue", self._sweep, self.settings.sweep_seconds)
         self._start("parent", self._mind_parent, 1.0)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from engine.codec import encode
 from engine.definition import Definition
 from engine.definition.model import ACTOR_QUEUE
-from engine.errors import NotFound, StaleClaim
+from engine.errors import InvalidDocument, NotFound, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.deliver import Deliverer, expire_wait
 from engine.flow.ending import end_if_idle, start_ending
@@ -389,6 +389,10 @@ class Rescue:
         try:
             tickets, look = commit(self.database, execution_id, work, Journal(self.versions), sends)
         except (StaleClaim, NotFound):
+            return
+        except InvalidDocument as error:
+            # One version that this code cannot read must not stop the sweep for all others.
+            _log.warning("execution %s cannot be looked after: %s", execution_id, error.message)
             return
         self.look(look)
         sends.now += tickets

@@ -52,8 +52,10 @@ _SCOPES = {
 }
 
 
-def parse(document: object) -> Definition:
+def parse(document: object, *, stored: bool = False) -> Definition:
     """Return the workflow that ``document`` (plain values) describes.
+
+    In one that is ``stored`` a step type that is not installed here is no fault: it was elsewhere.
 
     Raises:
         InvalidDocument: with every fault (the first hundred), each with its path and a hint.
@@ -65,7 +67,7 @@ def parse(document: object) -> Definition:
         raise _invalid([Fault("", error.message, error.hint)], "the document") from None
     if not faults.typed(source, dict, "", "write name: … and steps: …"):
         raise _invalid(faults.found, "the document")
-    definition = _Reader(source, faults).definition()
+    definition = _Reader(source, faults, stored=stored).definition()
     if faults.found or definition is None:
         name = source.get("name")
         raise _invalid(faults.found, f"workflow '{name}'" if _is_text(name) else "the document")
@@ -137,8 +139,9 @@ class _Draft:
 class _Reader:
     """Goes through one document, stage by stage, keeping faults and going on."""
 
-    def __init__(self, source: dict[str, Any], faults: Faults) -> None:
+    def __init__(self, source: dict[str, Any], faults: Faults, *, stored: bool) -> None:
         self.source = source
+        self.stored = stored
         self.faults = faults
         self.schema: dict[str, Any] = {"type": "object"}
         self.indexes: dict[str, int] = {}
@@ -270,7 +273,7 @@ class _Reader:
         used = body.get("uses")
         if used is None:
             self.faults.add(f"{path}.uses", "is required", f"one of {', '.join(uses.known())}")
-        elif used not in uses.known():
+        elif not self.knows(used):
             hint = did_you_mean(str(used), uses.known())
             self.faults.add(f"{path}.uses", f"{used!r} is no step type", hint)
         given = body.get("with", {})
@@ -279,7 +282,11 @@ class _Reader:
         if used in uses.known():
             uses.check(used, given, f"{path}.with", self.faults)
         template = self.faults.template(given, f"{path}.with")
-        return template if used in uses.known() else None
+        return template if self.knows(used) else None
+
+    def knows(self, used: Any) -> bool:
+        """Whether a step may be of this type."""
+        return used in uses.known() or (self.stored and isinstance(used, str))
 
     def when(self, body: dict[str, Any], path: str) -> Template | None:
         given = body.get("when")

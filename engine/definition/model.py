@@ -62,7 +62,9 @@ class Step:
     name: str
     uses: str
     params: Template
-    function: str | None = None  # what a python step calls: a worker may have it or not
+    # The code that a worker may have or not: a function, actor:NAME of an actor, or type:NAME of
+    # a step type that is installed beside the built-in ones.
+    function: str | None = None
     needs: tuple[int, ...] = ()
     dependants: tuple[int, ...] = ()
     when: Template | None = None

@@ -14,6 +14,7 @@ from engine.definition.faults import Faults
 
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 MAX_SLEEP = 366 * 86400
+TYPE = "type:"  # before the name of a step type that is installed beside the built-in ones
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,62}", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
@@ -32,10 +33,15 @@ def check(uses: str, params: dict[str, Any], path: str, faults: Faults) -> None:
 
 
 def code(uses: str, params: dict[str, Any]) -> str | None:
-    """Return the code that only some workers may have: a function, or an actor as actor:NAME."""
+    """Return the code that only some workers may have.
+
+    It is a function, an actor as ``actor:NAME``, or an installed step type as ``type:NAME``.
+    """
     if uses == "python":
         return params.get("function")
-    return f"actor:{params.get('actor')}" if uses == "actor" else None
+    if uses == "actor":
+        return f"actor:{params.get('actor')}"
+    return None if uses in BUILT_IN else f"{TYPE}{uses}"
 
 
 def is_name(value: object) -> bool:

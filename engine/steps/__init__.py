@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
+from engine.definition.uses import BUILT_IN, TYPE
 from engine.errors import UnknownStep
 from engine.steps.context import Context, entered
 from engine.steps.watchdog import Interrupted, TimedOut, Watchdog
@@ -21,12 +23,16 @@ __all__ = [
     "StepType",
     "TimedOut",
     "Watchdog",
+    "added",
     "entered",
     "find",
+    "has",
     "names",
 ]
 
 GROUP = "engine.steps"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,16 @@ def find(uses: str) -> StepType:
         ) from None
 
 
+def has(uses: str) -> bool:
+    """Return whether this worker has the step type."""
+    return uses in _types()
+
+
+def added() -> list[str]:
+    """Return the step types installed beside the built-in ones as ``type:NAME``, sorted."""
+    return sorted(f"{TYPE}{name}" for name in _types() if name not in BUILT_IN)
+
+
 def names() -> list[str]:
     """Return the names of all step types, sorted."""
     return sorted(_types())
@@ -119,6 +135,19 @@ def _types() -> dict[str, StepType]:
     built_in: list[StepType] = [
         *(Http(), Python(), Sleep(), Transform(), Fail(), Signal(), Approval(), Child()),
     ]
-    added: list[StepType] = [entry.load()() for entry in entry_points(group=GROUP)]
+    installed = [made for entry in entry_points(group=GROUP) if (made := _made(entry)) is not None]
     # A built-in name cannot be taken over: documents rely on what it means.
-    return {step_type.name: step_type for step_type in [*added, *built_in]}
+    return {step_type.name: step_type for step_type in [*installed, *built_in]}
+
+
+def _made(entry: EntryPoint) -> StepType | None:
+    """Return the step type of an entry point; None when it cannot be loaded.
+
+    Its steps then wait for a worker where it can: those of other types must not fail for it.
+    """
+    try:
+        made: StepType = entry.load()()
+    except Exception as error:
+        _log.error("step type %s (%s) cannot be loaded: %s", entry.name, entry.value, error)
+        return None
+    return made

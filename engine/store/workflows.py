@@ -192,7 +192,9 @@ def definitions(
                 tuple_(_VERSIONS.c.workflow_id, _VERSIONS.c.number).in_(missing)
             )
         )
-        fresh = {(row.workflow_id, row.number): parse(decode(row.document)) for row in rows}
+        fresh = {
+            (row.workflow_id, row.number): parse(decode(row.document), stored=True) for row in rows
+        }
         found |= fresh
         _keep(fresh)
     return found

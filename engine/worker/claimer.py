@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
+from engine import steps
 from engine.definition import Step
 from engine.errors import StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.machine import change
 from engine.machine.status import Reason
-from engine.registry import has_function
+from engine.registry import function_names, has_function
 from engine.settings import Settings
 from engine.steps.capture import AttemptLog
 from engine.store.database import Database
@@ -19,6 +20,7 @@ from engine.worker.claims import Claim, Claims
 from engine.worker.prepare import Broken, Call, prepare
 from engine.worker.work import Stay, Work, fresh_run
 
+_BY_FUNCTION = frozenset({"python", "actor"})  # step types that call what modules register
 DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
 
 
@@ -107,4 +109,11 @@ def _rides(step: Step) -> bool:
 
 def knows(step: Step) -> bool:
     """Whether this process has the code of the step."""
-    return step.function is None or has_function(step.function)
+    if step.uses in _BY_FUNCTION:
+        return step.function is None or has_function(step.function)
+    return steps.has(step.uses)
+
+
+def known_code() -> list[str]:
+    """Return the code that this process has and others may not, as steps name it, sorted."""
+    return sorted([*function_names(), *steps.added()])

@@ -7,14 +7,19 @@ from typing import Any
 import pytest
 
 from engine import control
+from engine import steps as step_types
+from engine.definition import parse
 from engine.errors import Conflict, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.sends import Sends
 from engine.machine import change
 from engine.machine.change import RunKey
 from engine.machine.status import Reason
+from engine.publish import publish
+from engine.steps import Context
 from engine.store import executions, liveness
 from engine.store.database import Database
+from engine.worker.claimer import known_code
 from engine.worker.execute import Executor
 from tests.support.house import House, python
 from tests.support.transitions import apply, chain, claimed, fan, inc
@@ -68,6 +73,43 @@ def test_an_unknown_step_is_sent_only_to_workers_that_know_it(house: House) -> N
     house.write("UPDATE step_runs SET due_at = 1")
     house.worker("w2", functions=["elsewhere.work"])
     assert [t.key.execution_id for t in house.rescue.sweep("w1", steady=True).now] == [execution_id]
+
+
+class Shout:
+    name = "shout"
+
+    def run(self, params: dict[str, Any], context: Context) -> Any:
+        return str(params["word"]).upper()
+
+
+def test_a_step_of_a_type_that_is_not_installed_waits_for_a_worker_that_has_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = {
+        "name": "loud",
+        "steps": {
+            "a": python(inc, x=0),
+            "b": {"uses": "shout", "with": {"word": "on"}, "needs": ["a"]},
+        },
+    }
+    published = publish(house.database, house.owner_id, parse(document, stored=True))
+    execution_id = house.run(published.workflow_id)
+    assert house.step(execution_id, 1, "status", "reason", "attempts") == (
+        "queued",
+        "unknown_step",
+        0,
+    )
+    house.broker.empty = True
+    house.write("UPDATE step_runs SET due_at = 1 WHERE step = 1")
+    assert house.rescue.sweep("w1", steady=True).now == []
+
+    types = {**step_types._types(), "shout": Shout()}
+    monkeypatch.setattr(step_types, "_types", lambda: types)
+    house.worker("w2", functions=known_code())
+    house.write("UPDATE step_runs SET due_at = 1 WHERE step = 1")
+    house.sweep()
+    house.drain()
+    assert house.step(execution_id, 1, "status", "output") == ("completed", '"ON"')
 
 
 def test_a_release_counts_neither_as_attempt_nor_as_crash(house: House) -> None:

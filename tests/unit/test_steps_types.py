@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import pytest
 
+from engine import steps as step_types
 from engine.errors import StepError, UnknownStep
 from engine.steps import Context, Park, find, names
 from engine.steps import python as python_steps
@@ -52,6 +54,16 @@ def test_the_built_in_types_are_found_by_name() -> None:
 def test_an_unknown_type_names_those_there_are() -> None:
     with pytest.raises(UnknownStep, match="transform"):
         find("shell")
+
+
+def test_a_type_that_cannot_be_loaded_takes_no_other_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    broken = EntryPoint("broken", "no.such.module:Type", step_types.GROUP)
+    monkeypatch.setattr(step_types, "entry_points", lambda group: [broken])
+    types = step_types._types.__wrapped__()
+    assert "python" in types
+    assert "broken" not in types
 
 
 def test_a_function_gets_its_parameters_by_name(functions: dict[str, Any]) -> None:
