@@ -18,6 +18,7 @@ class EventType(StrEnum):
     CANCEL_REQUESTED = "cancel_requested"
     INTERRUPTING = "interrupting"
     CLOSING = "closing"
+    REPAIRED = "repaired"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"

@@ -85,6 +85,13 @@ class Database(ABC):
         """Run ``work`` on a connection that only reads, and return what it returns."""
 
     @abstractmethod
+    def snapshot(self, work: Work[T]) -> T:
+        """Run ``work``, which only reads, and return what it returns.
+
+        All it reads is as of one instant, whatever is committed meanwhile.
+        """
+
+    @abstractmethod
     def now(self) -> int:
         """Return microseconds since 1970 by the database's clock."""
 
@@ -250,6 +257,16 @@ class SqliteDatabase(Database):
         except OperationalError as error:
             raise _as_unavailable(error) from error
 
+    def snapshot(self, work: Work[T]) -> T:
+        def together(connection: Connection) -> T:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                return work(connection)
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+        return self.read(together)
+
     def now(self) -> int:
         # SQLite has no server: its clock is this machine's clock, the same for every process.
         return time.time_ns() // 1000
@@ -279,6 +296,7 @@ class PostgresDatabase(Database):
             },
         )
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._still = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._offset = 0
         self._synced = float("-inf")
 
@@ -297,6 +315,13 @@ class PostgresDatabase(Database):
     def read(self, work: Work[T]) -> T:
         try:
             with self._readers.connect() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            raise _as_unavailable(error) from error
+
+    def snapshot(self, work: Work[T]) -> T:
+        try:
+            with self._still.connect() as connection:
                 return work(connection)
         except DBAPIError as error:
             raise _as_unavailable(error) from error

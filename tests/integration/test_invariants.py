@@ -32,17 +32,17 @@ def house(sqlite_url: str) -> House:
     ("fault", "seen"),
     [
         ("UPDATE executions SET status = 'running'", "it never ended"),
-        ("UPDATE executions SET last_seq = last_seq + 1", "events are numbered"),
-        ("DELETE FROM events WHERE seq = 4", "events are numbered"),
-        ("UPDATE events SET type = 'step_started' WHERE type = 'step_completed'", "which was"),
+        ("UPDATE executions SET last_seq = last_seq + 1", "events_missing"),
+        ("DELETE FROM events WHERE seq = 4", "events_missing"),
+        ("UPDATE events SET type = 'step_started' WHERE type = 'step_completed'", "but it was"),
         ("UPDATE events SET step = 1 - step WHERE step < 2", "starts before"),
         ("UPDATE events SET type = 'cancel_requested' WHERE seq = 2", "after the cancel"),
         ("UPDATE step_runs SET status = 'failed' WHERE step = 1", "its events say completed"),
         ("UPDATE step_runs SET attempts = 2 WHERE step = 0", "2 attempts of 1"),
         ("UPDATE step_runs SET crashes = 4 WHERE step = 0", "4 crashes of 3"),
         ("UPDATE executions SET active = 1", "active is 1"),
-        ("UPDATE executions SET steps_left = 1", "with 1 left"),
-        ("UPDATE step_runs SET items_left = 1 WHERE items = 2", "1 of 2 left"),
+        ("UPDATE executions SET steps_left = 1", "steps_left is 1"),
+        ("UPDATE step_runs SET items_left = 1 WHERE items = 2", "1 of 2 items left"),
         (
             "INSERT INTO attempts (execution_id, step, item, epoch, attempt, outcome, reason,"
             " finished_at) SELECT id, 0, -1, 1, 1, 'failed', 'error', 1 FROM executions",
@@ -51,7 +51,7 @@ def house(sqlite_url: str) -> House:
         (
             "INSERT INTO events (execution_id, seq, type, at)"
             " SELECT id, last_seq + 1, 'started', 1 FROM executions",
-            "comes after the end",
+            "comes after it was completed",
         ),
     ],
 )
