@@ -17,6 +17,7 @@ from engine.errors import EngineError, Unavailable
 from engine_app.cli import (
     approvals,
     check,
+    doctor,
     executions,
     people,
     prune,
@@ -59,6 +60,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "approve": approvals.approve,
     "reject": approvals.reject,
     "check": check.check,
+    "doctor": doctor.doctor,
 }
 for name, command in COMMANDS.items():
     app.command(name)(command)
