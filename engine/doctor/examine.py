@@ -69,9 +69,15 @@ class Examination:
         return [finding for history in found for finding in self._judge(history, world)]
 
     def _judge(self, history: History, world: World) -> Iterator[Finding]:
-        yield from judge(history, max_crashes=self.settings.max_crashes)
-        if history.definition is not None:
-            yield from judge_owed(history, world)
+        written = list(judge(history, max_crashes=self.settings.max_crashes))
+        yield from written
+        if history.definition is None:
+            return
+        miscounted = any(finding.rule is Rule.COUNTERS for finding in written)
+        for finding in judge_owed(history, world):
+            # What is stuck by its counters moves on once these are right.
+            if not (miscounted and finding.rule is Rule.STUCK):
+                yield finding
 
     def _world(self, connection: Connection) -> World:
         return histories.world(
