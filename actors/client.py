@@ -12,10 +12,11 @@ import redis
 from actors import messages
 from actors.broker import EngineBroker
 from actors.looks import publish
-from engine import again, answer, control
+from engine import again, answer, control, stranded
 from engine import start as verbs
 from engine.again import Preview, Wish
 from engine.answer import Decision, Received
+from engine.errors import Conflict
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.payloads import Payloads
@@ -208,6 +209,51 @@ class Client:
             ).execution_id
         self._enqueue(messages.dispatch_message(wanted.execution_id), 0)
         return wanted.execution_id
+
+    def find_stranded(self, *, owner_id: str | None) -> list[stranded.Stranded]:
+        """Return the versions whose open executions wait for code that no live worker has.
+
+        None are told of while no worker is alive: nobody can tell then what they know.
+        """
+        known = stranded.known_by_workers(self.database, self.settings.lease_seconds)
+        if known is None:
+            return []
+        return stranded.find(self.database, self.versions, known=known, owner_id=owner_id)
+
+    def settle_stranded(
+        self,
+        *,
+        owner_id: str,
+        workflow: str,
+        move: bool,
+        version: int | None = None,
+        dry_run: bool = False,
+    ) -> stranded.Bulk:
+        """Cancel or move such executions; arguments and errors are those of ``stranded.settle``.
+
+        Raises:
+            Conflict: no worker is alive, so that nobody can tell which they are.
+        """
+        known = stranded.known_by_workers(self.database, self.settings.lease_seconds)
+        if known is None:
+            raise Conflict(
+                "no worker is alive: nobody can tell what code there is", hint="start a worker"
+            )
+        bulk = stranded.settle(
+            self.database,
+            self.versions,
+            owner_id=owner_id,
+            workflow=workflow,
+            known=known,
+            grace_seconds=self.settings.cancel_grace_seconds,
+            move=move,
+            version=version,
+            dry_run=dry_run,
+        )
+        messages.send(self.broker, bulk.sends)
+        for look in bulk.looks:
+            self._publish(look)
+        return bulk
 
     def queues(self) -> list[dict[str, Any]]:
         """Return per queue how many messages are ready, delayed and in flight."""

@@ -17,7 +17,7 @@ from typing import Any
 from actors import console, messages
 from actors.broker import EngineBroker
 from actors.looks import Looks
-from engine import registry
+from engine import registry, stranded
 from engine.errors import EngineError, NotFound
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
@@ -122,6 +122,21 @@ class Crew:
         self._start("rescue", self._sweep, self.settings.sweep_seconds)
         self._start("parent", self._mind_parent, 1.0)
         _log.info("worker %s is ready: %d threads", self.id[:8], threads)
+        self._warn_of_stranded()
+
+    def _warn_of_stranded(self) -> None:
+        """Log which executions in flight have steps that neither this worker nor another knows."""
+        others = stranded.known_by_workers(self.database, self.settings.lease_seconds)
+        known = {*known_code(), *(others or ())}
+        for one in stranded.find(self.database, self.versions, known=known):
+            _log.warning(
+                "%d executions of %s v%d wait for code that no worker has: %s;"
+                " `engine stranded list` tells what can be done",
+                one.executions,
+                one.workflow,
+                one.version,
+                ", ".join(f"{missing.step} ({missing.code})" for missing in one.missing),
+            )
 
     def visit(self, *, queues: Collection[str], threads: int) -> None:
         """Introduce a worker of the user's own, whose actors run steps, and start its pulse.

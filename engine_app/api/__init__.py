@@ -18,6 +18,7 @@ from engine_app.api import (
     operations,
     schedules,
     steering,
+    stranded,
     values,
     workflows,
 )
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["build_api"]
 
+# Stranded first: its paths would be taken for the ids of executions.
 _ROUTERS = (
     login,
+    stranded,
     bulk,
     executions,
     values,

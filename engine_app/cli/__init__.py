@@ -24,6 +24,7 @@ from engine_app.cli import (
     schedules,
     serve,
     steer,
+    stranded,
     workflows,
 )
 from engine_app.cli.output import clean, errors, print_error
@@ -66,6 +67,7 @@ for name, command in COMMANDS.items():
     app.command(name)(command)
 app.add_typer(workflows.app, name="workflows")
 app.add_typer(schedules.app, name="schedules")
+app.add_typer(stranded.app, name="stranded")
 app.add_typer(people.user, name="user")
 app.add_typer(people.token, name="token")
 serve.db.command()(prune.prune)

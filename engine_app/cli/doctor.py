@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine import stranded
 from engine.doctor import Examination, Report, patience_of
+from engine.flow.versions import Versions
 from engine.machine.finding import RULES, Finding
+from engine.store.database import Database
+from engine.stranded import Stranded
 from engine_app.cli.local import Json, database, engine, settings
 from engine_app.cli.output import clean, console, errors, print_json
 
@@ -40,18 +44,35 @@ def doctor(
     with database() as opened:
         examination = Examination(opened, settings(), _sleep)
         report = examination.run(hours=None if everything else hours)
+        waiting = _stranded(opened)
     if not as_json:
         _tell(report)
+        _tell_stranded(waiting)
     repairs: list[Repaired] = []
     if repairing and report.findings:
         repairs = _repair(report.findings, asking=not yes)
     if as_json:
-        print_json(_plain(report, repairs))
+        print_json({**_plain(report, repairs), "stranded": waiting})
     else:
         _tell_repairs(repairs)
     done = {one.finding for one in repairs if one.done}
     if set(report.findings) - done or report.more:
         raise typer.Exit(FAULTY)
+
+
+def _stranded(opened: Database) -> list[Stranded]:
+    """Return what waits for code: that is no fault, but maybe nobody's wish either."""
+    known = stranded.known_by_workers(opened, settings().lease_seconds)
+    return [] if known is None else stranded.find(opened, Versions(opened), known=known)
+
+
+def _tell_stranded(waiting: Sequence[Stranded]) -> None:
+    for one in waiting:
+        missing = ", ".join(f"{clean(step.step)} ({clean(step.code)})" for step in one.missing)
+        console.print(
+            f"[yellow]![/] {one.executions} executions of {clean(one.workflow)} v{one.version}"
+            f" wait for code that no live worker has: {missing}; see `engine stranded`"
+        )
 
 
 def _sleep(seconds: float) -> None:

@@ -1,0 +1,270 @@
+"""Executions in flight whose steps no worker has the code for: find them, move or end them.
+
+Nothing need be done about them: they wait until a worker that knows the steps appears.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+
+from engine import control
+from engine.again import Wish, start_again
+from engine.codec import decode
+from engine.definition import Definition, check_input
+from engine.errors import Conflict, EngineError, InvalidDocument, NotFound
+from engine.flow.sends import Look, Sends
+from engine.flow.versions import Versions
+from engine.store import liveness, stranded, workflows
+from engine.store.database import Database
+from engine.store.stranded import Candidate, OpenVersion
+
+AT_ONCE = 500  # executions that one call moves or cancels
+MOVED = "moved to version {} by its owner: no worker has its code"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingStep:
+    """A step and the code that no worker has: a function, ``actor:NAME`` or ``type:NAME``."""
+
+    step: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """A version whose executions wait for code."""
+
+    workflow_id: str
+    workflow: str
+    version: int
+    newest_version: int
+    missing: list[MissingStep]
+    executions: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """An execution that was ended; ``moved_to`` goes on in its place."""
+
+    execution_id: str
+    moved_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """An execution that was left as it is, and why."""
+
+    execution_id: str
+    why: str
+
+
+@dataclass(slots=True)
+class Bulk:
+    """What was done, or would be. ``more`` are there than one call takes."""
+
+    done: list[Settled] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+    more: bool = False
+    sends: Sends = field(default_factory=Sends)
+    looks: list[Look] = field(default_factory=list)
+
+
+def known_by_workers(database: Database, lease_seconds: float) -> frozenset[str] | None:
+    """Return the code that live workers have; None when none is alive, and nobody can tell."""
+    dead_before = database.now() - int(lease_seconds * 1e6)
+    alive = database.read(lambda connection: liveness.alive(connection, dead_before))
+    return alive.functions if alive.workers else None
+
+
+def find(
+    database: Database, versions: Versions, *, known: Collection[str], owner_id: str | None = None
+) -> list[Stranded]:
+    """Return the versions whose open executions have steps before them that ``known`` lacks.
+
+    Args:
+        database: to look at; what has ended costs nothing.
+        versions: the parsed versions of this process.
+        known: the code that workers have.
+        owner_id: whose executions; None for everybody's.
+    """
+    found = []
+    for of in database.read(lambda connection: stranded.open_versions(connection, owner_id)):
+        definition = _readable(versions, of)
+        lacking = _lacking(definition, known) if definition is not None else []
+        if definition is None or not lacking:
+            continue
+        at_end = any(definition.steps[index].closing for index in lacking)
+        executions = database.read(
+            lambda connection, of=of, lacking=lacking, at_end=at_end: stranded.count(  # type: ignore[misc]
+                connection, of, owner_id, lacking, at_end=at_end
+            )
+        )
+        if executions:
+            missing = _missing(definition, lacking)
+            found.append(
+                Stranded(
+                    of.workflow_id, of.workflow, of.version, of.newest_version, missing, executions
+                )
+            )
+    return found
+
+
+def _readable(versions: Versions, of: OpenVersion) -> Definition | None:
+    try:
+        return versions.get(of.workflow_id, of.version)
+    except (NotFound, InvalidDocument):
+        return None  # `engine doctor` tells of it
+
+
+def _lacking(definition: Definition, known: Collection[str]) -> list[int]:
+    return [
+        step.index
+        for step in definition.steps
+        if step.function is not None and step.function not in known
+    ]
+
+
+def _missing(definition: Definition, lacking: Iterable[int]) -> list[MissingStep]:
+    steps = [definition.steps[index] for index in lacking]
+    return [MissingStep(step.name, step.function or "") for step in steps]
+
+
+def settle(
+    database: Database,
+    versions: Versions,
+    *,
+    owner_id: str,
+    workflow: str,
+    known: Collection[str],
+    grace_seconds: float,
+    move: bool,
+    version: int | None = None,
+    dry_run: bool = False,
+) -> Bulk:
+    """Cancel the owner's stranded executions of a workflow; ``move`` runs them again.
+
+    Moved ones go on as new executions of the newest version: what completed and is the same
+    there is taken over. Those that cannot be moved safely are left, each with the reason.
+
+    Args:
+        database: where they are kept.
+        versions: the parsed versions of this process.
+        owner_id: whose.
+        workflow: its id or name.
+        known: the code that workers have.
+        grace_seconds: what running steps of cancelled ones get.
+        move: to the newest version, instead of only cancelling.
+        version: only those pinned to this one.
+        dry_run: change nothing, only tell what would be done.
+
+    Raises:
+        NotFound: the owner may see no such workflow.
+        Conflict: they cannot be moved: no worker has the newest version's code either.
+    """
+    record = database.read(lambda connection: workflows.readable(connection, owner_id, workflow))
+    newest = versions.get(record.id, record.latest_version)
+    if move and (lacking := _lacking(newest, known)):
+        names = ", ".join(f"{one.step} ({one.code})" for one in _missing(newest, lacking))
+        raise Conflict(
+            f"version {record.latest_version} of {record.name} waits for code too: {names}",
+            hint="publish a version whose steps the workers know, or start workers with the code",
+        )
+    bulk = Bulk()
+    work = _Work(database, versions, owner_id, grace_seconds, newest, record.latest_version, bulk)
+    for of in database.read(lambda connection: stranded.open_versions(connection, owner_id)):
+        if of.workflow_id == record.id and version in (None, of.version):
+            _settle_version(work, of, known, move=move, dry_run=dry_run)
+    return bulk
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What settling each execution takes."""
+
+    database: Database
+    versions: Versions
+    owner_id: str
+    grace_seconds: float
+    newest: Definition
+    newest_version: int
+    bulk: Bulk
+
+
+def _settle_version(
+    work: _Work, of: OpenVersion, known: Collection[str], *, move: bool, dry_run: bool
+) -> None:
+    definition = _readable(work.versions, of)
+    lacking = _lacking(definition, known) if definition is not None else []
+    if definition is None or not lacking:
+        return
+    at_end = any(definition.steps[index].closing for index in lacking)
+    room = AT_ONCE - len(work.bulk.done) - len(work.bulk.left)
+    found = work.database.read(
+        lambda connection: stranded.candidates(
+            connection, of, work.owner_id, lacking, at_end=at_end, limit=room + 1
+        )
+    )
+    work.bulk.more = work.bulk.more or len(found) > room
+    for one in found[:room]:
+        why = _why_left(definition, work.newest, one) if move else None
+        if why is not None:
+            work.bulk.left.append(Left(one.id, why))
+        elif dry_run:
+            work.bulk.done.append(Settled(one.id, None))
+        else:
+            _settle_one(work, one, move=move)
+
+
+def _why_left(definition: Definition, newest: Definition, one: Candidate) -> str | None:
+    """Return why moving the execution would do harm, or None."""
+    if definition.closing:
+        return (
+            "its steps at the end would run, and may undo what is taken over:"
+            " cancel it, then start it anew"
+        )
+    if one.awaited:
+        return "its parent waits for it, and would fail: move the parent, or cancel it"
+    if one.running:
+        return "a step of it runs: ask again once that has ended"
+    try:
+        check_input(newest, decode(one.input))
+    except EngineError as error:
+        return f"the newest version does not take its input: {error.message}"
+    return None
+
+
+def _settle_one(work: _Work, one: Candidate, *, move: bool) -> None:
+    note = MOVED.format(work.newest_version) if move else "no worker has its code"
+    try:
+        look, sends = control.cancel(
+            work.database,
+            work.versions,
+            owner_id=work.owner_id,
+            execution_id=one.id,
+            grace_seconds=work.grace_seconds,
+            note=note,
+        )
+        work.bulk.sends.now += sends.now
+        work.bulk.sends.dispatches += sends.dispatches
+        work.bulk.looks.append(look)
+        moved_to = _run_again(work, one) if move else None
+    except EngineError as error:
+        work.bulk.left.append(Left(one.id, error.message))
+        return
+    work.bulk.done.append(Settled(one.id, moved_to))
+
+
+def _run_again(work: _Work, one: Candidate) -> str:
+    admitted = start_again(
+        work.database,
+        work.versions,
+        owner_id=work.owner_id,
+        execution_id=one.id,
+        message_id=str(uuid.uuid4()),
+        wish=Wish(version=work.newest_version),
+        trigger_detail=f"moved from {one.id}",
+    )
+    work.bulk.sends.dispatches.append(admitted.execution_id)
+    return admitted.execution_id
