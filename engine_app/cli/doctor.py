@@ -43,8 +43,8 @@ def doctor(
         raise typer.BadParameter("--json asks nothing: add --yes to --repair")
     with database() as opened:
         examination = Examination(opened, settings(), _sleep)
-        report = examination.run(hours=None if everything else hours)
         waiting = _stranded(opened)
+        report = examination.run(hours=None if everything else hours)
     if not as_json:
         _tell(report)
         _tell_stranded(waiting)
