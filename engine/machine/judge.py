@@ -48,7 +48,8 @@ def judge(history: History, *, max_crashes: int) -> Iterator[Finding]:
     yield from _ends(history)
     yield from _epochs(history)
     if history.definition is None:
-        yield _found(history, Rule.UNREADABLE, history.unreadable)
+        if history.head.status not in EXECUTION_ENDS:
+            yield _found(history, Rule.UNREADABLE, history.unreadable)
         return
     yield from _steps_follow_the_table(history)
     yield from _execution_follows_the_table(history)

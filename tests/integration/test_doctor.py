@@ -284,7 +284,9 @@ def test_an_engine_without_workers_says_so(house: House) -> None:
 
 
 def test_a_version_that_is_gone_is_found_and_harms_no_other(house: House) -> None:
-    execution_id = house.run(house.publish("lost", {"a": python(inc, x=1)}))
+    workflow_id = house.publish("lost", {"a": python(inc, x=1)})
+    house.run(workflow_id)
+    execution_id = house.start(workflow_id)
     house.write("UPDATE executions SET version = 9")
     house.run(chain(house))
     [found] = findings(house)

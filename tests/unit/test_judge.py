@@ -245,7 +245,7 @@ TABLE: list[tuple[Callable[[], History], Mutation, Rule]] = [
     (under_way, of_run(EACH, items_left=1), Rule.COUNTERS),
     (under_way, of_run(B, needs_left=2), Rule.COUNTERS),
     (under_way, of_run(EACH, status="completed"), Rule.COUNTERS),
-    (ended, of_history(definition=None, unreadable="gone"), Rule.UNREADABLE),
+    (under_way, of_history(definition=None, unreadable="gone"), Rule.UNREADABLE),
     (pending, of_head(due_at=None), Rule.DISPATCH_OWED),
     (under_way, of_run(EACH, 1, due_at=None), Rule.MESSAGE_OWED),
     (under_way, of_run(EACH, 0, worker_id="gone"), Rule.LOST_CLAIM),
