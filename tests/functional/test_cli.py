@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,31 +12,9 @@ import pytest
 from engine import settings
 from engine.errors import StepError
 from engine.steps.context import context
-from engine.store.database import Database
 from engine_app.auth import secrets
-from tests.support.command_line import Engine, calling, work
+from tests.support.command_line import Engine, work
 from tests.support.house import House, python
-
-
-@pytest.fixture
-def engine(
-    sqlite_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Engine]:
-    """Call ``engine`` with these arguments, on a database of this test's own."""
-    variables = {"DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, "ENGINE_HOME": str(tmp_path)}
-    with calling(monkeypatch, capsys, variables) as call:
-        yield call
-
-
-@pytest.fixture
-def house(sqlite_url: str) -> Iterator[House]:
-    database = Database.open(sqlite_url)
-    yield House(database)
-    database.close()
 
 
 def test_run_prints_the_id_alone_and_list_and_show_find_it(engine: Engine, house: House) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,36 +12,14 @@ import pytest
 from rich.prompt import Confirm
 
 from engine.ids import first_id
-from engine.store.database import Database
 from tests.support import rows
-from tests.support.command_line import Engine, calling, work
+from tests.support.command_line import Engine, work
 from tests.support.house import House
 
 VALUE = {"uses": "transform", "with": {"value": "${{ input }}"}}
 BROKEN = {"uses": "transform", "with": {"value": "${{ 1 / input.n }}"}}
 ASK: dict[str, Any] = {"uses": "approval", "with": {"title": "Pay [7]?", "approvers": ["bob"]}}
 WAIT = {"uses": "signal", "with": {"name": "paid", "correlation": "o 7"}}
-
-
-@pytest.fixture
-def engine(
-    sqlite_url: str,
-    redis_url: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Iterator[Engine]:
-    """Call ``engine`` with these arguments, on a database of this test's own."""
-    variables = {"DATABASE_URL": sqlite_url, "REDIS_URL": redis_url, "ENGINE_HOME": str(tmp_path)}
-    with calling(monkeypatch, capsys, variables) as call:
-        yield call
-
-
-@pytest.fixture
-def house(sqlite_url: str) -> Iterator[House]:
-    database = Database.open(sqlite_url)
-    yield House(database)
-    database.close()
 
 
 def test_a_paused_execution_says_so_until_it_is_resumed(engine: Engine, house: House) -> None:

@@ -13,12 +13,11 @@ from engine.publish import publish
 from engine.settings import Settings
 from engine.start import start
 from engine.store import liveness
-from tests.functional.test_cli import Engine, engine, house
+from tests.support.command_line import Engine
 from tests.support.house import House, python
 from tests.support.transitions import chain, inc
 from tests.support.web import Web, problem, web
 
-__all__ = ["engine", "house"]  # fixtures
 GONE: dict[str, Any] = {"a": {"uses": "python", "with": {"function": "gone.work"}}}
 HERE: dict[str, Any] = {"a": {"uses": "transform", "with": {"value": 1}}}
 
