@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from engine.codec import encode
@@ -126,7 +126,7 @@ class Rescue:
             last = crashes == self.settings.max_crashes - 1
             crashed = change.crash(now=taken.now, crashes=crashes, last_chance=last)
             taken.apply(run.key, run.epoch, crashed)
-            return [] if last else [_ticket(run, run.epoch + 1)]
+            return [] if last else [replace(run.ticket, epoch=run.epoch + 1)]
         described = {
             "message": f"its worker died {crashes} times while it ran",
             "type": "WorkerCrashed",
@@ -151,7 +151,7 @@ class Rescue:
         )
         if run is not None and (run.due_at is None or run.due_at < now - ALONE_AGAIN):
             self.database.write(lambda connection: liveness.sent_again(connection, [run], now))
-            sends.now.append(_ticket(run, run.epoch))
+            sends.now.append(run.ticket)
 
     def _revoke(self, taken: Turn, run: RunRow) -> list[Ticket]:
         ending = taken.head.ending or ExecutionStatus.FAILED
@@ -218,7 +218,7 @@ class Rescue:
             deliverer = Deliverer(self.database, definition, Journal(self.versions), self._grace)
             return expire_wait(deliverer, taken, run)
         taken.apply(run.key, run.epoch, change.wake(run.status, now=taken.now))
-        return [_ticket(run, run.epoch)]
+        return [run.ticket]
 
     def _expire(self, sends: Sends, now: int) -> None:
         """Fail step runs that were queued for longer than they may be."""
@@ -338,7 +338,7 @@ class Rescue:
         if rows:
             _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
         self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
-        sends.now += [_ticket(run, run.epoch) for run in rows]
+        sends.now += [run.ticket for run in rows]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
         ids = self.database.read(
@@ -365,7 +365,7 @@ class Rescue:
                 known += [run] if step.function in alive.functions else []
         later = now + UNKNOWN_AGAIN
         self.database.write(lambda connection: liveness.sent_again(connection, rows, later))
-        sends.now += [_ticket(run, run.epoch) for run in known]
+        sends.now += [run.ticket for run in known]
 
     # --- helpers ------------------------------------------------------------------------------
 
@@ -396,7 +396,3 @@ class Rescue:
             return
         self.look(look)
         sends.now += tickets
-
-
-def _ticket(run: RunRow, epoch: int) -> Ticket:
-    return Ticket(run.execution_id, run.step, run.item, epoch, run.queue)

@@ -108,7 +108,9 @@ def _family(history: History) -> Iterator[Finding]:
         *EXECUTION_ENDS,
         "gone",
     )
-    if parent_over and not head.leaves_parent and not told:
+    # One that runs its steps at the end has its turn.
+    at_work = head.phase == Phase.STEPS
+    if parent_over and at_work and not head.leaves_parent and not told:
         what = f"its parent {head.parent_id} is {history.parent_status}"
         yield _of(history, Rule.ORPHANED_CHILD, what, head.last_seq)
     answered = {(notice.step, notice.item) for notice in history.notices}

@@ -240,8 +240,7 @@ def test_a_child_whose_parent_has_ended_is_cancelled(house: House, gone: bool) -
     repair(house, found)
     house.drain()
     assert house.status(child) == "cancelled"
-    # The news of its end are for nobody then.
-    assert [one.rule for one in findings(house)] == ([Rule.ORPHAN_NOTICE] if gone else [])
+    assert findings(house) == []
 
 
 def test_a_notice_for_an_execution_that_is_no_more_is_dropped(house: House) -> None:

@@ -337,6 +337,7 @@ def test_a_child_that_was_told_to_end_or_may_go_on_is_no_orphan() -> None:
         of_history(notices=[NoticeRecord("n", "cancel", None, None, NOW)]),
         of_head(leaves_parent=True),
         of_head(ending="cancelled", due_at=NOW + SECOND),
+        of_head(phase="closing"),
     ):
         child = under_way()
         child.parent_status = "completed"
