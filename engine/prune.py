@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.store import prune as store
 from engine.store.database import Connection, Database
+from engine.store.stored import in_use
 
 ROWS = 5_000  # deleted at once: what SQLite's one writer does in a fraction of a second
-Gone = Callable[[Sequence[str]], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,33 +28,37 @@ def preview(database: Database, *, before: int) -> Pruned:
     return Pruned(**database.read(lambda connection: store.counts(connection, before, now)))
 
 
-def prune(
-    database: Database, *, before: int, rows: int = ROWS, gone: Gone = lambda ids: None
-) -> Pruned:
+def prune(database: Database, *, before: int, rows: int = ROWS) -> Pruned:
     """Delete what was over before ``before`` and return how many of each there were.
 
     Open executions stay, and those that an open one is made from, started or was started by.
     It may be ended at any time, and run again: each portion is a transaction.
 
     Args:
-        database: where it is kept; everybody's.
+        database: where it is kept; everybody's. What of it lies in its payload store goes too, at
+            the end, unless an execution that is there took it over.
         before: µs; what ended, was sent or was kept earlier goes. Cached results have a time of
             their own.
         rows: about how many to delete in one transaction.
-        gone: called after each commit with the ids of the executions that it deleted, for what
-            is kept of them elsewhere.
+
+    Raises:
+        Unavailable: the database or the payload store does not answer.
     """
     now = database.now()
-    return Pruned(
-        executions=_executions(database, before, rows, gone),
+    gone = _executions(database, before, rows)
+    found = Pruned(
+        executions=len(gone),
         signals=_all(database, lambda c: store.signals(c, before, rows), rows),
         dead_letters=_all(database, lambda c: store.letters(c, before, rows), rows),
         cached_results=_all(database, lambda c: store.cached(c, now, rows), rows),
     )
+    _forget_payloads(database, gone)
+    return found
 
 
-def _executions(database: Database, before: int, rows: int, gone: Gone) -> int:
-    total, place = 0, ""
+def _executions(database: Database, before: int, rows: int) -> list[str]:
+    gone: list[str] = []
+    place = ""
     while True:
         after = place
         ids, reached = database.write(
@@ -62,12 +66,19 @@ def _executions(database: Database, before: int, rows: int, gone: Gone) -> int:
                 connection, before, after=after, rows=rows
             )
         )
-        if ids:
-            gone(ids)
-        total += len(ids)
+        gone += ids
         if reached is None:
-            return total
+            return gone
         place = reached
+
+
+def _forget_payloads(database: Database, gone: list[str]) -> None:
+    """Only of what went here: the store may hold what another database speaks of."""
+    if not gone or database.payloads.url is None:
+        return
+    there = set(gone) & set(database.payloads.executions())
+    for execution_id in there - database.read(in_use):
+        database.payloads.remove(execution_id)
 
 
 def _all(database: Database, some: Callable[[Connection], int], rows: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, insert
 from engine import prune
 from engine.errors import NotFound
 from engine.ids import encode, first_id
+from engine.payloads import Payloads, place
 from engine.store import prune as store
 from engine.store.database import Database
 from engine.store.models import (
@@ -102,9 +104,7 @@ def test_an_ended_execution_goes_with_all_that_is_its(past: Past) -> None:
     told = prune.preview(past.database, before=past.before)
     assert told == prune.Pruned(1, 0, 0, 0)
     assert past.left("executions") == {old, fresh}
-    gone: list[str] = []
-    assert prune.prune(past.database, before=past.before, gone=gone.extend) == told
-    assert gone == [old]
+    assert prune.prune(past.database, before=past.before) == told
     assert past.left("executions") == {fresh}
     for model in (StepRun, Attempt, EventRow, LogLine):
         kept = past.house.query(f"SELECT execution_id FROM {model.__tablename__}")
@@ -123,23 +123,25 @@ def test_what_is_open_and_what_it_has_to_do_with_stays(past: Past) -> None:
     assert alone not in past.left("executions")
 
 
-@pytest.mark.parametrize("portion", [1, 7, 5_000])
+@pytest.mark.parametrize("portion", [1, 12, 5_000])
 def test_portions_go_through_all_and_do_not_stop_at_those_that_stay(
-    past: Past, portion: int
+    past: Past, portion: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     origin = past.execution(status="failed")
     for _ in range(9):
         past.execution(runs_total=3)
     open_one = past.execution(status="running", origin_id=origin)
     commits: list[int] = []
-    found = prune.prune(
-        past.database,
-        before=past.before,
-        rows=portion,
-        gone=lambda ids: commits.append(len(ids)),
-    )
-    assert found.executions == sum(commits) == 9
-    assert len(commits) == {1: 9, 7: 9, 5_000: 1}[portion]
+
+    def counting(connection: Connection, *args: Any, **more: Any) -> tuple[list[str], str | None]:
+        ids, reached = executions(connection, *args, **more)
+        commits.extend([len(ids)] if ids else [])
+        return ids, reached
+
+    executions = store.executions
+    monkeypatch.setattr(store, "executions", counting)
+    assert prune.prune(past.database, before=past.before, rows=portion).executions == 9
+    assert commits == {1: [1] * 9, 12: [1, 2, 2, 2, 2], 5_000: [9]}[portion]
     assert past.left("executions") == {origin, open_one}
 
 
@@ -173,6 +175,26 @@ def test_letters_without_an_execution_and_results_whose_time_is_over_go(past: Pa
     assert prune.prune(past.database, before=past.before, rows=1) == expected
     assert past.left("dead_letters") == {"00000000000d2"}
     assert len(past.house.query("SELECT key FROM cached_results")) == 4
+
+
+def test_large_values_go_with_their_execution_unless_another_took_them_over(
+    past: Past, tmp_path: Path
+) -> None:
+    payloads = past.database.payloads = Payloads(f"file://{tmp_path}", inline=10)
+
+    def keep(execution_id: str) -> str:
+        where = place(execution_id, 0, -1, epoch=1, attempt=1, kind="output")
+        return payloads.keep('"' + "x" * 100 + '"', where, "the result")
+
+    old, origin, unknown = past.execution(), past.execution(), first_id(past.before - DAY)
+    for execution_id in (old, unknown):
+        keep(execution_id)
+    fresh = past.execution(days=1)
+    kept = keep(origin)
+    rows.run(past.database, fresh, 0, "completed", item=0, output=kept, reused_from=origin)
+    assert prune.prune(past.database, before=past.before).executions == 2
+    assert past.left("executions") == {fresh}
+    assert set(payloads.executions()) == {origin, unknown}
 
 
 def test_what_was_pruned_a_moment_before_is_not_run_again(past: Past) -> None:
