@@ -54,6 +54,16 @@ def ending(status: str, **values: Any) -> Ending:
             "call · no worker has the code for it · looks again in 5 s",
         ),
         (telling("waiting", due_at=NOW + 120_000_000), "call · sleeps for another 2 min"),
+        (telling("waiting", wait_for="approval"), "call · waits for a decision"),
+        (
+            telling("waiting", wait_for="signal:paid:a:b", due_at=NOW + 120_000_000),
+            "call · waits for signal paid of a:b for another 2 min",
+        ),
+        (telling("waiting", wait_for="signal:paid:"), "call · waits for signal paid"),
+        (
+            telling("waiting", wait_for="workflow", others=1),
+            "call · waits for its child · and 1 more",
+        ),
         (
             telling("retrying", attempts=1, max_attempts=3, due_at=NOW - 1),
             "call · attempt 2 of 3 in a moment",
@@ -89,10 +99,22 @@ def test_a_step_says_what_it_does_or_waits_for(given: Telling, words: str) -> No
             ending("failed", error={"step": "clean", "item": 4, "message": "no"}),
             "clean [4] · no",
         ),
+        (ending("paused"), "paused before it began"),
+        (ending("paused", runs_total=1), "paused: no step starts until it is resumed"),
+        (ending("running", ending="failed"), "is failing: running steps may finish"),
+        (
+            ending("running", ending="failed", cancel_requested=True, phase="closing"),
+            "is closing · is between two steps",
+        ),
     ],
 )
 def test_an_execution_says_how_it_stands(given: Ending, words: str) -> None:
     assert execution_detail(given, None, NOW) == words
+
+
+def test_a_paused_execution_says_what_still_runs() -> None:
+    paused = ending("paused", runs_total=3)
+    assert execution_detail(paused, telling("running"), NOW) == "paused: call may finish"
 
 
 def test_an_error_is_one_short_line() -> None:
