@@ -71,6 +71,7 @@ class WaitRow:
     signal: str | None = None
     correlation: str | None = None
     title: str | None = None
+    description: str | None = None
     form: Mapping[str, Any] | None = None
     approvers: Sequence[str] | None = None  # by name; none named: the owner
     child_id: str | None = None
@@ -206,6 +207,7 @@ class ApprovalRow:
     owner: str  # by name
     mine: bool
     title: str
+    description: str
     form: Mapping[str, Any]
     approvers: Sequence[str]
     since_at: int

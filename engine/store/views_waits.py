@@ -45,13 +45,14 @@ def waits_of(
 
 
 def approval_of(text: str | None) -> dict[str, Any]:
-    """Return title, form and approvers from an approval's parameters as JSON text.
+    """Return title, description, form and approvers from an approval's parameters as JSON text.
 
     What is so large that it is kept elsewhere is left out: a reader has no way to it.
     """
     params = {} if text is None or reference(text) is not None else decode(text)
     return {
         "title": params.get("title") or "",
+        "description": params.get("description") or "",
         "form": params.get("form") or {},
         "approvers": params.get("approvers") or [],
     }

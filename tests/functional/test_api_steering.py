@@ -18,6 +18,7 @@ ASK: dict[str, Any] = {
     "uses": "approval",
     "with": {
         "title": "Pay ${{ input.n }}?",
+        "description": "It is overdue.",
         "form": {"type": "object", "properties": {"amount": {"type": "integer"}}},
     },
 }
@@ -138,6 +139,7 @@ def test_an_owner_sees_and_takes_decisions_that_name_nobody(web_house: Web, hous
     program = web_house.program()
     (row,) = program.get("/api/approvals").json()["items"]
     assert (row["execution_id"], row["step"], row["title"]) == (execution, "ask", "Pay 7?")
+    assert row["description"] == "It is overdue."
     assert (row["mine"], row["owner"], row["approvers"]) == (True, "ada", [])
     (step,) = program.get(f"/api/executions/{execution}").json()["steps"]
     assert step["waits_for"]["title"] == "Pay 7?"
