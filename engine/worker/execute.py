@@ -299,23 +299,26 @@ class Executor:
 
         return self._commit(work, move, sends)
 
-    def _insert_items(self, work: Work, chunk: list[tuple[int, str]]) -> None:
-        """Make rows of items, under the execution's lock: none may come after its end began."""
+    def _insert_items(self, work: Work, chunk: list[tuple[int, str]], sends: Sends) -> None:
+        """Make rows of items under the execution's lock, as long as their node is owed."""
 
-        def move(taken: Turn) -> None:
-            if taken.head.ending is not None:
-                raise StaleClaim("the execution ends: its fan-out is not begun")
+        def move(taken: Turn) -> list[Ticket]:
+            run = steps.get(taken.connection, work.key)
+            if run is None or (run.status, run.epoch) != (StepStatus.QUEUED, work.run.epoch):
+                # It ended meanwhile: its items would stay open for ever.
+                raise StaleClaim(f"step {work.step.name} is not queued any more")
             expires = expires_in(work.step)
             steps.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
+            return []
 
-        commit(self._database, work.run.execution_id, move)
+        self._commit(work, move, sends)
 
     def _expand(self, work: Work, items: list[str], sends: Sends) -> list[Ticket]:
         """Make the items' rows in chunks, then open the window on them in one move."""
         kept = self._kept_items(work, items)
         numbered = list(enumerate(items))
         for start in range(0, len(numbered), ITEM_CHUNK):
-            self._insert_items(work, numbered[start : start + ITEM_CHUNK])
+            self._insert_items(work, numbered[start : start + ITEM_CHUNK], sends)
         size = window_of(work.step.max_parallel, len(items))
         end = _window_end(len(items), size, kept)
 

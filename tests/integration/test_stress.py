@@ -12,6 +12,7 @@ import pytest
 from engine.settings import Settings
 from engine.store.database import Database
 from engine.store.steps import Ticket
+from engine.worker.prepare import prepare
 from tests.support.house import House, python
 
 THREADS = 8
@@ -86,3 +87,55 @@ def deliver(house: House, first: list[Ticket]) -> None:
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_a_fan_out_cancelled_while_it_is_expanded_leaves_no_item_open(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(database)
+    fan = {**python(same, x="${{ item }}"), "for_each": [1, 2, 3]}
+    execution_id = house.start(house.publish("fan", {"many": fan}))
+    [ticket] = house.plan(execution_id)
+
+    def prepare_and_cancel(*arguments: Any) -> Any:
+        prepared = prepare(*arguments)
+        house.cancel(execution_id)
+        return prepared
+
+    monkeypatch.setattr("engine.worker.execute.prepare", prepare_and_cancel)
+    house.deliver(ticket)
+
+    assert house.status(execution_id) == "cancelled"
+    assert house.query("SELECT item, status FROM step_runs") == [(-1, "cancelled")]
+
+
+def test_a_fan_out_that_expires_while_it_is_expanded_leaves_no_item_open(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(database)
+    fan = {**python(same, x="${{ item }}"), "for_each": [1, 2], "expires": "1s"}
+    steps = {"many": {**fan, "on_failure": "continue"}}
+    execution_id = house.start(house.publish("fan", steps))
+    [ticket] = house.plan(execution_id)
+
+    def prepare_and_expire(*arguments: Any) -> Any:
+        prepared = prepare(*arguments)
+        house.write("UPDATE step_runs SET queued_at = 0")
+        house.sweep()
+        return prepared
+
+    monkeypatch.setattr("engine.worker.execute.prepare", prepare_and_expire)
+    house.deliver(ticket)
+
+    assert house.query("SELECT item, status FROM step_runs") == [(-1, "failed")]
+
+
+def test_a_fan_out_at_the_end_of_a_failed_execution_runs(database: Database) -> None:
+    house = House(database)
+    steps: dict[str, Any] = {
+        "bad": {"uses": "fail", "with": {"message": "no"}},
+        "tidy": {**python(same, x="${{ item }}"), "for_each": [1, 2]},
+    }
+    execution_id = house.run(house.publish("fan", steps, **{"finally": ["tidy"]}))
+    assert house.status(execution_id) == "failed"
+    assert house.step(execution_id, 1, "status", "items_left") == ("completed", 0)
