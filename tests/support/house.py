@@ -6,87 +6,37 @@ The tests deliver messages themselves: in any order, twice, or not at all.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 from engine import control, registry
 from engine.again import Wish, start_again
 from engine.definition import parse
-from engine.dispatch import dispatch
 from engine.flow.sends import Sends
-from engine.flow.versions import Versions
 from engine.publish import publish
-from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.start import start
-from engine.store import liveness, users
 from engine.store.database import Database
 from engine.store.steps import Ticket
-from engine.worker.claims import Claims
+from engine.testing.bench import Bench
 from engine.worker.execute import Executor
 from tests.support.looking import Looking
 
 
-class QuietBroker:
-    """Evidence as a test wants it: by default nothing has been lost."""
-
-    def __init__(self) -> None:
-        self.word = "first"
-        self.empty = False
-
-    def generation(self) -> str:
-        """Return the word of the broker's present life."""
-        return self.word
-
-    def is_empty(self, queue: str) -> bool:
-        """Return whether the test says that no message waits."""
-        return self.empty
-
-    def is_idle(self, queue: str) -> bool:
-        """Return the same: nobody holds messages that the test has not delivered."""
-        return self.empty
-
-
-@dataclass
-class House(Looking):
+class House(Bench, Looking):
     """Everything one execution needs, in this thread."""
 
-    database: Database
-    settings: Settings = field(
-        default_factory=lambda: Settings(continuation_ms=0, cancel_interrupt_seconds=0)
-    )
-    broker: QuietBroker = field(default_factory=QuietBroker)
-    inbox: list[Ticket] = field(default_factory=list)
-    later: list[tuple[Ticket, int]] = field(default_factory=list)
-    dispatches: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.versions = Versions(self.database)
-        now = self.database.now()
-        self.owner_id = self.database.write(lambda connection: users.add(connection, "owner", now))
-        self.worker("w1")
+    def __init__(self, database: Database, settings: Settings | None = None) -> None:
+        super().__init__(
+            database, settings or Settings(continuation_ms=0, cancel_interrupt_seconds=0)
+        )
+        self.inbox: list[Ticket] = []
+        self.later: list[tuple[Ticket, int]] = []
+        self.dispatches: list[str] = []
+        self.executor = self.worker("w1")
 
     def worker(self, worker_id: str, *, functions: Iterable[str] = ()) -> Executor:
         """Introduce another worker and return its executor; the first is ``executor``."""
-        row = liveness.WorkerRow(worker_id, "here", 1, ["steps"], 8, list(functions))
-        now = self.database.now()
-        self.database.write(lambda connection: liveness.register(connection, row, now))
-        executor = Executor(
-            settings=self.settings,
-            database=self.database,
-            versions=self.versions,
-            worker_id=worker_id,
-            claims=Claims(),
-            look=lambda _look: None,
-        )
-        if worker_id == "w1":
-            self.executor = executor
-        return executor
-
-    @property
-    def rescue(self) -> Rescue:
-        """A rescue that belongs to the first worker."""
-        return Rescue(self.settings, self.database, self.versions, self.broker, lambda _look: None)
+        return self.hire(worker_id, functions)
 
     def publish(self, name: str, steps: dict[str, Any], **more: Any) -> str:
         """Publish a document and return the workflow's id."""
@@ -120,7 +70,7 @@ class House(Looking):
 
     def plan(self, execution_id: str) -> list[Ticket]:
         """Dispatch the execution and return the tickets of what is ready."""
-        sends = dispatch(self.database, self.versions, self.settings, execution_id).sends
+        sends = self.look_at(execution_id)
         self._post(sends)
         return sends.now
 
@@ -137,7 +87,7 @@ class House(Looking):
 
     def sweep(self) -> None:
         """Let rescue look once; what it sends goes to the inbox."""
-        self._post(self.rescue.sweep("w1", steady=True))
+        self._post(self.sweep_as("w1"))
 
     def drain(self) -> None:
         """Deliver everything that is due, until nothing is left."""
