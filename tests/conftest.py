@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from engine.payloads import Payloads
@@ -22,6 +23,10 @@ from tests.support.valkey import valkey
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+
+# For the histories of tests/unit/test_machine_histories.py: pytest --hypothesis-profile=long
+hypothesis.settings.register_profile("long")
 
 
 def pytest_configure(config: pytest.Config) -> None:
