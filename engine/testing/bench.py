@@ -84,8 +84,12 @@ class Bench:
         """Dispatch the execution and return the messages to send."""
         return dispatch(self.database, self.versions, self.settings, execution_id).sends
 
-    def sweep_as(self, worker_id: str) -> Sends:
-        """Let rescue look once in the name of a worker that lives; return the messages to send."""
+    def beat(self, worker_id: str) -> None:
+        """Say that the worker lives."""
         now = self.database.now()
         self.database.write(lambda connection: liveness.beat(connection, worker_id, {}, now))
+
+    def sweep_as(self, worker_id: str) -> Sends:
+        """Let rescue look once in the name of a worker that lives; return the messages to send."""
+        self.beat(worker_id)
         return self.rescue.sweep(worker_id, steady=True)

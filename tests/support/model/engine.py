@@ -97,7 +97,7 @@ class Model(Rescue):
         row = table.rows[notice.key]
         self.notices.remove(notice)
         if row.status is not StepStatus.WAITING or row.epoch != notice.epoch:
-            self.taken[notice.at] = False
+            self._offer(notice.at)
             return
         table.apply(notice.key, notice.epoch, change.answer(now=self.now, output="null", data={}))
         self.sends.now += self.after_success(notice.key, ran=True)
@@ -309,16 +309,19 @@ class Model(Rescue):
         """Send the signal that steps of the shapes wait for; return whether that was possible."""
         if self.table.head.over:
             return False
-        owed = {(notice.key, notice.epoch) for notice in self.notices}
+        self.taken.append(False)
+        self._offer(len(self.taken) - 1)
+        return True
+
+    def _offer(self, at: int) -> None:
+        """Owe the signal to the first that waits, or to nobody."""
+        self.taken[at] = False
         for key in sorted(self.table.rows):
             row = self.table.rows[key]
             waits = row.status is StepStatus.WAITING and row.wait_for is not None
-            if waits and (key, row.epoch) not in owed:
-                self.taken.append(True)
-                self._owe(key, row.epoch, len(self.taken) - 1)
-                return True
-        self.taken.append(False)
-        return True
+            if waits and not self.is_owed(key, row.epoch):
+                self._owe(key, row.epoch, at)
+                return
 
     def _owe(self, key: Key, epoch: int, at: int) -> None:
         self.taken[at] = True

@@ -65,6 +65,14 @@ class Rescue(Flow):
         if any(notice.created_at < self.now - QUIET for notice in self.notices):
             self.sends.dispatch = True
 
+    def is_owed(self, key: Key, epoch: int) -> bool:
+        """Return whether an answer is under way to the waiting step run."""
+        return any((notice.key, notice.epoch) == (key, epoch) for notice in self.notices)
+
+    def owe_finish(self) -> None:
+        """All steps have ended: somebody must look, and write the output."""
+        self.sends.dispatch = True
+
     @property
     def _paused(self) -> bool:
         return self.table.head.status is ExecutionStatus.PAUSED
@@ -140,7 +148,7 @@ class Rescue(Flow):
             if row.wait_for is None:
                 table.apply(key, row.epoch, change.wake(status, now=self.now))
                 self.sends.now.append(table.message(key))
-            else:
+            elif not self.is_owed(key, row.epoch):
                 over = change.answer_badly(now=self.now, reason=Reason.EXPIRED, error="{}", data={})
                 table.apply(key, row.epoch, over)
                 self.sends.now += self.after_failure(key)
@@ -148,7 +156,8 @@ class Rescue(Flow):
 
     def _expire(self) -> None:
         table = self.table
-        for key in sorted(table.rows):
+        oldest_first = sorted(table.rows, key=lambda key: (table.rows[key].queued_at or 0, key))
+        for key in oldest_first:
             row = table.rows[key]
             if row.status is not StepStatus.QUEUED or row.expires_in is None:
                 continue
