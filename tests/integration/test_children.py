@@ -124,14 +124,14 @@ def test_a_child_that_is_not_waited_for_may_outlive_its_parent(house: House) -> 
 
 
 def test_a_child_that_may_not_outlive_its_parent_ends_with_it(house: House) -> None:
-    mother, kid = parent(house, {"k": waits()}, wait=False)
+    mother, kid = parent(house, {"k": waits()}, wait=False, parent_ends="cancel")
     assert (house.status(mother), house.status(kid)) == ("completed", "cancelled")
     check(house.database)
 
 
 def test_children_end_with_a_parent_whose_output_cannot_be_told(house: House) -> None:
     house.publish("kid", {"k": waits()})
-    steps = {"call": child("kid", wait=False)}
+    steps = {"call": child("kid", wait=False, parent_ends="cancel")}
     mother = house.run(house.publish("mother", steps, output="${{ input.nothing }}"))
     assert house.status(mother) == "failed"
     house.drain()
