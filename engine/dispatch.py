@@ -8,6 +8,7 @@ from engine.definition import Definition
 from engine.errors import StaleClaim
 from engine.flow.commit import commit
 from engine.flow.deliver import Deliverer
+from engine.flow.ending import when_all_ended
 from engine.flow.finish import finish
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
@@ -126,7 +127,7 @@ def _plan(
             steps.copy_items(taken, pinned.origin_id, reuse.fan_outs)
         tickets = steps.insert_first(taken, planned)
         executions.begin(taken)
-        return tickets
+        return tickets or when_all_ended(taken, definition)
 
     try:
         return commit(database, pinned.id, move, journal)

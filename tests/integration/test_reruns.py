@@ -49,6 +49,20 @@ def note(calls: Calls, failing: set[Any], value: Any, **more: Any) -> dict[str, 
     return {**python(noted, x=value), **more}
 
 
+def test_a_retry_after_a_failed_finally_step_runs_the_finally_steps_again(
+    house: House, calls: Calls
+) -> None:
+    failing = {"tidy"}
+    steps = {"a": note(calls, failing, "a"), "tidy": note(calls, failing, "tidy")}
+    failed = house.run(house.publish("ends", steps, **{"finally": ["tidy"]}))
+    assert house.status(failed) == "failed"
+    failing.clear()
+    new = again(house, failed)
+    assert (house.status(new), calls) == ("completed", ["a", "tidy", "tidy"])
+    assert house.output(new) == "a"
+    check(house.database)
+
+
 def test_only_failed_items_run_again_over_two_generations(house: House, calls: Calls) -> None:
     failing = {2, 3}
     each = note(calls, failing, "${{ item }}", for_each=[1, 2, 3, 4], allow_failures=0)
