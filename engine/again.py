@@ -16,7 +16,7 @@ from engine.definition import Definition, Step, check_input
 from engine.errors import Conflict, InvalidQuery
 from engine.expressions import did_you_mean
 from engine.flow.versions import Versions
-from engine.machine.plan import first_rows, same_steps, without
+from engine.machine.plan import first_rows, same_steps, still_done, without
 from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.start import deadline_of
 from engine.store import executions, prune, steps, workflows
@@ -131,6 +131,7 @@ def preview(
             steps.begun(connection, execution_id),
         )
     )
+    ended = still_done(before, ended, begun)
     same = same_steps(definition, before, ended)
     if wish.from_step is not None:
         same = without(definition, same, wish.from_step)

@@ -14,7 +14,7 @@ from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.machine.plan import first_rows, same_steps, without
+from engine.machine.plan import first_rows, same_steps, still_done, without
 from engine.machine.status import ExecutionStatus, StepStatus
 from engine.settings import Settings
 from engine.store import executions, notices, steps
@@ -96,14 +96,16 @@ class _Reuse:
         origin = database.read(lambda connection: executions.pinned(connection, origin_id))
         if origin is None:
             return cls({}, {}, {})
-        ended, failed = database.read(
+        ended, begun, failed = database.read(
             lambda connection: (
                 steps.reusable(connection, origin_id),
+                steps.begun(connection, origin_id),
                 steps.failed_fan_outs(connection, origin_id),
             )
         )
         here = versions.get(pinned.workflow_id, pinned.version)
         there = versions.get(origin.workflow_id, origin.version)
+        ended = still_done(there, ended, begun)
         same = same_steps(here, there, ended)
         partly = same_steps(here, there, dict.fromkeys(failed, StepStatus.FAILED))
         if pinned.rerun_from is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from engine.definition import Definition, Step
@@ -113,6 +113,20 @@ def same_steps(
         for step in definition.steps
         if there.get(step.name) in ended and here[step.name] == before[step.name]
     }
+
+
+def still_done(
+    origin: Definition, ended: Mapping[int, StepStatus], begun: Set[int]
+) -> dict[int, StepStatus]:
+    """Return the steps of the origin that ended well and were not undone at its end.
+
+    Args:
+        origin: its version.
+        ended: its steps that ended well.
+        begun: its steps that were begun. A compensation that failed may have done half its work.
+    """
+    undone = {step.compensates for step in origin.closing if step.index in begun}
+    return {step: status for step, status in ended.items() if step not in undone}
 
 
 def without(definition: Definition, steps: Mapping[int, int], name: str) -> dict[int, int]:

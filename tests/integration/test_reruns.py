@@ -63,6 +63,24 @@ def test_a_retry_after_a_failed_finally_step_runs_the_finally_steps_again(
     check(house.database)
 
 
+def test_what_was_undone_is_done_again(house: House, calls: Calls) -> None:
+    failing = {"b"}
+    steps = {
+        "free": note(calls, failing, "free"),
+        "a": note(calls, failing, "a", compensate="un-a"),
+        "b": note(calls, failing, "b", needs=["a", "free"]),
+        "un-a": note(calls, failing, "un-a"),
+    }
+    failed = house.run(house.publish("saga", steps))
+    assert calls == ["free", "a", "b", "un-a"]
+    told = preview(house.database, house.versions, owner_id=house.owner_id, execution_id=failed)
+    assert (told.reused, told.repeated, told.fresh) == (["free"], ["a", "b"], [])
+    failing.clear()
+    new = again(house, failed)
+    assert (house.status(new), calls[4:]) == ("completed", ["a", "b"])
+    check(house.database)
+
+
 def test_only_failed_items_run_again_over_two_generations(house: House, calls: Calls) -> None:
     failing = {2, 3}
     each = note(calls, failing, "${{ item }}", for_each=[1, 2, 3, 4], allow_failures=0)
