@@ -100,6 +100,23 @@ def test_only_failed_items_run_again_over_two_generations(house: House, calls: C
     check(house.database)
 
 
+def test_items_kept_of_a_generation_that_never_got_there_are_kept(
+    house: House, calls: Calls
+) -> None:
+    failing = {2}
+    steps = {"each": note(calls, failing, "${{ item }}", for_each=[1, 2], max_parallel=2)}
+    first = house.run(house.publish("fan", steps))
+    second = house.retry(first)
+    house.plan(second)
+    house.inbox.clear()
+    house.cancel(second)
+    calls.clear()
+    failing.clear()
+    third = again(house, second)
+    assert (house.status(third), calls) == ("completed", [2])
+    check(house.database)
+
+
 def test_items_whose_value_is_another_now_run_again(house: House, calls: Calls) -> None:
     failing = {2}
     steps = {"each": note(calls, failing, "${{ item }}", for_each="${{ input.xs }}")}
