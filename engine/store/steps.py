@@ -393,7 +393,8 @@ _COUNT_ITEM = (
     .values(
         items_left=_RUNS.c.items_left - 1,
         items_next=_RUNS.c.items_next + 1,
-        items_failed=_RUNS.c.items_failed + bindparam("b_failed"),
+        # Null where an earlier release expanded it: it counted none, for the first one ended all.
+        items_failed=func.coalesce(_RUNS.c.items_failed, 0) + bindparam("b_failed"),
     )
     .returning(
         _RUNS.c["items"],

@@ -1,0 +1,81 @@
+"""A database of the first release, with executions under way, goes on under this one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from engine.flow.versions import Versions
+from engine.store import migrate, revision
+from engine.store.database import Database
+from tests.support.house import House, python
+from tests.support.invariants import check
+from tests.support.saying import transform
+from tests.support.transitions import claimed, inc
+
+
+def to_revision(url: str, wanted: str) -> None:
+    """Take the tables back: what later revisions added is lost, as if it had never been."""
+    parsed = revision.parsed(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    config.set_main_option("path_separator", "os")
+    with revision.connected(parsed) as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, wanted)
+
+
+def make(house: House) -> dict[str, str]:
+    """Return executions of the first release's language, each in another status."""
+    made = {"ended": house.run(house.publish("ended", {"a": transform(1)}))}
+    made["pending"] = house.start(house.publish("pending", {"a": transform(2)}))
+    naps = {"nap": {"uses": "sleep", "with": {"for": "1h"}}}
+    made["parked"] = house.run(house.publish("parked", naps))
+    each = {**python(inc, x="${{ item }}"), "for_each": [1, 2, 3, 4], "max_parallel": 2}
+    steps = {"each": each, "all": transform("${{ steps.each.output }}")}
+    made["fan-out"] = house.start(house.publish("fan", steps))
+    house.plan(made["fan-out"])
+    house.deliver(house.inbox.pop(0))
+    house.deliver(house.inbox.pop(0))
+    made["cancelled"], _key = claimed(house, worker="gone")
+    house.cancel(made["cancelled"])
+    made["running"], _key = claimed(house, worker="gone")
+    house.inbox.clear()
+    house.dispatches.clear()
+    return made
+
+
+def reopen(house: House, url: str) -> None:
+    """Let the house go on with the database as the newest release finds it."""
+    house.database = Database.open(url)
+    house.versions = Versions(house.database)
+    house.executor = house.worker("w2")
+
+
+def test_executions_under_way_are_run_to_their_ends(database_url: str) -> None:
+    house = House(Database.open(database_url))
+    made = make(house)
+    house.database.close()
+    to_revision(database_url, "0001")
+    assert revision.current(database_url) == "0001"
+    migrate.upgrade(database_url)
+    assert revision.current(database_url) == revision.NEWEST
+    reopen(house, database_url)
+
+    house.broker.empty = True
+    house.write("UPDATE step_runs SET due_at = 1, queued_at = 1 WHERE status <> 'running'")
+    house.write("UPDATE executions SET due_at = 1 WHERE due_at IS NOT NULL")
+    for _sweep in range(3):
+        house.sweep()
+        house.drain()
+        house.write("UPDATE executions SET due_at = 1 WHERE due_at IS NOT NULL")
+
+    ends = {name: house.status(execution_id) for name, execution_id in made.items()}
+    assert ends.pop("cancelled") == "cancelled"
+    assert set(ends.values()) == {"completed"}, ends
+    assert house.output(made["fan-out"]) == [2, 3, 4, 5]
+    assert house.output(made["running"]) == 2
+    check(house.database)
+    house.database.close()
