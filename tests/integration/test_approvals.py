@@ -1,0 +1,84 @@
+"""Approvals: who may decide, what they fill in, what a rejection does, and that it is once."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.errors import Conflict, Forbidden, InvalidInput, NotFound
+from engine.store.database import Database
+from tests.support.house import House
+from tests.support.invariants import check
+from tests.support.saying import decide, error, sweep, transform
+
+FORM = {"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}
+
+
+@pytest.fixture
+def house(database: Database) -> House:
+    """An engine on each database."""
+    return House(database)
+
+
+def asking(house: House, **params: object) -> str:
+    """Return an execution that waits for an approval."""
+    ask = {"uses": "approval", "with": {"title": "Ship?", **params}}
+    return house.run(
+        house.publish("asking", {"ask": ask, "then": transform("${{ steps.ask.output }}")})
+    )
+
+
+def test_an_approval_gives_who_and_what_they_filled_in(house: House) -> None:
+    execution_id = asking(house, form=FORM)
+    decide(house, execution_id, "ask", comment="go", n=3)
+    house.drain()
+    output = house.output(execution_id)
+    assert output.pop("at") > 0
+    assert output == {"approved": True, "by": "ada", "comment": "go", "values": {"n": 3}}
+    check(house.database)
+
+
+def test_what_does_not_fit_the_form_is_refused_and_it_waits_on(house: House) -> None:
+    execution_id = asking(house, form=FORM)
+    with pytest.raises(InvalidInput):
+        decide(house, execution_id, "ask", n="three")
+    assert house.status(execution_id) == "waiting"
+
+
+def test_a_rejection_fails_the_step_with_who_and_why(house: House) -> None:
+    execution_id = asking(house)
+    decide(house, execution_id, "ask", approved=False, comment="too soon")
+    assert house.step(execution_id, 0, "status", "reason") == ("failed", "rejected")
+    assert error(house, execution_id) == "rejected by ada: too soon"
+    check(house.database)
+
+
+def test_only_those_named_decide(house: House) -> None:
+    execution_id = asking(house, approvers=["grace"])
+    with pytest.raises(Forbidden, match="grace"):
+        decide(house, execution_id, "ask")
+    decide(house, execution_id, "ask", by="grace")
+    house.drain()
+    assert house.status(execution_id) == "completed"
+
+
+def test_it_is_decided_once(house: House) -> None:
+    execution_id = asking(house)
+    with pytest.raises(NotFound):
+        decide(house, execution_id, "nobody")
+    with pytest.raises(NotFound, match="no approval step 'then'"):
+        decide(house, execution_id, "then")
+    decide(house, execution_id, "ask")
+    with pytest.raises(Conflict):
+        decide(house, execution_id, "ask", approved=False)
+    house.drain()
+    assert house.status(execution_id) == "completed"
+
+
+def test_an_approval_that_does_not_come_in_time_expires(house: House) -> None:
+    execution_id = asking(house, deadline="1h")
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'waiting'")
+    sweep(house)
+    assert house.step(execution_id, 0, "status", "reason") == ("failed", "expired")
+    with pytest.raises(Conflict):
+        decide(house, execution_id, "ask")
+    check(house.database)
