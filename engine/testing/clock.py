@@ -72,6 +72,9 @@ class Clocked(Database):
     def read(self, work: Callable[[Connection], T]) -> T:
         return self._database.read(work)
 
+    def snapshot(self, work: Callable[[Connection], T]) -> T:
+        return self._database.snapshot(work)
+
     def now(self) -> int:
         return self._clock.micros
 

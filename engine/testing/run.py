@@ -213,7 +213,7 @@ class Run:
         _look, sends = answer.decide(
             bench.database,
             bench.versions,
-            owner_id=bench.owner_id,
+            user_id=bench.owner_id,
             execution_id=self.id,
             step=step,
             decision=decision,
