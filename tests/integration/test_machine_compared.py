@@ -189,7 +189,7 @@ def compare(machine: type[Compared], examples: int) -> None:
 
 
 def test_model_and_store_stand_alike_after_every_step_of_hostile_histories() -> None:
-    compare(Compared, 60)
+    compare(Compared, 30)
 
 
 def test_a_model_that_forgets_a_guard_differs_from_the_store() -> None:

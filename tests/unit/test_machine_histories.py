@@ -31,6 +31,9 @@ OUTCOMES = st.sampled_from([Outcome.RETURNED, Outcome.RETURNED, Outcome.FAILED, 
 HARM = ["kill", "kill", "kill", "lose", "lose", "signal", "signal", "cancel", "pause", "forget"]
 MAX_TICK = 70  # seconds
 WORKERS = 3
+# Not of this machine: no worker lacks code here, and only the doctor repairs. Interrupting is too
+# rare for the short run.
+ELSEWHERE = {EventType.STEP_UNKNOWN, EventType.REPAIRED, EventType.INTERRUPTING}
 PEACE = 200  # rounds in which an undisturbed execution must end; each may pass 30 s
 
 
@@ -239,10 +242,9 @@ def test_every_hostile_history_keeps_the_invariants_and_ends() -> None:
             super().teardown()
             told.update(event.type for event in self.model.table.events)
 
-    explore(Counted, 250)
+    explore(Counted, 150)
 
-    elsewhere = {EventType.STEP_UNKNOWN, EventType.INTERRUPTING, EventType.REPAIRED}
-    unseen = set(EventType) - set(told) - elsewhere
+    unseen = set(EventType) - set(told) - ELSEWHERE
     assert not unseen, f"nothing was shown about {unseen}"
 
 
