@@ -5,15 +5,21 @@ from __future__ import annotations
 import queue
 import random
 import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
+from engine import answer, control
+from engine.dispatch import dispatch
+from engine.flow.sends import Sends
 from engine.settings import Settings
 from engine.store.database import Database
 from engine.store.steps import Ticket
 from engine.worker.prepare import prepare
 from tests.support.house import House, python
+from tests.support.invariants import check
+from tests.support.saying import child, transform, waits
 
 THREADS = 8
 
@@ -55,35 +61,100 @@ def test_eight_workers_with_doubled_and_shuffled_messages_join_once(
         assert house.execution(execution_id, "active", "steps_left") == (0, 0)
 
 
-def deliver(house: House, first: list[Ticket]) -> None:
-    """Deliver every ticket twice, in shuffled order, from eight workers at once."""
+def test_parents_children_signals_and_cancels_meet_without_a_deadlock(database: Database) -> None:
+    house = House(database)
+    house.publish(
+        "kid", {"a": transform("${{ input.n }}"), "b": transform("${{ steps.a.output }}")}
+    )
+    each = {**child("kid", input={"n": "${{ item }}"}), "for_each": list(range(6))}
+    steps = {
+        "kids": each,
+        "paid": waits(correlation="${{ input.order }}", look_back="1h"),
+        "sum": python(add, xs="${{ steps.kids.output }}"),
+        "both": transform("${{ [steps.sum.output, steps.paid.output] }}"),
+    }
+    workflow_id = house.publish("parent", steps)
+    wanted = [house.start(workflow_id, {"order": str(number)}) for number in range(8)]
+    cancelled = wanted[::4]
+
+    def meddle(post: Callable[[Sends], None]) -> None:
+        for number, execution_id in enumerate(wanted):
+            received = answer.signal(
+                database,
+                owner_id=house.owner_id,
+                name="paid",
+                body=number,
+                correlation=str(number),
+            )
+            post(Sends(dispatches=[received.execution_id] if received.execution_id else []))
+            if execution_id in cancelled:
+                _look, sends = control.cancel(
+                    database,
+                    house.versions,
+                    owner_id=house.owner_id,
+                    execution_id=execution_id,
+                    grace_seconds=60,
+                )
+                post(sends)
+
+    deliver(house, [], dispatches=wanted, meddle=meddle)
+
+    for number, execution_id in enumerate(wanted):
+        if execution_id in cancelled:
+            assert house.status(execution_id) == "cancelled"
+        else:
+            assert house.output(execution_id) == [15, number]
+    open_ones = "SELECT id FROM executions WHERE status NOT IN ('completed', 'cancelled')"
+    assert house.query(open_ones) == []
+    assert house.query("SELECT count(*) FROM notices") == [(0,)]
+    check(database)
+
+
+def deliver(
+    house: House,
+    first: list[Ticket],
+    *,
+    dispatches: Sequence[str] = (),
+    meddle: Callable[[Callable[[Sends], None]], None] = lambda _post: None,
+) -> None:
+    """Deliver every message twice, in shuffled order, from eight workers at once.
+
+    ``meddle`` does something of its own meanwhile, and posts what it leaves to send.
+    """
     rng = random.Random(7)
-    inbox: queue.Queue[Ticket] = queue.Queue()
+    inbox: queue.Queue[Ticket | str] = queue.Queue()
     failures: list[BaseException] = []
 
-    def put(tickets: list[Ticket]) -> None:
-        doubled = tickets * 2
+    def put(messages: Sequence[Ticket | str]) -> None:
+        doubled = [*messages, *messages]
         rng.shuffle(doubled)
-        for ticket in doubled:
-            inbox.put(ticket)
+        for message in doubled:
+            inbox.put(message)
+
+    def post(sends: Sends) -> None:
+        put([*sends.now, *sends.dispatches])
 
     def work(number: int) -> None:
         executor = house.worker(f"t{number}")
         while True:
             try:
-                ticket = inbox.get(timeout=2)
+                message = inbox.get(timeout=2)
             except queue.Empty:
                 return
             try:
-                put(executor.run(ticket).now)
+                if isinstance(message, str):
+                    post(dispatch(house.database, house.versions, house.settings, message).sends)
+                else:
+                    post(executor.run(message))
             except BaseException as error:
                 failures.append(error)
                 raise
 
-    put(first)
+    put([*first, *dispatches])
     threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     for thread in threads:
         thread.start()
+    meddle(post)
     for thread in threads:
         thread.join()
     assert failures == []
