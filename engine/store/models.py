@@ -29,6 +29,7 @@ OPEN_EXECUTION = "status IN ('pending', 'running', 'waiting', 'paused')"
 DEADLINE = f"{OPEN_EXECUTION} AND deadline_at IS NOT NULL"
 EXPIRING = "status = 'queued' AND expires_in IS NOT NULL"
 AWAITING = "status = 'waiting' AND wait_for IS NOT NULL"
+UNKNOWN = "status = 'queued' AND reason = 'unknown_step'"
 
 
 class Base(DeclarativeBase):
@@ -238,6 +239,12 @@ class StepRun(Base):
             "wait_for",
             sqlite_where=text(AWAITING),
             postgresql_where=text(AWAITING),
+        ),
+        Index(
+            "ix_step_runs_unknown",
+            "execution_id",
+            sqlite_where=text(UNKNOWN),
+            postgresql_where=text(UNKNOWN),
         ),
         # Clustered by execution: one B-tree instead of a table and an index over it.
         {"sqlite_with_rowid": False},

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, case, func, literal, or_, select, union_all
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 
 from engine.codec import decode
 from engine.definition import Definition
@@ -13,7 +24,7 @@ from engine.errors import InvalidQuery
 from engine.ids import is_id
 from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, StepStatus
 from engine.store import workflows
-from engine.store.models import Execution, StepRun, Workflow
+from engine.store.models import UNKNOWN, Execution, StepRun, Workflow
 from engine.store.views_rows import ExecutionRow, Page
 from engine.store.views_words import Ending, Telling, execution_detail
 
@@ -50,6 +61,7 @@ def executions(
     text: str | None = None,
     since: int | None = None,
     until: int | None = None,
+    lacks_code: bool = False,
     cursor: str | None = None,
     offset: int = 0,
     limit: int = 50,
@@ -61,6 +73,7 @@ def executions(
         workflow: id or name.
         text: found in the id, the workflow's name, the error or the trigger's detail.
         since, until: µs of creation, ``until`` not included.
+        lacks_code: only those with a step that waits for code which no worker has.
         cursor: of the page before; stays right while new executions come.
         offset: for small tables; reads what it leaves out.
         limit: 1 to 200.
@@ -74,11 +87,22 @@ def executions(
         workflow=workflow, status=status, text=text, since=since, until=until, cursor=cursor
     ):
         statement = statement.where(condition)
+    if lacks_code:
+        lacking = select(_RUNS.c.execution_id).where(queued_for_code())
+        statement = statement.where(_EXECUTIONS.c.id.in_(lacking))
     found = connection.execute(
         statement.order_by(_EXECUTIONS.c.id.desc()).limit(limit + 1).offset(offset)
     ).all()
     rows = as_rows(connection, found[:limit], now)
     return Page(rows, rows[-1].id if len(found) > limit else None)
+
+
+def queued_for_code() -> Any:
+    """Return the condition on step runs that wait for code which no worker has.
+
+    As literal text: SQLite uses a partial index only where its own words stand.
+    """
+    return literal_column("step_runs." + UNKNOWN.replace("AND ", "AND step_runs."))
 
 
 def matching(

@@ -43,6 +43,12 @@ def upgrade() -> None:
         ["wait_for"],
         "status = 'waiting' AND wait_for IS NOT NULL",
     )
+    _partial(
+        "ix_step_runs_unknown",
+        "step_runs",
+        ["execution_id"],
+        "status = 'queued' AND reason = 'unknown_step'",
+    )
     _create_signals()
     _create_notices()
     _create_cached_results()
@@ -52,6 +58,7 @@ def downgrade() -> None:
     for table in ("cached_results", "notices", "signals"):
         op.drop_table(table)
     for index, table in (
+        ("ix_step_runs_unknown", "step_runs"),
         ("ix_step_runs_awaiting", "step_runs"),
         ("ix_step_runs_expiring", "step_runs"),
         ("ix_executions_origin", "executions"),
