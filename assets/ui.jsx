@@ -58,6 +58,13 @@ export function Clock({ at, digits }) {
   return <time dateTime={new Date(at / 1000).toISOString()} title={exact(at)}>{clock(at, digits)}</time>;
 }
 
+export function Day({ at }) {
+  if (!at) return "–";
+  const date = new Date(at / 1000);
+  const text = date.toLocaleString(undefined, { weekday: "short", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+  return <time dateTime={date.toISOString()} title={exact(at)}>{text}</time>;
+}
+
 export function Took({ start, end }) {
   const now = useNow();
   if (!start) return "–";
@@ -142,6 +149,34 @@ export function Confirm({ label, title, body, action, danger, primary, ask, onCo
         </div>
       </dialog>
     </>
+  );
+}
+
+// A dialog with a form in it. Only its buttons and Escape close it: a slip beside it must not lose what was typed.
+export function Sheet({ label, title, primary, onOpen, children }) {
+  const box = useRef(null);
+  const open = () => { box.current?.showModal(); onOpen?.(); };
+  return (
+    <>
+      <button type="button" className={`btn ${primary ? "p" : ""}`} aria-haspopup="dialog" onClick={open}>{label}</button>
+      <dialog ref={box} className="sheet" aria-label={title}><h2>{title}</h2>{children}</dialog>
+    </>
+  );
+}
+export function SheetBack() {
+  return <button type="button" className="btn" onClick={(event) => event.currentTarget.closest("dialog").close()}>Back</button>;
+}
+
+// Approve and Reject submit one form; which of them did is written into a field of it first.
+export function Verdict({ of: what, name }) {
+  const field = useRef(null);
+  const say = (word) => () => { field.current.value = word; };
+  return (
+    <div className="row">
+      <input type="hidden" name={name} ref={field} defaultValue="approve" />
+      <button type="submit" className="btn p" onClick={say("approve")}>Approve<span className="only-reader"> {what}</span></button>
+      <button type="submit" className="btn d" onClick={say("reject")}>Reject<span className="only-reader"> {what}</span></button>
+    </div>
   );
 }
 
@@ -248,7 +283,7 @@ export function LogTail({ of: id, chunk, step, filters, tall, onGap }) {
 }
 
 // ---- Keyboard: / search, g m, g w, j k rows, ? help. Never while someone types.
-const KEYS = [["/", "search"], ["g m", "go to Monitoring"], ["g w", "go to Workflows"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["?", "this help"]];
+const KEYS = [["/", "search"], ["g m", "go to Monitoring"], ["g a", "go to Approvals"], ["g w", "go to Workflows"], ["j  k", "next and previous row"], ["Enter", "open the row"], ["?", "this help"]];
 export function Keys() {
   const help = useRef(null);
   useEffect(() => {
@@ -267,6 +302,7 @@ export function Keys() {
       if (event.key === "/" && found) { event.preventDefault(); found.focus(); found.select(); }
       else if (event.key === "?") help.current?.showModal();
       else if (key === "gm") go("/monitoring");
+      else if (key === "ga") go("/approvals");
       else if (key === "gw") go("/workflows");
       else if (event.key === "j") move(1);
       else if (event.key === "k") move(-1);

@@ -12,9 +12,10 @@ from engine_app.components.shell import failed_page
 from engine_app.door import Door
 from engine_app.gate import Gate
 from engine_app.live import hub
-from engine_app.pages import execution, lost, monitoring, workflow, workflows
+from engine_app.pages import approvals, execution, lost, monitoring, workflow, workflows
 from engine_app.pages import login as door
 from engine_app.reading import client
+from engine_app.states.approvals import ApprovalsState
 from engine_app.states.execution import ExecutionState
 from engine_app.states.monitoring import MonitoringState
 from engine_app.states.workflow import WorkflowState
@@ -54,6 +55,9 @@ app.add_page(monitoring.page, "/", title=_NAME, on_load=rx.redirect("/monitoring
 app.add_page(door.page, "/login", title=f"Sign in · {_NAME}")
 app.add_page(
     monitoring.page, "/monitoring", title=f"Monitoring · {_NAME}", on_load=MonitoringState.watch
+)
+app.add_page(
+    approvals.page, "/approvals", title=f"Approvals · {_NAME}", on_load=ApprovalsState.watch
 )
 app.add_page(
     execution.page, "/executions/[id]", title=f"Execution · {_NAME}", on_load=ExecutionState.watch

@@ -17,9 +17,11 @@ from reflex.state import (
 from reflex_base.utils.format import format_event_handler
 
 from engine_app.reading import in_thread
+from engine_app.states.approvals import ApprovalsState
 from engine_app.states.base import secret_of, to_login, viewer_of
 from engine_app.states.execution import ExecutionState
 from engine_app.states.monitoring import MonitoringState
+from engine_app.states.rerun import RerunState
 from engine_app.states.workflow import WorkflowState
 from engine_app.states.workflows import WorkflowsState
 
@@ -35,7 +37,8 @@ _OPEN: tuple[_Rule, ...] = (
 )
 # Ours: for those who are signed in; each asks the database for the viewer's own rows only.
 _SIGNED_IN: tuple[_Rule, ...] = (
-    (MonitoringState, ("watch", "look_again", "search", "pick_status", "pick_workflow")),
+    (MonitoringState, ("watch", "look_again", "search", "pick_status", "pick_workflow", "replay")),
+    (ApprovalsState, ("watch", "look_again", "answer")),
     (
         ExecutionState,
         (
@@ -46,9 +49,13 @@ _SIGNED_IN: tuple[_Rule, ...] = (
             "refill_logs",
             "refill_events",
             "cancel",
+            "pause",
+            "resume",
             "retry",
+            "answer",
         ),
     ),
+    (RerunState, ("open", "pick_step", "pick_version", "edit", "type_input", "start")),
     (WorkflowsState, ("watch", "look_again")),
     (WorkflowState, ("watch", "look_again", "run", "switch_to_json")),
 )

@@ -79,30 +79,43 @@ def timeline_row(
     bar: rx.Var[Bar], start: rx.Var[int], end: rx.Var[int], chosen: rx.Var[str]
 ) -> rx.Component:
     """Return one step's row: drawn again only when its own slot changes."""
-    label = bar.name + ", " + bar.status + rx.cond(bar.note != "", ", " + bar.note, "")
+    label = (
+        bar.name
+        + ", "
+        + bar.status
+        + rx.cond(bar.label != "", ", " + bar.label, "")
+        + rx.cond(bar.note != "", ", " + bar.note, "")
+    )
+    row = rx.el.button(
+        rx.el.span(
+            rx.el.span(rx.match(bar.status, *_SHAPES, "·"), class_name="shape", aria_hidden="true"),
+            rx.el.span(bar.name, class_name="name"),
+            rx.el.span(
+                bar.label,
+                rx.cond((bar.label != "") & (bar.note != ""), " · ", ""),
+                bar.note,
+                class_name="sub",
+            ),
+            class_name="n",
+        ),
+        kit.Track.create(segs=bar.segs, start=start, end=end),
+        rx.el.span(
+            rx.cond(bar.segs.length() > 0, took(bar.started, bar.finished), bar.status),
+            class_name="took",
+        ),
+        type="button",
+        class_name=rx.Var.create("g ") + bar.status + rx.cond(chosen == bar.name, " on", ""),
+        aria_label=label,
+        aria_pressed=chosen == bar.name,
+        title=label,
+        on_click=ExecutionState.select_step(bar.name),
+        custom_attrs={"data-row": bar.name, "data-status": bar.status},
+    )
     return rx.cond(
         bar.name != "",
-        rx.el.button(
-            rx.el.span(
-                rx.el.span(
-                    rx.match(bar.status, *_SHAPES, "·"), class_name="shape", aria_hidden="true"
-                ),
-                rx.el.span(bar.name, class_name="name"),
-                rx.el.span(bar.note, class_name="sub"),
-                class_name="n",
-            ),
-            kit.Track.create(segs=bar.segs, start=start, end=end),
-            rx.el.span(
-                rx.cond(bar.segs.length() > 0, took(bar.started, bar.finished), bar.status),
-                class_name="took",
-            ),
-            type="button",
-            class_name=rx.Var.create("g ") + bar.status + rx.cond(chosen == bar.name, " on", ""),
-            aria_label=label,
-            aria_pressed=chosen == bar.name,
-            title=label,
-            on_click=ExecutionState.select_step(bar.name),
-            custom_attrs={"data-row": bar.name, "data-status": bar.status},
+        rx.fragment(
+            rx.cond(bar.group != "", rx.el.div(bar.group, class_name="group")),
+            row,
         ),
     )
 
@@ -238,8 +251,24 @@ def _items() -> rx.Component:
     return rx.cond(
         (_PICKED.members.length() > 0) & (_PICKED.item < 0),
         rx.el.section(
+            rx.cond(_PICKED.failed.length() > 0, _failed_items()),
             rx.el.div("Items ", rx.el.span(_PICKED.more, class_name="sub"), class_name="hd"),
             rx.el.div(rx.foreach(_PICKED.members, _item), class_name="pane row"),
+        ),
+    )
+
+
+def _failed_items() -> rx.Component:
+    """Return the items that failed with their errors, whether the step tolerates them or not."""
+    return rx.fragment(
+        rx.el.div(
+            "Failed items ", rx.el.span(_PICKED.failed_more, class_name="sub"), class_name="hd"
+        ),
+        rx.el.ul(
+            rx.foreach(
+                _PICKED.failed, lambda item: rx.el.li(_item(item), rx.el.span(item.message))
+            ),
+            class_name="kids",
         ),
     )
 

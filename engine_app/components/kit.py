@@ -28,6 +28,13 @@ class Clock(_Kit):
     digits: rx.Var[int]
 
 
+class Day(_Kit):
+    """A day and the time on it in the viewer's zone, exact on hover."""
+
+    tag = "Day"
+    at: rx.Var[int]
+
+
 class Took(_Kit):
     """A duration; ticks while there is no end."""
 
@@ -76,6 +83,10 @@ def _note_spec(note: rx.Var[str]) -> tuple[rx.Var[str]]:
     return (note,)
 
 
+def _no_spec() -> tuple[()]:
+    return ()
+
+
 def _seq_spec(seq: rx.Var[int]) -> tuple[rx.Var[int]]:
     return (seq,)
 
@@ -92,6 +103,30 @@ class Confirm(_Kit):
     danger: rx.Var[bool]
     primary: rx.Var[bool]
     on_confirm: rx.EventHandler[_note_spec]
+
+
+class Sheet(_Kit):
+    """A button that opens a dialog with a form in it."""
+
+    tag = "Sheet"
+    label: rx.Var[str]
+    title: rx.Var[str]
+    primary: rx.Var[bool]
+    on_open: rx.EventHandler[_no_spec]
+
+
+class SheetBack(_Kit):
+    """The button that closes the dialog it stands in."""
+
+    tag = "SheetBack"
+
+
+class Verdict(_Kit):
+    """The two buttons that end an approval's form: which one was pressed is a field of it."""
+
+    tag = "Verdict"
+    of: rx.Var[str]
+    name: rx.Var[str]
 
 
 class Track(_Kit):

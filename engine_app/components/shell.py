@@ -12,7 +12,11 @@ from engine_app.components import kit
 from engine_app.components.parts import link
 from engine_app.states.base import Session
 
-_PLACES = (("/monitoring", "Monitoring"), ("/workflows", "Workflows"))
+_PLACES = (
+    ("/monitoring", "Monitoring"),
+    ("/approvals", "Approvals"),
+    ("/workflows", "Workflows"),
+)
 
 
 def frame(here: str, *content: Any) -> rx.Component:
@@ -43,7 +47,20 @@ def _side(here: str) -> rx.Component:
 
 def _place(path: str, name: str, is_here: bool) -> rx.Component:
     props: dict[str, Any] = {"aria_current": "page", "class_name": "on"} if is_here else {}
-    return link(name, to=path, **props)
+    count = _asked() if path == "/approvals" else ""
+    return link(name, count, to=path, **props)
+
+
+def _asked() -> rx.Component:
+    """Return how many approvals wait for whoever is signed in."""
+    return rx.cond(
+        Session.asked > 0,
+        rx.el.span(
+            Session.asked,
+            rx.el.span(" waiting for you", class_name="only-reader"),
+            class_name="count",
+        ),
+    )
 
 
 def _foot() -> rx.Component:

@@ -6,13 +6,14 @@ from typing import Any
 
 import reflex as rx
 
+from engine_app.components import asks, kit, parts, standing
 from engine_app.components import execution_tabs as tabs
-from engine_app.components import kit, parts
 from engine_app.components.parts import ago, kpi, link, pill, took
 from engine_app.components.shell import frame
 from engine_app.states.execution import ExecutionState
 
 _HEAD = ExecutionState.head
+_STAGE = ExecutionState.stage
 _TABS = (
     ("timeline", "Timeline"),
     ("steps", "Steps"),
@@ -58,42 +59,29 @@ def _trail() -> rx.Component:
 
 
 def _content() -> rx.Component:
-    return rx.fragment(_title(), _refusal(), _cause(), _words(), _figures(), _tabs(), _shown())
+    return rx.fragment(
+        _title(),
+        _refusal(),
+        standing.stage_words(),
+        rx.el.div(asks.cards(ExecutionState), aria_live="polite"),
+        asks.decisions(ExecutionState.decided),
+        _cause(),
+        _words(),
+        standing.relatives(),
+        _figures(),
+        _tabs(),
+        _shown(),
+    )
 
 
 def _title() -> rx.Component:
     return rx.el.div(
         rx.el.h1(_HEAD.workflow),
         rx.el.span("version ", _HEAD.version, class_name="sub"),
-        rx.el.span(pill(_HEAD.status), aria_live="polite"),
+        rx.el.span(pill(_HEAD.status), standing.stage_pill(), class_name="row", aria_live="polite"),
         rx.el.span(class_name="grow"),
-        rx.cond(
-            _HEAD.is_open & ~_HEAD.is_cancelling,
-            kit.Confirm.create(
-                label="Cancel…",
-                title=rx.Var.create("Cancel this execution of ") + _HEAD.workflow + "?",
-                body="No further step starts; running ones may finish. This cannot be undone, but "
-                "the execution can be retried afterwards.",
-                action="Cancel the execution",
-                ask="Why (shown in the list; may stay empty)",
-                danger=True,
-                on_confirm=ExecutionState.cancel,
-            ),
-        ),
-        rx.cond((_HEAD.status == "failed") | (_HEAD.status == "cancelled"), _retry()),
+        standing.actions(),
         class_name="row title",
-    )
-
-
-def _retry() -> rx.Component:
-    return kit.Confirm.create(
-        label="Retry…",
-        title=rx.Var.create("Retry this execution of ") + _HEAD.workflow + "?",
-        body="A new execution of the same version goes on where this one stopped: completed steps "
-        "keep their results, the others run again. This one stays as it is.",
-        action="Start the retry",
-        primary=True,
-        on_confirm=ExecutionState.retry,
     )
 
 
@@ -126,18 +114,22 @@ def _cause() -> rx.Component:
 def _words() -> rx.Component:
     """Return, for whoever waits, what the run is doing, in a sentence."""
     return rx.cond(
-        _HEAD.is_open | (_HEAD.status == "cancelled") | (_HEAD.origin != ""),
+        _says_more() | (_HEAD.origin != ""),
         rx.el.p(
-            rx.cond(_HEAD.status != "failed", _HEAD.why, ""),
+            rx.cond(_says_more(), _HEAD.why, ""),
             rx.cond(
                 _HEAD.origin != "",
                 rx.fragment(
-                    rx.cond(_HEAD.status != "failed", " · ", ""),
+                    rx.cond(_says_more(), " · ", ""),
                     "goes on from ",
                     link(
                         "an earlier execution",
                         to=rx.Var.create("/executions/") + _HEAD.origin,
-                        style={"textDecoration": "underline"},
+                        class_name="under",
+                    ),
+                    rx.cond(
+                        _STAGE.rerun_from != "",
+                        rx.fragment(", from step ", rx.el.b(_STAGE.rerun_from)),
                     ),
                 ),
             ),
@@ -146,12 +138,19 @@ def _words() -> rx.Component:
     )
 
 
+def _says_more() -> Any:
+    """Return whether the sentence tells what neither stage nor cards nor cause have told."""
+    asked = (_HEAD.status == "waiting") & (ExecutionState.asks.length() > 0)
+    return (_HEAD.is_open & ~asked & (_STAGE.name == "")) | (_HEAD.status == "cancelled")
+
+
 def _figures() -> rx.Component:
     return rx.el.div(
         kpi("Started", ago(_HEAD.created)),
         kpi("Duration", took(_HEAD.started, _HEAD.finished)),
         kpi("Steps", _HEAD.steps),
         kpi("Waited to start", took(_HEAD.created, _HEAD.started)),
+        rx.cond(_STAGE.deadline > 0, kpi("Must end", ago(_STAGE.deadline))),
         kpi("Trigger", _HEAD.trigger, title=_HEAD.trigger),
         class_name="panel kpis",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import reflex as rx
 
 from engine_app.components import executions, kit, parts
+from engine_app.components.notices import notices
 from engine_app.components.parts import link
 from engine_app.components.shell import frame
 from engine_app.states.monitoring import SLOTS, STATUSES, MonitoringState
@@ -22,6 +23,7 @@ def page() -> rx.Component:
             link("Run a workflow", to="/workflows", class_name="btn p"),
             class_name="row",
         ),
+        notices(),
         _filters(),
         rx.cond(
             MonitoringState.trouble != "",
@@ -67,6 +69,10 @@ def _filters() -> rx.Component:
                 rx.foreach(MonitoringState.workflows, lambda name: rx.el.option(name, value=name)),
             ],
             MonitoringState.pick_workflow,
+        ),
+        rx.cond(
+            MonitoringState.lacking,
+            rx.el.span("waiting for code that no worker has", class_name="chip said"),
         ),
         rx.cond(
             MonitoringState.filtered, link("Clear filters", to="/monitoring", class_name="btn")

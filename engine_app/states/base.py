@@ -20,6 +20,7 @@ import structlog
 from reflex.state import BaseState
 
 from engine.errors import EngineError, NotFound
+from engine.store import views
 from engine_app.auth.viewer import COOKIE, Viewer, of_cookie
 from engine_app.live import Bell, hub
 from engine_app.reading import database, in_thread
@@ -27,6 +28,7 @@ from engine_app.reading import database, in_thread
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
+ASKED_CAP = 100
 BEAT_SECONDS = 2.0  # between two signs of life; a page says "stale" after 5 s without one
 
 
@@ -34,6 +36,7 @@ class Session(rx.State):
     """Who is signed in, for the frame around the pages."""
 
     user: str = ""
+    asked: int = 0  # how many approvals wait for them
 
 
 def secret_of(state: BaseState) -> str | None:
@@ -49,6 +52,14 @@ def secret_of(state: BaseState) -> str | None:
 def viewer_of(secret: str | None) -> Viewer | None:
     """Return who is looking, asked of the database now: signing out works at once."""
     return None if secret is None else of_cookie(database(), secret)
+
+
+def asked_of(viewer: Viewer) -> int:
+    """Return how many approvals wait for the viewer, counted to ``ASKED_CAP``."""
+    page = database().read(
+        lambda connection: views.approvals(connection, viewer.id, viewer.name, limit=ASKED_CAP)
+    )
+    return len(page.rows)
 
 
 def to_login(state: BaseState) -> Any:
@@ -139,16 +150,26 @@ class Follow(Generic[T]):
     async def _turn(self, viewer: Viewer, *, rung: bool) -> None:
         """Read and show; a page on which nothing moves only tells that it is alive."""
         if not rung and self.state._still and hub.connected and not self.state.trouble:
-            now = await in_thread(database().now)
+            now, asked = await in_thread(lambda: (database().now(), asked_of(viewer)))
             async with self.state:
                 self.state.beat = now
+                await self._tell(asked)
             return
         async with self.state:
             read = self.aim()
-        now, found = await in_thread(lambda: (database().now(), read(viewer)))
+        now, asked, found = await in_thread(
+            lambda: (database().now(), asked_of(viewer), read(viewer))
+        )
         async with self.state:
             self.show(found)
             self.state._set(trouble="", missing=False, loaded=True, beat=now)
+            await self._tell(asked)
+
+    async def _tell(self, asked: int) -> None:
+        """Set the count in the navigation, which every page has."""
+        session = await self.state.get_state(Session)
+        if session.asked != asked:
+            session.asked = asked
 
     async def _fail(self, error: EngineError) -> None:
         now = time.time_ns() // 1000

@@ -1,4 +1,4 @@
-"""One execution: replayed by number, live, with the two things one may do to it."""
+"""One execution: replayed by number, live, with what one may do to it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from engine.errors import EngineError
 from engine_app.auth.viewer import Viewer
 from engine_app.live import execution_topic
 from engine_app.reading import client, in_thread
+from engine_app.states.answering import Answering
 from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
 from engine_app.states.execution_reading import LINES, Aim, Look, Picked, read
 from engine_app.states.shapes import Bar, Cause, Head, Naps
+from engine_app.states.shapes_waits import Decided, Family, Stage
 from engine_app.states.things import Thing
 
 SLOTS = 60  # steps on screen; of a longer workflow the page says how many more there are
 
 
-class ExecutionState(Following, rx.State):
+class ExecutionState(Answering, Following, rx.State):
     """One variable per step row: a step that changes is sent alone."""
 
     head: Head = Head()
@@ -34,7 +36,9 @@ class ExecutionState(Following, rx.State):
     things: list[Thing] = []
     picked: Picked = Picked()
     item: int = -1
-    refusal: str = ""
+    stage: Stage = Stage()
+    family: Family = Family()
+    decided: list[Decided] = []
     _id: str = ""
     _step: str = ""
     _event_seq: int = 0
@@ -76,7 +80,7 @@ class ExecutionState(Following, rx.State):
             self._naps,
             self.things,
         )
-        return lambda viewer: read(viewer.id, aim)
+        return lambda viewer: read(viewer, aim)
 
     def _show(self, look: Look) -> None:
         for number in range(SLOTS):
@@ -92,8 +96,12 @@ class ExecutionState(Following, rx.State):
             output=look.output,
             output_file=look.output_file,
             things=look.things,
+            stage=look.stage,
+            family=look.family,
+            decided=look.decided,
             behind=len(look.lines) == LINES or len(look.events) == LINES,
         )
+        self._show_asks(look.asks)
         if look.picked is not None:
             self.picked = look.picked
         if look.lines:
@@ -135,6 +143,24 @@ class ExecutionState(Following, rx.State):
             lambda viewer: client().cancel(
                 owner_id=viewer.id, execution_id=execution_id, note=note.strip()[:256]
             )
+        )
+
+    @rx.event
+    async def pause(self, note: str) -> Any:
+        """Let no further step start."""
+        execution_id = self._id
+        return await self._do(
+            lambda viewer: client().pause(
+                owner_id=viewer.id, execution_id=execution_id, note=note.strip()[:256]
+            )
+        )
+
+    @rx.event
+    async def resume(self) -> Any:
+        """Let the execution go on."""
+        execution_id = self._id
+        return await self._do(
+            lambda viewer: client().resume(owner_id=viewer.id, execution_id=execution_id)
         )
 
     @rx.event

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.store import views
+from engine.store import views, views_standing
 from engine.store.views import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
-from engine_app.reading import database
+from engine.store.views_standing import AskRow
+from engine.store.views_words import error_line
+from engine_app.auth.viewer import Viewer
+from engine_app.reading import client, database
 from engine_app.states.shapes import (
     Bar,
     Cause,
@@ -26,10 +29,24 @@ from engine_app.states.shapes import (
     progress,
     tries,
 )
+from engine_app.states.shapes_waits import (
+    Ask,
+    Decided,
+    Family,
+    Graces,
+    Stage,
+    arranged,
+    asks,
+    decided,
+    family,
+    stage,
+    waiting_notes,
+)
 from engine_app.states.things import Thing, missing, things
 
 LINES = 500  # log lines or events in one delta; a longer tail follows in the next
 _ITEMS = 200  # of a fan-out on screen
+_FAILED_ITEMS = 20  # of those with their errors
 
 
 @dataclass(frozen=True)
@@ -52,6 +69,7 @@ class Item:
 
     number: int = 0
     status: str = ""
+    message: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +86,8 @@ class Picked:
     needs: str = ""
     item: int = -1
     members: list[Item] = field(default_factory=list)
+    failed: list[Item] = field(default_factory=list)
+    failed_more: str = ""
     more: str = ""
     started: int = 0
     finished: int = 0
@@ -95,20 +115,25 @@ class Look:
     things: list[Thing]
     picked: Picked | None
     naps: Naps
+    stage: Stage
+    family: Family
+    asks: list[Ask]
+    decided: list[Decided]
 
 
-def read(owner_id: str, aim: Aim) -> Look:
-    """Return what the page shows of the owner's execution.
+def read(viewer: Viewer, aim: Aim) -> Look:
+    """Return what the page shows of the viewer's execution.
 
     Raises:
         NotFound: there is none, or it belongs to someone else.
     """
     db = database()
     now = db.now()
-    return db.read(lambda connection: _look(connection, owner_id, aim, now))
+    return db.read(lambda connection: _look(connection, viewer, aim, now))
 
 
-def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
+def _look(connection: Any, viewer: Viewer, aim: Aim, now: int) -> Look:
+    owner_id = viewer.id
     detail = views.execution(connection, owner_id, aim.execution_id, now=now)
     lines = views.logs(
         connection, owner_id, aim.execution_id, aim.log_seq, LINES, newest=not aim.log_seq
@@ -121,10 +146,13 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
         connection, owner_id, aim.execution_id, missing(found, aim.things)
     )
     parked = naps(aim.naps, events)
+    definition = views.pinned(connection, owner_id, aim.execution_id)
+    asked = _asked(connection, owner_id, detail)
+    standing = views_standing.standing(connection, owner_id, aim.execution_id)
     return Look(
         head=head(detail),
         cause=cause(detail),
-        bars=bars(detail, parked),
+        bars=arranged(bars(detail, parked), definition, waiting_notes(detail.steps)),
         note=detail.cancel_note or "",
         input=pretty(detail.input),
         output=_told(detail.output, detail.large.get("output")),
@@ -134,7 +162,22 @@ def _look(connection: Any, owner_id: str, aim: Aim, now: int) -> Look:
         things=things(aim.execution_id, found, aim.things, bodies),
         picked=_pick(connection, owner_id, aim, detail),
         naps=parked,
+        stage=stage(standing, definition, _graces()),
+        family=family(detail),
+        asks=asks(asked, viewer.name),
+        decided=decided(views_standing.decisions(connection, owner_id, aim.execution_id)),
     )
+
+
+def _asked(connection: Any, owner_id: str, detail: ExecutionDetail) -> list[AskRow]:
+    if detail.row.finished_at is not None:
+        return []
+    return views_standing.asks(connection, owner_id, detail.row.id)
+
+
+def _graces() -> Graces:
+    settings = client().settings
+    return Graces(settings.cancel_grace_seconds, settings.cancel_interrupt_seconds)
 
 
 def _pick(connection: Any, owner_id: str, aim: Aim, detail: ExecutionDetail) -> Picked | None:
@@ -149,7 +192,8 @@ def _pick(connection: Any, owner_id: str, aim: Aim, detail: ExecutionDetail) -> 
     item = aim.item if step.items is not None and 0 <= aim.item < step.items else None
     values = views.step(connection, owner_id, detail.row.id, step.index, item)
     items = _items(connection, owner_id, detail.row.id, step)
-    return _picked(stamp, step, values, items, detail.row.id)
+    picked = _picked(stamp, step, values, items, detail.row.id)
+    return _with_failed(connection, owner_id, detail.row.id, step, picked)
 
 
 def _chosen(name: str, detail: ExecutionDetail) -> StepRow | None:
@@ -164,11 +208,27 @@ def _chosen(name: str, detail: ExecutionDetail) -> StepRow | None:
     return next(iter(moving or reversed(detail.steps)), None)
 
 
-def _items(connection: Any, owner_id: str, execution_id: str, step: StepRow) -> list[ItemRow]:
-    if not step.items:
+def _items(
+    connection: Any, owner_id: str, execution_id: str, step: StepRow, status: str | None = None
+) -> list[ItemRow]:
+    if not step.items or (status is not None and not step.items_failed):
         return []
-    page = views.items(connection, owner_id, execution_id, step.index, limit=_ITEMS)
+    limit = _ITEMS if status is None else _FAILED_ITEMS
+    page = views.items(connection, owner_id, execution_id, step.index, status=status, limit=limit)
     return list(page.rows)
+
+
+def _with_failed(
+    connection: Any, owner_id: str, execution_id: str, step: StepRow, picked: Picked
+) -> Picked:
+    """Return the fan-out with its failed items and their errors: they are told apart."""
+    found = _items(connection, owner_id, execution_id, step, "failed")
+    more = step.items_failed - len(found)
+    return replace(
+        picked,
+        failed=[Item(row.item, row.status, error_line(row.error or {})) for row in found],
+        failed_more=f"and {more:,} more that failed" if more > 0 else "",
+    )
 
 
 def _picked(

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
 import reflex as rx
 
+from engine.errors import EngineError
 from engine.machine.status import ExecutionStatus
-from engine.store import views
+from engine.store import views, views_standing
 from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
-from engine_app.reading import database
-from engine_app.states.base import Follow, Following, query_of
+from engine_app.reading import client, database, in_thread
+from engine_app.states.base import Follow, Following, query_of, secret_of, to_login, viewer_of
 from engine_app.states.shapes import Line, line
+from engine_app.states.shapes_notices import Lack, Letter, lack, letter
 
 SLOTS = 50
+LETTERS_SHOWN = 20  # the newest; the API gives them all
 STATUSES = tuple(status.value for status in ExecutionStatus)
 
 
@@ -29,11 +32,12 @@ class Filters:
     workflow: str = ""
     text: str = ""
     cursor: str = ""
+    lacks: str = ""  # "code": only those that wait for code which no worker has
 
     def path(self) -> str:
         """Return the address that asks for it."""
         named = {"status": self.status, "workflow": self.workflow, "q": self.text}
-        named["before"] = self.cursor
+        named |= {"before": self.cursor, "lacks": self.lacks}
         query = urlencode({name: value for name, value in named.items() if value})
         return "/monitoring" + (f"?{query}" if query else "")
 
@@ -46,6 +50,8 @@ class _Look:
     next_cursor: str
     summary: str
     workflows: list[str]
+    lacks: list[Lack]
+    letters: list[Letter]
 
 
 class MonitoringState(Following, rx.State):
@@ -60,6 +66,10 @@ class MonitoringState(Following, rx.State):
     older: str = ""
     first: str = ""
     workflows: list[str] = []
+    lacks: list[Lack] = []
+    lacking: bool = False  # the filter
+    letters: list[Letter] = []
+    refusal: str = ""
     _filters: Filters = Filters()
 
     @rx.event(background=True)
@@ -87,13 +97,15 @@ class MonitoringState(Following, rx.State):
             workflow=query_of(self, "workflow"),
             text=query_of(self, "q"),
             cursor=query_of(self, "before"),
+            lacks=query_of(self, "lacks"),
         )
         if filters != self._filters:
             self.loaded = False
         self._filters = filters
         self.status, self.workflow, self.text = filters.status, filters.workflow, filters.text
-        self.filtered = bool(filters.status or filters.workflow or filters.text)
-        first = Filters(filters.status, filters.workflow, filters.text)
+        self.lacking = filters.lacks == "code"
+        self.filtered = bool(filters.status or filters.workflow or filters.text or self.lacking)
+        first = replace(filters, cursor="")
         self.first = first.path() if filters.cursor else ""
 
     def _show(self, look: _Look) -> None:
@@ -102,12 +114,14 @@ class MonitoringState(Following, rx.State):
             if getattr(self, f"row{number}") != row:
                 setattr(self, f"row{number}", row)
         now = self._filters
-        older = Filters(now.status, now.workflow, now.text, look.next_cursor)
+        older = replace(now, cursor=look.next_cursor)
         self._set(
             shown=len(look.lines),
             older=older.path() if look.next_cursor else "",
             summary=look.summary,
             workflows=look.workflows,
+            lacks=look.lacks,
+            letters=look.letters,
         )
         self._still = all(row.finished for row in look.lines)
 
@@ -129,7 +143,28 @@ class MonitoringState(Following, rx.State):
     def _go(self, **changed: str) -> Any:
         """Return the way to the same list with a filter changed: the address keeps it."""
         asked = {"status": self.status, "workflow": self.workflow, "text": self.text} | changed
-        return rx.redirect(Filters(**asked).path())
+        return rx.redirect(Filters(lacks=self._filters.lacks, **asked).path())
+
+    @rx.event
+    async def replay(self, letter_id: str) -> Any:
+        """Send a dead letter again, and go to the execution that it is about now."""
+        secret = secret_of(self)
+
+        def act() -> str | None:
+            viewer = viewer_of(secret)
+            if viewer is None:
+                return None
+            return client().replay(owner_id=viewer.id, dead_letter_id=letter_id[:64])
+
+        try:
+            execution_id = await in_thread(act)
+        except EngineError as error:
+            self.refusal = str(error)
+            return None
+        self.refusal = ""
+        if execution_id is None:
+            return to_login(self)
+        return rx.redirect(f"/executions/{execution_id}")
 
 
 for _number in range(SLOTS):
@@ -149,6 +184,7 @@ def _read(owner_id: str, filters: Filters) -> _Look:
             status=[filters.status] if filters.status else None,
             text=filters.text or None,
             cursor=filters.cursor or None,
+            lacks_code=filters.lacks == "code",
             limit=SLOTS,
         )
         names = {row.name for row in views.workflows(connection, owner_id)}
@@ -157,6 +193,8 @@ def _read(owner_id: str, filters: Filters) -> _Look:
             page.next_cursor or "",
             _summary(views.counts(connection, owner_id)),
             sorted(names),
+            [lack(row) for row in views_standing.lacking(connection, owner_id)],
+            [letter(row) for row in views.dead_letters(connection, owner_id)[:LETTERS_SHOWN]],
         )
 
     return db.read(read)

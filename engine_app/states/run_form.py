@@ -147,14 +147,17 @@ def _expected(field: Field) -> str:
 
 
 def filled(
-    shown: list[Field], typed: Mapping[str, Any], faults: list[Fault]
+    shown: list[Field], typed: Mapping[str, Any], faults: list[Fault], root: str = "input"
 ) -> tuple[list[Field], list[str]]:
-    """Return the fields as typed with their faults, and the faults that fit no field."""
+    """Return the fields as typed with their faults, and the faults that fit no field.
+
+    ``root`` is what the paths of the faults begin with.
+    """
     wrong: dict[str, str] = {}
     rest: list[str] = []
     names = {field.name for field in shown}
     for fault in faults:
-        name = fault.path.removeprefix("input").lstrip(".").split(".")[0].split("[")[0]
+        name = fault.path.removeprefix(root).lstrip(".").split(".")[0].split("[")[0]
         if name in names:
             wrong[name] = f"{wrong[name]}; {fault.problem}" if name in wrong else fault.problem
         else:

@@ -24,6 +24,7 @@ from engine.store.views import (
 _LONGEST_TEXT = 20_000  # characters of a value on screen; the API gives it whole
 _HERE = f"{Path.cwd()}/"
 _ENDS = frozenset(status.value for status in STEP_ENDS)
+_SAID = {"cached": "from the cache", "not_needed": "not needed", "rejected": "rejected"}
 _KINDS = {"completed": "", "running": "r", "failed": "f", "cancelled": "c", "skipped": "c"}
 
 
@@ -74,6 +75,8 @@ class Bar:
     uses: str = ""
     status: str = ""
     note: str = ""
+    label: str = ""  # what a closing step is there for
+    group: str = ""  # the heading above this row
     started: int = 0
     finished: int = 0
     segs: list[list[Any]] = field(default_factory=list)
@@ -122,10 +125,10 @@ def _bar(step: StepRow, tries: Sequence[AttemptRow], parked: Sequence[list[int]]
 
 
 def _note(step: StepRow) -> str:
+    if step.reason in _SAID:
+        return _SAID[step.reason]
     if step.items is not None:
-        ended = step.items - (step.items_left or 0)
-        failed = f", {step.items_failed} failed" if step.items_failed else ""
-        return f"{ended} of {step.items}{failed}"
+        return _items(step, step.items)
     if step.status == "running" and step.progress:
         return progress(step.progress)
     if step.attempts > 1 or step.status == "retrying":
@@ -133,6 +136,14 @@ def _note(step: StepRow) -> str:
     if step.crashes:
         return f"{step.crashes} lost worker" + ("s" if step.crashes > 1 else "")
     return "reused" if step.reused_from else ""
+
+
+def _items(step: StepRow, items: int) -> str:
+    """Return how far a fan-out is; once it has ended, only how many of its items failed."""
+    if step.status == "completed":
+        return f"{step.items_failed} of {items} failed" if step.items_failed else f"{items} items"
+    failed = f", {step.items_failed} failed" if step.items_failed else ""
+    return f"{items - (step.items_left or 0)} of {items}{failed}"
 
 
 def _segments(step: StepRow, tries: Sequence[AttemptRow]) -> list[list[Any]]:

@@ -233,7 +233,17 @@ def test_no_page_is_wider_than_the_window(ada: Person, width: int) -> None:
     ada.publish(broken())
     execution = ada.start("broken")
     page.set_viewport_size({"width": width, "height": 800})
-    for path in ("/monitoring", "/workflows", "/workflows/weather", f"/executions/{execution}"):
+    asked = ada.start("release")
+    ada.open(f"/executions/{asked}")
+    expect(page.locator("[data-ask=review]")).to_be_visible()
+    for path in (
+        "/monitoring",
+        "/approvals",
+        "/workflows",
+        "/workflows/weather",
+        f"/executions/{execution}",
+        f"/executions/{asked}",
+    ):
         ada.open(path)
         expect(page.locator(".mark")).to_have_text("live")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path

@@ -25,7 +25,7 @@ class _Tab:
         self.beat = 0
         self._topics: tuple[str, ...] = ()
         self.shown: list[Any] = []
-        self.session = SimpleNamespace(user="")
+        self.session = SimpleNamespace(user="", asked=0)
         self.router = SimpleNamespace(
             headers=SimpleNamespace(raw_headers={}),
             url=SimpleNamespace(path="/monitoring", query="q=1"),
@@ -52,6 +52,7 @@ def viewers(monkeypatch: pytest.MonkeyPatch) -> list[Viewer | None]:
         base, "viewer_of", lambda _secret: found.pop(0) if len(found) > 1 else found[0]
     )
     monkeypatch.setattr(base, "database", lambda: SimpleNamespace(now=lambda: 7))
+    monkeypatch.setattr(base, "asked_of", lambda _viewer: 3)
     monkeypatch.setattr(base, "BEAT_SECONDS", 0.01)
     return found
 
@@ -93,6 +94,13 @@ def test_what_is_read_is_shown_with_a_beat() -> None:
     tab = _Tab()
     _follow(tab, _failing(), lambda: bool(tab.shown))
     assert (tab.shown[0], tab.loaded, tab.beat, tab.session.user) == ("rows", True, 7, "ada")
+
+
+@pytest.mark.usefixtures("viewers")
+def test_every_page_tells_how_many_approvals_wait() -> None:
+    tab = _Tab()
+    _follow(tab, _failing(), lambda: tab.session.asked > 0)
+    assert tab.session.asked == 3
 
 
 @pytest.mark.usefixtures("viewers")

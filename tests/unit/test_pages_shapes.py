@@ -7,75 +7,11 @@ from typing import Any
 from engine.store.views import (
     AttemptRow,
     EventView,
-    ExecutionDetail,
-    ExecutionRow,
     LogView,
     StepRow,
 )
 from engine_app.states import shapes
-
-T = 1_700_000_000_000_000
-S = 1_000_000
-
-
-def _row(**changed: Any) -> ExecutionRow:
-    values: dict[str, Any] = {
-        "id": "1agt1yynhwbzb",
-        "workflow_id": "1agt1yynhwbza",
-        "workflow": "orders",
-        "version": 2,
-        "status": "running",
-        "reason": None,
-        "detail": "validate",
-        "trigger": "api",
-        "trigger_detail": "token ci",
-        "created_at": T,
-        "started_at": T + S,
-        "finished_at": None,
-        "runs_done": 1,
-        "runs_total": 4,
-        "last_seq": 7,
-        "cancel_requested_at": None,
-        "origin_id": None,
-    }
-    return ExecutionRow(**values | changed)
-
-
-def _step(**changed: Any) -> StepRow:
-    values: dict[str, Any] = {
-        "index": 0,
-        "name": "validate",
-        "uses": "python",
-        "status": "completed",
-        "reason": None,
-        "attempts": 1,
-        "crashes": 0,
-        "max_attempts": 3,
-        "queued_at": T,
-        "started_at": T + S,
-        "finished_at": T + 3 * S,
-        "due_at": None,
-        "worker_id": "w",
-        "items": None,
-        "items_left": None,
-        "items_failed": 0,
-        "error": None,
-        "needs": (),
-        "reused_from": None,
-        "progress": None,
-    }
-    return StepRow(**values | changed)
-
-
-def _try(number: int, start: int, end: int) -> AttemptRow:
-    error = {"type": "ValueError", "message": "no", "trace": "line 1"}
-    return AttemptRow("validate", None, number, "failed", "error", "w", start, end, error)
-
-
-def _detail(*steps: StepRow, tries: tuple[AttemptRow, ...] = (), **row: Any) -> ExecutionDetail:
-    error = {"type": "ValueError", "message": "amount must be ≥ 0", "step": "validate"}
-    failed = error if row.get("status") == "failed" else None
-    return ExecutionDetail(_row(**row), {}, None, failed, None, steps, tries, {})
+from tests.support.readings import S, T, detail_of, execution_row, failed_try, step_row
 
 
 def _event(kind: str, at: int) -> EventView:
@@ -83,20 +19,20 @@ def _event(kind: str, at: int) -> EventView:
 
 
 def _segments(step: StepRow, *tries: AttemptRow) -> list[list[Any]]:
-    return shapes.bars(_detail(step, tries=tries), {})[0].segs
+    return shapes.bars(detail_of(step, tries=tries), {})[0].segs
 
 
 def test_waiting_comes_before_running_on_a_bar() -> None:
-    assert _segments(_step()) == [["w", T, T + S], ["", T + S, T + 3 * S]]
+    assert _segments(step_row()) == [["w", T, T + S], ["", T + S, T + 3 * S]]
 
 
 def test_a_running_bar_has_no_end() -> None:
-    assert _segments(_step(status="running", finished_at=None))[-1] == ["r", T + S, 0]
+    assert _segments(step_row(status="running", finished_at=None))[-1] == ["r", T + S, 0]
 
 
 def test_each_failed_try_is_a_segment_with_the_wait_after_it() -> None:
-    tries = (_try(1, T + S, T + 2 * S), _try(2, T + 4 * S, T + 5 * S))
-    step = _step(status="retrying", attempts=2, started_at=T + 4 * S, finished_at=None)
+    tries = (failed_try(1, T + S, T + 2 * S), failed_try(2, T + 4 * S, T + 5 * S))
+    step = step_row(status="retrying", attempts=2, started_at=T + 4 * S, finished_at=None)
     assert _segments(step, *tries) == [
         ["w", T, T + S],
         ["f", T + S, T + 2 * S],
@@ -107,28 +43,28 @@ def test_each_failed_try_is_a_segment_with_the_wait_after_it() -> None:
 
 
 def test_the_last_failed_try_is_drawn_once() -> None:
-    step = _step(status="failed", started_at=T + S, finished_at=T + 2 * S)
-    assert _segments(step, _try(1, T + S, T + 2 * S)) == [
+    step = step_row(status="failed", started_at=T + S, finished_at=T + 2 * S)
+    assert _segments(step, failed_try(1, T + S, T + 2 * S)) == [
         ["w", T, T + S],
         ["f", T + S, T + 2 * S],
     ]
 
 
 def test_a_retry_that_succeeds_follows_its_failed_try() -> None:
-    step = _step(attempts=2, started_at=T + 4 * S, finished_at=T + 6 * S)
-    segments = _segments(step, _try(1, T + S, T + 2 * S))
+    step = step_row(attempts=2, started_at=T + 4 * S, finished_at=T + 6 * S)
+    segments = _segments(step, failed_try(1, T + S, T + 2 * S))
     assert segments[-2:] == [["w", T + 2 * S, T + 4 * S], ["", T + 4 * S, T + 6 * S]]
 
 
 def test_a_step_that_never_was_due_has_no_bar() -> None:
-    step = _step(status="skipped", queued_at=None, started_at=None)
+    step = step_row(status="skipped", queued_at=None, started_at=None)
     assert _segments(step) == []
 
 
 def test_a_nap_stays_on_the_bar_after_the_step_has_woken() -> None:
     parked = shapes.naps({}, [_event("step_waiting", T), _event("step_started", T + 2 * S)])
-    step = _step(queued_at=T + 2 * S, started_at=T + 2 * S, finished_at=T + 3 * S)
-    bar = shapes.bars(_detail(step), parked)[0]
+    step = step_row(queued_at=T + 2 * S, started_at=T + 2 * S, finished_at=T + 3 * S)
+    bar = shapes.bars(detail_of(step), parked)[0]
     assert bar.started == T
     assert bar.segs == [["z", T, T + 2 * S], ["", T + 2 * S, T + 3 * S]]
 
@@ -139,15 +75,29 @@ def test_a_nap_told_in_two_readings_is_one() -> None:
     assert first == {"validate": [[T, 0]]}
 
 
+def _note(**changed: Any) -> str:
+    return shapes.bars(detail_of(step_row(**changed)), {})[0].note
+
+
 def test_a_fan_out_says_how_many_items_have_ended() -> None:
-    bar = shapes.bars(_detail(_step(items=200, items_left=143, items_failed=2)), {})[0]
-    assert bar.note == "57 of 200, 2 failed"
+    assert _note(status="running", items=200, items_left=143, items_failed=2) == (
+        "57 of 200, 2 failed"
+    )
+
+
+def test_a_fan_out_that_tolerated_failures_says_how_many() -> None:
+    assert _note(items=50, items_left=0, items_failed=3) == "3 of 50 failed"
+    assert _note(items=50, items_left=0) == "50 items"
+
+
+def test_a_cached_step_says_so() -> None:
+    assert _note(reason="cached") == "from the cache"
 
 
 def test_the_cause_names_step_try_and_message_first() -> None:
-    detail = _detail(
-        _step(status="failed", attempts=3),
-        _step(index=1, name="report", status="skipped"),
+    detail = detail_of(
+        step_row(status="failed", attempts=3),
+        step_row(index=1, name="report", status="skipped"),
         status="failed",
         reason="step_failed",
     )
@@ -157,21 +107,21 @@ def test_the_cause_names_step_try_and_message_first() -> None:
 
 
 def test_there_is_no_cause_while_nothing_failed() -> None:
-    assert shapes.cause(_detail(_step())) == shapes.Cause()
+    assert shapes.cause(detail_of(step_row())) == shapes.Cause()
 
 
 def test_a_row_says_its_share_and_its_trigger() -> None:
-    line = shapes.line(_row())
+    line = shapes.line(execution_row())
     assert (line.share, line.trigger, line.finished) == ("25%", "api · token ci", 0)
 
 
 def test_a_row_without_step_runs_has_no_share() -> None:
-    assert shapes.line(_row(runs_total=0, runs_done=0)).share == "0%"
+    assert shapes.line(execution_row(runs_total=0, runs_done=0)).share == "0%"
 
 
 def test_an_execution_being_cancelled_is_told_from_one_that_may_be() -> None:
-    assert shapes.head(_detail(cancel_requested_at=T)).is_cancelling
-    assert not shapes.head(_detail()).is_cancelling
+    assert shapes.head(detail_of(cancel_requested_at=T)).is_cancelling
+    assert not shapes.head(detail_of()).is_cancelling
 
 
 def test_a_log_line_of_an_item_says_which() -> None:
@@ -180,7 +130,7 @@ def test_a_log_line_of_an_item_says_which() -> None:
 
 
 def test_a_failed_try_tells_its_error_in_one_line() -> None:
-    [told] = shapes.tries([_try(2, T, T + S)])
+    [told] = shapes.tries([failed_try(2, T, T + S)])
     assert told.title == "attempt 2 · failed · error"
     assert told.message == "ValueError: no"
 

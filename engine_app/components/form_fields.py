@@ -1,0 +1,103 @@
+"""The fields of a form that was made from a JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import reflex as rx
+
+
+def fields(shown: Any, prefix: Any) -> rx.Component:
+    """Return the fields; ``prefix`` keeps the ids of two forms on a page apart."""
+    return rx.foreach(shown, lambda field: _field(field, prefix))
+
+
+def as_json(label: str, text: Any, identity: Any, **props: Any) -> rx.Component:
+    """Return a field for JSON text; its name in the form is ``json``."""
+    return rx.el.div(
+        rx.el.label(label, html_for=identity),
+        rx.el.textarea(
+            id=identity,
+            name="json",
+            default_value=text,
+            class_name="in",
+            rows=6,
+            spell_check=False,
+            **props,
+        ),
+        class_name="field",
+    )
+
+
+def wrong(texts: Any) -> rx.Component:
+    """Return what is wrong with the form as a whole."""
+    return rx.foreach(
+        texts,
+        lambda text: rx.el.p(
+            text,
+            role="alert",
+            style={"color": "var(--fail)", "marginBottom": "10px", "whiteSpace": "pre-wrap"},
+        ),
+    )
+
+
+def _field(field: Any, prefix: Any) -> rx.Component:
+    name = rx.Var.create(prefix).to(str) + "in-" + field.name
+    described = rx.Var.create(prefix).to(str) + "about-" + field.name
+    common: dict[str, Any] = {
+        "id": name,
+        "name": field.name,
+        "aria_invalid": field.wrong != "",
+        "aria_describedby": described,
+    }
+    return rx.el.div(
+        rx.cond(field.kind != "boolean", rx.el.label(field.label, _star(field), html_for=name)),
+        rx.match(
+            field.kind,
+            ("boolean", _switch(field, common)),
+            ("choice", _choice(field, common)),
+            ("json", rx.el.textarea(default_value=field.value, class_name="in", **common)),
+            (
+                "integer",
+                rx.el.input(
+                    default_value=field.value, input_mode="numeric", class_name="in", **common
+                ),
+            ),
+            (
+                "number",
+                rx.el.input(
+                    default_value=field.value, input_mode="decimal", class_name="in", **common
+                ),
+            ),
+            rx.el.input(default_value=field.value, type=field.input, class_name="in", **common),
+        ),
+        rx.el.span(
+            rx.cond(field.wrong != "", rx.el.span(field.wrong, class_name="wrong", role="alert")),
+            rx.cond(field.hint != "", rx.el.span(field.hint, class_name="hint")),
+            id=described,
+        ),
+        class_name="field",
+        key=field.name,
+    )
+
+
+def _star(field: Any) -> rx.Component:
+    return rx.cond(field.required, rx.el.span(" (required)", class_name="hint"))
+
+
+def _switch(field: Any, common: dict[str, Any]) -> rx.Component:
+    return rx.el.label(
+        rx.el.input(type="checkbox", default_checked=field.checked, **common),
+        field.label,
+        class_name="check",
+    )
+
+
+def _choice(field: Any, common: dict[str, Any]) -> rx.Component:
+    return rx.el.select(
+        rx.cond(~field.required, rx.el.option("–", value="")),
+        rx.foreach(field.options, lambda option: rx.el.option(option, value=option)),
+        default_value=field.value,
+        class_name="in",
+        **common,
+    )

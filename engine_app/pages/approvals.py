@@ -1,0 +1,61 @@
+"""``/approvals``: what waits for the viewer's decision."""
+
+from __future__ import annotations
+
+import reflex as rx
+
+from engine_app.components import asks, kit, parts
+from engine_app.components.parts import link
+from engine_app.components.shell import frame
+from engine_app.states.approvals import ApprovalsState
+
+
+def page() -> rx.Component:
+    """Return the page."""
+    return frame(
+        "/approvals",
+        rx.el.div(
+            rx.el.h1("Approvals"),
+            rx.el.span(class_name="grow"),
+            kit.mark(ApprovalsState.beat, ApprovalsState.behind),
+            class_name="row",
+        ),
+        rx.cond(
+            ApprovalsState.trouble != "",
+            parts.trouble(ApprovalsState.trouble, ApprovalsState.look_again),
+        ),
+        rx.cond(
+            ApprovalsState.refusal != "",
+            rx.el.div(
+                rx.el.h2("That was not possible"),
+                ApprovalsState.refusal,
+                class_name="cause",
+                role="alert",
+            ),
+        ),
+        rx.cond(
+            ApprovalsState.loaded,
+            rx.el.div(
+                rx.cond(
+                    ApprovalsState.asks.length() > 0,
+                    asks.cards(ApprovalsState, named=True),
+                    _none(),
+                ),
+                aria_live="polite",
+            ),
+            rx.cond(ApprovalsState.trouble == "", parts.bones(3)),
+        ),
+    )
+
+
+def _none() -> rx.Component:
+    return rx.el.div(
+        parts.empty(
+            "Nothing waits for your decision",
+            "A workflow asks for one with an approval step. It appears here the moment it waits, "
+            "with its form, whichever execution it belongs to.",
+            link("Try the example “release”", to="/workflows/release", class_name="btn"),
+        ),
+        class_name="panel",
+        style={"marginTop": "14px"},
+    )
