@@ -35,9 +35,10 @@ def main() -> None:
             someone.sign_in()
             failed = _past(someone)
             _present(someone)
+            trip, release = _asking(someone)
             state = someone.page.context.storage_state()
             for theme in ("light", "dark"):
-                _take(system, browser, failed, theme, state)
+                _take(system, browser, (failed, trip, release), theme, state)
 
 
 def _past(someone: Person) -> str:
@@ -65,7 +66,20 @@ def _present(someone: Person) -> None:
     someone.start("weather")
 
 
-def _take(system: System, browser: Browser, failed: str, theme: str, state: object) -> None:
+def _asking(someone: Person) -> tuple[str, str]:
+    """Start a trip that fails and a release that waits for a decision; return their ids."""
+    trip, release = someone.start("trip"), someone.start("release")
+    someone.open(f"/executions/{trip}")
+    expect(someone.page.locator(".title .st").first).to_have_text("failed", timeout=30_000)
+    someone.open(f"/executions/{release}")
+    expect(someone.page.locator("[data-ask=review]")).to_be_visible(timeout=30_000)
+    return trip, release
+
+
+def _take(
+    system: System, browser: Browser, ids: tuple[str, str, str], theme: str, state: object
+) -> None:
+    failed, trip, release = ids
     context = browser.new_context(
         storage_state=state,  # type: ignore[arg-type]  # as another context gave it
         color_scheme=theme,  # type: ignore[arg-type]  # one of the two it knows
@@ -77,10 +91,16 @@ def _take(system: System, browser: Browser, failed: str, theme: str, state: obje
         ("monitoring", "/monitoring"),
         ("execution", f"/executions/{failed}"),
         ("workflow", "/workflows/weather"),
+        ("approval", f"/executions/{release}"),
+        ("rerun", f"/executions/{trip}"),
     ):
         page.goto(system.url + path)
         expect(page.locator(".mark")).to_have_text("live")
         page.wait_for_load_state("networkidle")
+        if name == "rerun":
+            page.get_by_role("button", name="Rerun…").click()
+            page.get_by_label("Run again from").select_option("hotel")
+            expect(page.locator(".fates")).to_contain_text("flight, hotel, car")
         page.screenshot(path=IMAGES / f"{name}-{theme}.png")
     page.set_viewport_size(_PHONE)  # type: ignore[arg-type]  # a width and a height
     page.goto(f"{system.url}/monitoring")
