@@ -170,6 +170,13 @@ def test_the_python_of_a_document_runs(reader: Reader, document: str) -> None:
     module = re.sub(r"\W", "_", document.lower())
     source = ""
     for block in in_language("python")[document]:
+        if block.file:
+            # A file that its reader saves: a module of its own, or tests for pytest.
+            (reader.folder / block.file).write_text(block.text)
+            is_test = block.file.startswith("test_")
+            how = ("-m", "pytest", "-q", block.file) if is_test else (block.file,)
+            _ended_well(reader.run(sys.executable, *how))
+            continue
         # At the line it has in the document: a traceback then leads to it.
         source += "\n" * (block.line - 1 - source.count("\n")) + block.text
     (reader.folder / f"{module}.py").write_text(source)

@@ -203,7 +203,7 @@ def test_model_and_store_stand_alike_after_every_step_of_hostile_histories() -> 
 
 def test_a_model_that_forgets_a_guard_differs_from_the_store() -> None:
     class Lax(Compared):
-        guards = Guards(epoch=False)
+        guards = Guards(sweep=False)
 
     with pytest.raises(AssertionError):
         compare(Lax, 300)

@@ -242,7 +242,7 @@ def test_every_hostile_history_keeps_the_invariants_and_ends() -> None:
             super().teardown()
             told.update(event.type for event in self.model.table.events)
 
-    explore(Counted, 150)
+    explore(Counted, 300)
 
     unseen = set(EventType) - set(told) - ELSEWHERE
     assert not unseen, f"nothing was shown about {unseen}"
