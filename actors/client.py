@@ -16,7 +16,7 @@ from engine import again, answer, control, stranded
 from engine import start as verbs
 from engine.again import Preview, Wish
 from engine.answer import Decision, Received
-from engine.errors import Conflict
+from engine.errors import Conflict, EngineError
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.payloads import Payloads
@@ -204,9 +204,17 @@ class Client:
             lambda connection: letters.replay(connection, owner_id, dead_letter_id, now)
         )
         if wanted.again:
-            return self.start_again(
-                owner_id=owner_id, execution_id=wanted.execution_id, trigger_detail="dead letter"
-            ).execution_id
+            try:
+                return self.start_again(
+                    owner_id=owner_id,
+                    execution_id=wanted.execution_id,
+                    trigger_detail="dead letter",
+                ).execution_id
+            except EngineError:
+                self.database.write(
+                    lambda connection: letters.replay_failed(connection, dead_letter_id)
+                )
+                raise
         self._enqueue(messages.dispatch_message(wanted.execution_id), 0)
         return wanted.execution_id
 

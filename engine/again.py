@@ -19,7 +19,7 @@ from engine.flow.versions import Versions
 from engine.machine.plan import first_rows, same_steps, still_done, without
 from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.start import deadline_of
-from engine.store import executions, prune, steps, workflows
+from engine.store import executions, origins, prune, workflows
 from engine.store.database import Connection, Database
 from engine.store.executions import Admitted, NewExecution, Origin
 
@@ -127,8 +127,8 @@ def preview(
     before = versions.get(origin.wanted.workflow_id, origin.wanted.version)
     ended, begun = database.read(
         lambda connection: (
-            steps.reusable(connection, execution_id),
-            steps.begun(connection, execution_id),
+            origins.reusable(connection, execution_id),
+            origins.begun(connection, execution_id),
         )
     )
     ended = still_done(before, ended, begun)

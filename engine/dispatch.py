@@ -17,7 +17,7 @@ from engine.flow.versions import Versions
 from engine.machine.plan import first_rows, same_steps, still_done, without
 from engine.machine.status import ExecutionStatus, StepStatus
 from engine.settings import Settings
-from engine.store import executions, notices, steps
+from engine.store import executions, notices, origins, steps
 from engine.store.database import Database
 from engine.store.executions import Pinned
 from engine.store.steps import Ticket
@@ -98,9 +98,9 @@ class _Reuse:
             return cls({}, {}, {})
         ended, begun, failed = database.read(
             lambda connection: (
-                steps.reusable(connection, origin_id),
-                steps.begun(connection, origin_id),
-                steps.failed_fan_outs(connection, origin_id),
+                origins.reusable(connection, origin_id),
+                origins.begun(connection, origin_id),
+                origins.failed_fan_outs(connection, origin_id),
             )
         )
         here = versions.get(pinned.workflow_id, pinned.version)
@@ -125,8 +125,8 @@ def _plan(
         if taken.head.status is not ExecutionStatus.PENDING or taken.head.ending is not None:
             raise StaleClaim("it was planned, or cancelled, by another")
         if pinned.origin_id is not None:
-            steps.copy_reused(taken, pinned.origin_id, reused)
-            steps.copy_items(taken, pinned.origin_id, reuse.fan_outs)
+            origins.copy_reused(taken, pinned.origin_id, reused)
+            origins.copy_items(taken, pinned.origin_id, reuse.fan_outs)
         tickets = steps.insert_first(taken, planned)
         executions.begin(taken)
         return tickets or when_all_ended(taken, definition)

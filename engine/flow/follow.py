@@ -10,8 +10,9 @@ from engine.flow.ending import end_if_idle, start_ending, when_all_ended
 from engine.machine import change
 from engine.machine.change import RunKey
 from engine.machine.status import ExecutionStatus, Phase, Reason
-from engine.store import steps
-from engine.store.steps import FanOut, Ticket
+from engine.store import fan_outs, steps
+from engine.store.fan_outs import FanOut
+from engine.store.steps import Ticket
 from engine.store.turn import Turn
 
 
@@ -76,7 +77,7 @@ def _after_item(
     error: dict[str, Any] | None = None,
 ) -> list[Ticket]:
     step = definition.steps[key.step]
-    fan_out = steps.count_item(turn, key, failed=error is not None)
+    fan_out = fan_outs.count_item(turn, key, failed=error is not None)
     if error is not None and _ends_at_once(turn, step, fan_out):
         return _end(turn, definition, key, error, grace)
     if fan_out.left > 0:
@@ -100,8 +101,8 @@ def _ends_at_once(turn: Turn, step: Step, fan_out: FanOut) -> bool:
 def _refill(turn: Turn, key: RunKey, fan_out: FanOut) -> list[Ticket]:
     if fan_out.refill >= fan_out.items:
         return []
-    queued = steps.queue_items(turn, key, fan_out.refill, fan_out.refill + 1)
-    return queued or steps.queue_next(turn, key, fan_out.refill + 1)
+    queued = fan_outs.queue_items(turn, key, fan_out.refill, fan_out.refill + 1)
+    return queued or fan_outs.queue_next(turn, key, fan_out.refill + 1)
 
 
 def _scatter(
@@ -123,7 +124,7 @@ def _end(
     cause = {**error, "step": step.name, "item": key.item if key.item >= 0 else None}
     text = encode(cause)
     if key.item >= 0:
-        steps.fail_fan_out(turn, key, text)
+        fan_outs.fail_fan_out(turn, key, text)
     turn.set(error=text)
     return start_ending(
         turn, definition, ExecutionStatus.FAILED, grace=grace, reason=Reason.STEP_FAILED

@@ -133,3 +133,8 @@ def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> R
         .values(reason=None, due_at=now)
     )
     return Replay(row.execution_id, again=False)
+
+
+def replay_failed(connection: Connection, letter_id: str) -> None:
+    """Let the letter be replayed once more: what it meant could not be done."""
+    connection.execute(update(_LETTERS).where(_LETTERS.c.id == letter_id).values(replayed_at=None))

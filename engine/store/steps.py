@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,10 @@ from sqlalchemy import (
     Connection,
     bindparam,
     case,
-    delete,
-    exists,
-    func,
     insert,
-    literal,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.machine.change import RunKey
 from engine.machine.event import Event, EventType
@@ -156,77 +151,6 @@ def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
     return [Ticket(turn.head.id, run.step, -1, 1, run.queue) for run in ready]
 
 
-_KEPT = (
-    "step",
-    "item",
-    "status",
-    "reason",
-    "queue",
-    "queued_at",
-    "started_at",
-    "finished_at",
-    "items",
-    "items_left",
-    "items_next",
-    "items_failed",
-    "value",
-    "input",
-    "output",
-    "error",
-    "needs_ran",
-    "attempts",
-)
-
-
-def copy_reused(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
-    """Copy the ended rows of an origin, items too.
-
-    Args:
-        turn: of the execution that gets them.
-        origin_id: whose they are.
-        steps: by index here, the index there.
-    """
-    same = [step for step, there in steps.items() if step == there]
-    # A fan-out is counted by its items, as when it was expanded.
-    moved = [((there,), step) for step, there in steps.items() if step != there]
-    for some, step in [*((part, None) for part in chunks(same)), *moved]:
-        copied = _copy(turn, origin_id, some, step, _RUNS.c.item >= -1)
-        counted = sum(not items for items in copied)
-        turn.head.runs_total += counted
-        turn.head.runs_done += counted
-
-
-def copy_items(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
-    """Copy what completed of fan-outs that failed, for their expansion to find.
-
-    It counts them then, if their values are still the same.
-    """
-    ended = (_RUNS.c.item >= 0) & (_RUNS.c.status == StepStatus.COMPLETED.value)
-    for step, there in steps.items():
-        _copy(turn, origin_id, (there,), step, ended)
-
-
-def _copy(
-    turn: Turn, origin_id: str, steps: Sequence[int], step: int | None, which: Any
-) -> list[int | None]:
-    fixed: list[Any] = [
-        literal(turn.head.id),
-        literal(origin_id),
-        literal(0),
-        literal(0),
-        literal(0),
-    ]
-    kept: list[Any] = [_RUNS.c[name] for name in _KEPT]
-    if step is not None:
-        kept[0] = literal(step)
-    source = select(*fixed, *kept).where(
-        _RUNS.c.execution_id == origin_id, _RUNS.c.step.in_(steps), which
-    )
-    names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *_KEPT]
-    copying = insert(_RUNS).from_select(names, source).returning(_RUNS.c["items"])
-    return [row[0] for row in turn.connection.execute(copying)]
-
-
 _ADVANCE = (
     update(_RUNS)
     .where(
@@ -273,159 +197,6 @@ def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]
     return sorted(ready, key=lambda ticket: ticket.step)
 
 
-def insert_items(
-    connection: Connection,
-    key: RunKey,
-    queue: str,
-    values: Sequence[tuple[int, str]],
-    expires_in: int | None = None,
-) -> None:
-    """Insert pending items; one that is there already (an expansion begun before) is kept."""
-    rows = [
-        {
-            "execution_id": key.execution_id,
-            "step": key.step,
-            "item": item,
-            "status": StepStatus.PENDING.value,
-            "queue": queue,
-            "value": value,
-            "expires_in": expires_in,
-        }
-        for item, value in values
-    ]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(_RUNS).on_conflict_do_nothing(), rows)
-
-
-_QUEUE_ITEMS = (
-    update(_RUNS)
-    .where(
-        _RUNS.c.execution_id == bindparam("b_execution"),
-        _RUNS.c.step == bindparam("b_step"),
-        _RUNS.c.item >= bindparam("b_first"),
-        _RUNS.c.item < bindparam("b_end"),
-        _RUNS.c.status == StepStatus.PENDING.value,
-    )
-    .values(
-        status=StepStatus.QUEUED.value,
-        epoch=_RUNS.c.epoch + 1,
-        due_at=bindparam("b_now"),
-        queued_at=bindparam("b_now"),
-    )
-    .returning(_RUNS.c.item, _RUNS.c.epoch, _RUNS.c.queue)
-)
-
-
-def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
-    """Queue items ``first`` ≤ item < ``end`` of a fan-out and return their tickets."""
-    rows = turn.connection.execute(
-        _QUEUE_ITEMS,
-        {
-            "b_execution": key.execution_id,
-            "b_step": key.step,
-            "b_first": first,
-            "b_end": end,
-            "b_now": turn.now,
-        },
-    )
-    tickets = [Ticket(key.execution_id, key.step, row.item, row.epoch, row.queue) for row in rows]
-    turn.head.active += len(tickets)
-    return sorted(tickets, key=lambda ticket: ticket.item)
-
-
-def kept_items(connection: Connection, key: RunKey) -> dict[int, str | None]:
-    """Return the values of the items that came completed from the origin."""
-    rows = connection.execute(
-        select(_RUNS.c.item, _RUNS.c.value).where(
-            _RUNS.c.execution_id == key.execution_id,
-            _RUNS.c.step == key.step,
-            _RUNS.c.item >= 0,
-            _RUNS.c.reused_from.is_not(None),
-        )
-    )
-    return {row.item: row.value for row in rows}
-
-
-def forget_items(connection: Connection, key: RunKey, items: Sequence[int]) -> None:
-    """Drop items that came from the origin but mean another value here."""
-    for some in chunks(items):
-        connection.execute(
-            delete(_RUNS).where(
-                _RUNS.c.execution_id == key.execution_id,
-                _RUNS.c.step == key.step,
-                _RUNS.c.item.in_(some),
-                _RUNS.c.reused_from.is_not(None),
-            )
-        )
-
-
-def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
-    """Queue the first pending item from ``first`` on: those between came from the origin."""
-    item = turn.connection.execute(
-        select(func.min(_RUNS.c.item)).where(
-            _RUNS.c.execution_id == key.execution_id,
-            _RUNS.c.step == key.step,
-            _RUNS.c.item >= first,
-            _RUNS.c.status == StepStatus.PENDING.value,
-        )
-    ).scalar()
-    if item is None:
-        return []
-    turn.connection.execute(
-        update(_RUNS)
-        .where(
-            _RUNS.c.execution_id == key.execution_id,
-            _RUNS.c.step == key.step,
-            _RUNS.c.item == -1,
-        )
-        .values(items_next=item + 1)
-    )
-    return queue_items(turn, key, item, item + 1)
-
-
-_COUNT_ITEM = (
-    update(_RUNS)
-    .where(
-        _RUNS.c.execution_id == bindparam("b_execution"),
-        _RUNS.c.step == bindparam("b_step"),
-        _RUNS.c.item == -1,
-    )
-    .values(
-        items_left=_RUNS.c.items_left - 1,
-        items_next=_RUNS.c.items_next + 1,
-        # Null where an earlier release expanded it: it counted none, for the first one ended all.
-        items_failed=func.coalesce(_RUNS.c.items_failed, 0) + bindparam("b_failed"),
-    )
-    .returning(
-        _RUNS.c["items"],
-        _RUNS.c.items_left,
-        _RUNS.c.items_next,
-        _RUNS.c.items_failed,
-        _RUNS.c.epoch,
-    )
-)
-
-
-@dataclass(frozen=True, slots=True)
-class FanOut:
-    """A fan-out's counters after one of its items ended."""
-
-    items: int
-    left: int
-    refill: int  # the item that may be queued now, if there is one
-    failed: int
-    epoch: int
-
-
-def count_item(turn: Turn, key: RunKey, *, failed: bool) -> FanOut:
-    """Count one item of the fan-out as ended and return its counters."""
-    row = turn.connection.execute(
-        _COUNT_ITEM,
-        {"b_execution": key.execution_id, "b_step": key.step, "b_failed": int(failed)},
-    ).one()
-    return FanOut(row.items, row.items_left, row.items_next - 1, row.items_failed, row.epoch)
-
-
 def drop_open(turn: Turn, target: StepStatus, reason: Reason) -> None:
     """End every step run that is not claimed: the execution is about to end.
 
@@ -458,24 +229,6 @@ def drop_open(turn: Turn, target: StepStatus, reason: Reason) -> None:
     )
 
 
-def fail_fan_out(turn: Turn, key: RunKey, error: str) -> None:
-    """End the fan-out whose item failed, with the item's error."""
-    turn.connection.execute(
-        update(_RUNS)
-        .where(
-            _RUNS.c.execution_id == key.execution_id,
-            _RUNS.c.step == key.step,
-            _RUNS.c.item == -1,
-        )
-        .values(
-            status=StepStatus.FAILED.value,
-            reason=Reason.STEP_FAILED.value,
-            finished_at=turn.now,
-            error=error,
-        )
-    )
-
-
 def running(connection: Connection, execution_id: str) -> list[RunRow]:
     """Return the execution's claimed step runs, in lock order."""
     statement = (
@@ -488,60 +241,6 @@ def running(connection: Connection, execution_id: str) -> list[RunRow]:
         .order_by(_RUNS.c.step, _RUNS.c.item)
     )
     return [as_run(row) for row in connection.execute(statement)]
-
-
-def reusable(connection: Connection, execution_id: str) -> dict[int, StepStatus]:
-    """Return the nodes that ended well: a retry need not run them again."""
-    skipped_well = [
-        Reason.CONDITION_FALSE.value,
-        Reason.NEEDS_SKIPPED.value,
-        Reason.NOT_NEEDED.value,
-    ]
-    statement = select(_RUNS.c.step, _RUNS.c.status).where(
-        _RUNS.c.execution_id == execution_id,
-        _RUNS.c.item == -1,
-        (_RUNS.c.status == StepStatus.COMPLETED.value)
-        | ((_RUNS.c.status == StepStatus.SKIPPED.value) & _RUNS.c.reason.in_(skipped_well)),
-    )
-    return {row.step: StepStatus(row.status) for row in connection.execute(statement)}
-
-
-def failed_fan_outs(connection: Connection, execution_id: str) -> list[int]:
-    """Return the fan-outs that did not complete, but some of their items did.
-
-    One taken over from an origin may not have been expanded again: its items count all the same.
-    """
-    items = _RUNS.alias("items")
-    some = exists().where(
-        items.c.execution_id == execution_id,
-        items.c.step == _RUNS.c.step,
-        items.c.item >= 0,
-        items.c.status == StepStatus.COMPLETED.value,
-    )
-    return list(
-        connection.execute(
-            select(_RUNS.c.step).where(
-                _RUNS.c.execution_id == execution_id,
-                _RUNS.c.item == -1,
-                _RUNS.c.status != StepStatus.COMPLETED.value,
-                some,
-            )
-        ).scalars()
-    )
-
-
-def begun(connection: Connection, execution_id: str) -> set[int]:
-    """Return the nodes that were claimed at least once, or had items that were."""
-    return set(
-        connection.execute(
-            select(_RUNS.c.step)
-            .where(
-                _RUNS.c.execution_id == execution_id,
-                _RUNS.c.started_at.is_not(None),
-            )
-            .distinct()
-        ).scalars()
-    )
 
 
 def requeue(turn: Turn) -> list[Ticket]:

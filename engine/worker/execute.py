@@ -30,7 +30,7 @@ from engine.machine.status import Reason, StepStatus
 from engine.registry import ACTOR
 from engine.settings import Settings
 from engine.steps.watchdog import Watchdog
-from engine.store import caches, executions, steps
+from engine.store import caches, executions, fan_outs, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -308,7 +308,7 @@ class Executor:
                 # It ended meanwhile: its items would stay open for ever.
                 raise StaleClaim(f"step {work.step.name} is not queued any more")
             expires = expires_in(work.step)
-            steps.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
+            fan_outs.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
             return []
 
         self._commit(work, move, sends)
@@ -330,7 +330,7 @@ class Executor:
             taken.head.runs_total += max(len(items), 1) - 1
             taken.head.runs_done += len(kept)
             if len(kept) < len(items):
-                return steps.queue_items(taken, work.key, 0, end)
+                return fan_outs.queue_items(taken, work.key, 0, end)
             joined = change.join(now=taken.now, items=len(items))
             taken.apply(work.key, work.run.epoch, joined)
             return after_success(taken, work.stay.definition, work.key, ran=True)
@@ -341,14 +341,16 @@ class Executor:
         """Return the items that completed in the origin, but those with another value now."""
         if work.stay.pinned.origin_id is None:
             return set()
-        found = self._database.read(lambda connection: steps.kept_items(connection, work.key))
+        found = self._database.read(lambda connection: fan_outs.kept_items(connection, work.key))
         other = [
             item
             for item, value in found.items()
             if item >= len(items) or not payloads.same(items[item], value)
         ]
         if other:
-            self._database.write(lambda connection: steps.forget_items(connection, work.key, other))
+            self._database.write(
+                lambda connection: fan_outs.forget_items(connection, work.key, other)
+            )
         return set(found) - set(other)
 
     # --- attempt: claim, call, settle ---------------------------------------------------------

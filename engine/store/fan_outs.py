@@ -1,0 +1,189 @@
+"""The items of a fan-out: made in chunks, queued through a window, counted to the join."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from engine.machine.change import RunKey
+from engine.machine.status import Reason, StepStatus
+from engine.store.models import StepRun
+from engine.store.steps import Ticket, chunks
+from engine.store.turn import Turn
+
+_RUNS: Any = StepRun.__table__
+
+
+def insert_items(
+    connection: Connection,
+    key: RunKey,
+    queue: str,
+    values: Sequence[tuple[int, str]],
+    expires_in: int | None = None,
+) -> None:
+    """Insert pending items; one that is there already (an expansion begun before) is kept."""
+    rows = [
+        {
+            "execution_id": key.execution_id,
+            "step": key.step,
+            "item": item,
+            "status": StepStatus.PENDING.value,
+            "queue": queue,
+            "value": value,
+            "expires_in": expires_in,
+        }
+        for item, value in values
+    ]
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(_RUNS).on_conflict_do_nothing(), rows)
+
+
+_QUEUE_ITEMS = (
+    update(_RUNS)
+    .where(
+        _RUNS.c.execution_id == bindparam("b_execution"),
+        _RUNS.c.step == bindparam("b_step"),
+        _RUNS.c.item >= bindparam("b_first"),
+        _RUNS.c.item < bindparam("b_end"),
+        _RUNS.c.status == StepStatus.PENDING.value,
+    )
+    .values(
+        status=StepStatus.QUEUED.value,
+        epoch=_RUNS.c.epoch + 1,
+        due_at=bindparam("b_now"),
+        queued_at=bindparam("b_now"),
+    )
+    .returning(_RUNS.c.item, _RUNS.c.epoch, _RUNS.c.queue)
+)
+
+
+def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
+    """Queue items ``first`` ≤ item < ``end`` of a fan-out and return their tickets."""
+    rows = turn.connection.execute(
+        _QUEUE_ITEMS,
+        {
+            "b_execution": key.execution_id,
+            "b_step": key.step,
+            "b_first": first,
+            "b_end": end,
+            "b_now": turn.now,
+        },
+    )
+    tickets = [Ticket(key.execution_id, key.step, row.item, row.epoch, row.queue) for row in rows]
+    turn.head.active += len(tickets)
+    return sorted(tickets, key=lambda ticket: ticket.item)
+
+
+def kept_items(connection: Connection, key: RunKey) -> dict[int, str | None]:
+    """Return the values of the items that came completed from the origin."""
+    rows = connection.execute(
+        select(_RUNS.c.item, _RUNS.c.value).where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item >= 0,
+            _RUNS.c.reused_from.is_not(None),
+        )
+    )
+    return {row.item: row.value for row in rows}
+
+
+def forget_items(connection: Connection, key: RunKey, items: Sequence[int]) -> None:
+    """Drop items that came from the origin but mean another value here."""
+    for some in chunks(items):
+        connection.execute(
+            delete(_RUNS).where(
+                _RUNS.c.execution_id == key.execution_id,
+                _RUNS.c.step == key.step,
+                _RUNS.c.item.in_(some),
+                _RUNS.c.reused_from.is_not(None),
+            )
+        )
+
+
+def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
+    """Queue the first pending item from ``first`` on: those between came from the origin."""
+    item = turn.connection.execute(
+        select(func.min(_RUNS.c.item)).where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item >= first,
+            _RUNS.c.status == StepStatus.PENDING.value,
+        )
+    ).scalar()
+    if item is None:
+        return []
+    turn.connection.execute(
+        update(_RUNS)
+        .where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item == -1,
+        )
+        .values(items_next=item + 1)
+    )
+    return queue_items(turn, key, item, item + 1)
+
+
+_COUNT_ITEM = (
+    update(_RUNS)
+    .where(
+        _RUNS.c.execution_id == bindparam("b_execution"),
+        _RUNS.c.step == bindparam("b_step"),
+        _RUNS.c.item == -1,
+    )
+    .values(
+        items_left=_RUNS.c.items_left - 1,
+        items_next=_RUNS.c.items_next + 1,
+        # Null where an earlier release expanded it: it counted none, for the first one ended all.
+        items_failed=func.coalesce(_RUNS.c.items_failed, 0) + bindparam("b_failed"),
+    )
+    .returning(
+        _RUNS.c["items"],
+        _RUNS.c.items_left,
+        _RUNS.c.items_next,
+        _RUNS.c.items_failed,
+        _RUNS.c.epoch,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FanOut:
+    """A fan-out's counters after one of its items ended."""
+
+    items: int
+    left: int
+    refill: int  # the item that may be queued now, if there is one
+    failed: int
+    epoch: int
+
+
+def count_item(turn: Turn, key: RunKey, *, failed: bool) -> FanOut:
+    """Count one item of the fan-out as ended and return its counters."""
+    row = turn.connection.execute(
+        _COUNT_ITEM,
+        {"b_execution": key.execution_id, "b_step": key.step, "b_failed": int(failed)},
+    ).one()
+    return FanOut(row.items, row.items_left, row.items_next - 1, row.items_failed, row.epoch)
+
+
+def fail_fan_out(turn: Turn, key: RunKey, error: str) -> None:
+    """End the fan-out whose item failed, with the item's error."""
+    turn.connection.execute(
+        update(_RUNS)
+        .where(
+            _RUNS.c.execution_id == key.execution_id,
+            _RUNS.c.step == key.step,
+            _RUNS.c.item == -1,
+        )
+        .values(
+            status=StepStatus.FAILED.value,
+            reason=Reason.STEP_FAILED.value,
+            finished_at=turn.now,
+            error=error,
+        )
+    )
