@@ -29,7 +29,7 @@ from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.settings import Settings
-from engine.store import executions, letters, liveness, notices, steps
+from engine.store import executions, letters, liveness, notices, overdue, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -234,7 +234,7 @@ class Rescue:
 
     def _end_executions(self, sends: Sends, now: int) -> None:
         """End what was told to end and whose grace is over; finish what nobody finished."""
-        rows = self.database.read(lambda connection: executions.overdue(connection, now, BATCH))
+        rows = self.database.read(lambda connection: overdue.overdue(connection, now, BATCH))
         later = now + 5 * QUIET
         for row in rows:
             if not row.ending:
@@ -244,7 +244,7 @@ class Rescue:
             else:
                 self._turn(row.id, sends, self._interrupt)
         unfinished = [row.id for row in rows if not row.ending]
-        self.database.write(lambda connection: executions.postpone(connection, unfinished, later))
+        self.database.write(lambda connection: overdue.postpone(connection, unfinished, later))
 
     def _interrupt(self, taken: Turn) -> list[Ticket]:
         if not taken.head.stopping or taken.head.over:
@@ -271,7 +271,7 @@ class Rescue:
     def _end_late(self, sends: Sends, now: int) -> None:
         """Fail executions whose deadline is over."""
         for execution_id in self.database.read(
-            lambda connection: executions.late(connection, now, BATCH)
+            lambda connection: overdue.late(connection, now, BATCH)
         ):
             self._turn(execution_id, sends, self._miss_deadline)
 
@@ -341,10 +341,8 @@ class Rescue:
         sends.now += [run.ticket for run in rows]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
-        ids = self.database.read(
-            lambda connection: executions.undispatched(connection, before, BATCH)
-        )
-        self.database.write(lambda connection: executions.postpone(connection, ids, now))
+        ids = self.database.read(lambda connection: overdue.undispatched(connection, before, BATCH))
+        self.database.write(lambda connection: overdue.postpone(connection, ids, now))
         sends.dispatches += ids
 
     def _send_notices(self, sends: Sends, before: int, now: int) -> None:

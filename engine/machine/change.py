@@ -307,13 +307,11 @@ def crash(*, now: int, crashes: int, last_chance: bool = False) -> Change:
 
     On its last chance it is not owed yet: rescue sends it when no other has its last chance.
     """
-    owed: dict[str, Any] = {"due_at": now}
-    if last_chance:
-        owed = {"due_at": None, "reason": Reason.WORKER_CRASHED}
+    apart = {"due_at": None, "reason": Reason.WORKER_CRASHED}
     return Change(
         StepStatus.RUNNING,
         StepStatus.QUEUED,
-        {"queued_at": now, **owed},
+        {"queued_at": now, **(apart if last_chance else {"due_at": now})},
         adds={"attempts": -1, "crashes": 1, "epoch": 1},
         event=EventType.STEP_CRASHED,
         data={"crashes": crashes},

@@ -137,3 +137,11 @@ def without(definition: Definition, steps: Mapping[int, int], name: str) -> dict
 def window_of(max_parallel: int, items: int) -> int:
     """Return how many items of a fan-out are queued at first."""
     return min(max_parallel, WINDOW, items)
+
+
+def window_end(items: int, size: int, kept: Set[int]) -> int:
+    """Return the item before which ``size`` are not kept from the origin."""
+    if not kept:
+        return size
+    left = [item for item in range(items) if item not in kept]
+    return left[size - 1] + 1 if size <= len(left) else items

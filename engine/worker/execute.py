@@ -25,7 +25,7 @@ from engine.flow.sends import ActorCall, Look, Sends
 from engine.flow.versions import Versions
 from engine.flow.words import describe_error
 from engine.machine import change
-from engine.machine.plan import ITEM_CHUNK, expires_in, window_of
+from engine.machine.plan import ITEM_CHUNK, expires_in, window_end, window_of
 from engine.machine.status import Reason, StepStatus
 from engine.registry import ACTOR
 from engine.settings import Settings
@@ -320,7 +320,7 @@ class Executor:
         for start in range(0, len(numbered), ITEM_CHUNK):
             self._insert_items(work, numbered[start : start + ITEM_CHUNK], sends)
         size = window_of(work.step.max_parallel, len(items))
-        end = _window_end(len(items), size, kept)
+        end = window_end(len(items), size, kept)
 
         def move(taken: Turn) -> list[Ticket]:
             expanded = change.expand(
@@ -393,11 +393,3 @@ def _expired(run: RunRow, now: int) -> bool:
     return (
         run.status is StepStatus.QUEUED and run.expires_in is not None and waited > run.expires_in
     )
-
-
-def _window_end(items: int, size: int, kept: set[int]) -> int:
-    """Return the item before which ``size`` are not kept from the origin."""
-    if not kept:
-        return size
-    left = [item for item in range(items) if item not in kept]
-    return left[size - 1] + 1 if size <= len(left) else items

@@ -17,7 +17,7 @@ from engine.machine.change import RunKey
 from engine.machine.status import Reason
 from engine.publish import publish
 from engine.steps import Context
-from engine.store import executions, liveness
+from engine.store import liveness, overdue
 from engine.store.database import Database
 from engine.worker.claimer import known_code
 from engine.worker.execute import Executor
@@ -243,11 +243,11 @@ def test_an_execution_ends_once_however_often_it_is_told(house: House) -> None:
     execution_id, _key = claimed(house)
     house.cancel(execution_id)
     # Found overdue by two sweeps at once, the second of which comes when it has ended.
-    overdue = house.database.read(
-        lambda connection: executions.overdue(connection, house.database.now(), 10)
+    found = house.database.read(
+        lambda connection: overdue.overdue(connection, house.database.now(), 10)
     )
     for _sweep in range(2):
-        for row in overdue:
+        for row in found:
             house.rescue.end_now(row.id, Sends())
     assert house.events(execution_id).count("cancelled") == 1
     assert house.step(execution_id, 0, "reason") == ("cancelled_by_user",)

@@ -1,0 +1,97 @@
+"""Executions that someone must look at although no message comes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select, text, update
+
+from engine.machine.status import ExecutionStatus, Phase
+from engine.store.models import DEADLINE, OPEN_EXECUTION, Execution
+
+_EXECUTIONS: Any = Execution.__table__
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """An open execution that someone must look at."""
+
+    id: str
+    status: ExecutionStatus
+    ending: bool
+    interrupting: bool
+
+
+def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
+    """Return executions whose dispatch was owed before ``before``, longest owed first."""
+    return list(
+        connection.execute(
+            select(_EXECUTIONS.c.id)
+            .where(
+                _EXECUTIONS.c.due_at < before,
+                # As literal text: SQLite uses a partial index only where its own words stand.
+                text(OPEN_EXECUTION),
+                _EXECUTIONS.c.status == ExecutionStatus.PENDING.value,
+                _EXECUTIONS.c.ending.is_(None),
+            )
+            .order_by(_EXECUTIONS.c.due_at)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
+    """Return executions that should have ended or been completed by now.
+
+    Pending ones are left out: a backlog of them must not hide these. Paused ones wait.
+    """
+    rows = connection.execute(
+        select(*(_EXECUTIONS.c[name] for name in ("id", "status", "ending", "interrupting")))
+        .where(
+            _EXECUTIONS.c.due_at <= now,
+            text(OPEN_EXECUTION),
+            _EXECUTIONS.c.status.not_in(
+                [ExecutionStatus.PENDING.value, ExecutionStatus.PAUSED.value]
+            ),
+        )
+        .order_by(_EXECUTIONS.c.due_at)
+        .limit(limit)
+    )
+    return [
+        Owed(row.id, ExecutionStatus(row.status), row.ending is not None, row.interrupting)
+        for row in rows
+    ]
+
+
+def late(connection: Connection, now: int, limit: int) -> list[str]:
+    """Return executions that should have ended by their deadline and were not told to."""
+    return list(
+        connection.execute(
+            select(_EXECUTIONS.c.id)
+            .where(
+                _EXECUTIONS.c.deadline_at <= now,
+                text(DEADLINE),
+                _EXECUTIONS.c.ending.is_(None),
+                # Steps that run at the end have the time that they say themselves.
+                _EXECUTIONS.c.phase == Phase.STEPS.value,
+            )
+            .order_by(_EXECUTIONS.c.deadline_at)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def postpone(connection: Connection, ids: Sequence[str], due_at: int) -> None:
+    """Look at these open executions again at ``due_at``."""
+    if ids:
+        connection.execute(
+            update(_EXECUTIONS)
+            .where(
+                _EXECUTIONS.c.id.in_(ids),
+                _EXECUTIONS.c.due_at.is_not(None),
+                text(OPEN_EXECUTION),
+            )
+            .values(due_at=due_at)
+        )
