@@ -85,7 +85,8 @@ def _check(schema: dict[str, Any], given: Any, root: str, wanted_by: str) -> Non
         raise InvalidInput(f"the schema cannot be followed to its end for this {root}") from None
     if errors:
         faults = [_fault(error, root) for error in errors[:100]]
-        raise InvalidInput(f"the {root} does not fit {wanted_by}", faults=faults)
+        verb = "do" if root.endswith("s") else "does"
+        raise InvalidInput(f"the {root} {verb} not fit {wanted_by}", faults=faults)
 
 
 def check_schema(schema: Any, faults: Faults, path: str = "input") -> None:
