@@ -43,7 +43,7 @@ QUIET = 2_000_000  # µs that a message may be on its way before evidence counts
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 ALONE_AGAIN = 15_000_000  # µs after which its message is sent again if nobody has claimed it
-UNKNOWN_AGAIN = 15_000_000  # µs until a step that no live worker knows is looked at again
+UNKNOWN_AGAIN = 5_000_000  # µs until a step that no live worker knows is looked at again
 
 _log = logging.getLogger(__name__)
 

@@ -43,7 +43,9 @@ from engine.worker.work import Stay, Work
 
 ITEM_SHARE = 10  # how much shorter a stay with items is: 256 messages then cost 0.3 s, not 3 s
 EXPIRED = Skip(Reason.EXPIRED)
-HOLD_SECONDS = (5.0, 60.0)  # first and longest wait of a step whose code this worker has not
+# µs that a step whose code this worker has not is held. It is sent again only while a live worker
+# has the code, so this is short: of an old and a new worker the old one may take it many times.
+HOLD = 2_000_000
 
 
 class Executor:
@@ -131,13 +133,9 @@ class Executor:
         return Work(stay, step, run, prepare(step, run, stay.scope))
 
     def _hold(self, run: RunRow) -> None:
-        waited = (self._database.now() - (run.queued_at or 0)) / 1e6
-        seconds = min(max(HOLD_SECONDS[0], waited), HOLD_SECONDS[1])
-
         def move(taken: Turn) -> None:
-            due_at = taken.now + int(seconds * 1e6)
-            key = change.RunKey(run.execution_id, run.step, run.item)
-            taken.apply(key, run.epoch, change.hold(due_at=due_at, first=run.reason is None))
+            due_at = taken.now + HOLD
+            taken.apply(run.key, run.epoch, change.hold(due_at=due_at, first=run.reason is None))
 
         if run.status is StepStatus.QUEUED:
             commit(self._database, run.execution_id, move, self._journal)

@@ -65,7 +65,7 @@ def judge(drill: Drill, verdict: Verdict, *, least: int, max_crashes: int) -> No
         row = ends.get(execution_id)
         if row is None or row[1] not in ENDS:
             verdict.lost += 1
-        elif fault := _differs(wanted, row, reasons.get(execution_id)):
+        elif fault := _differs(drill, wanted, row, reasons.get(execution_id)):
             verdict.wrong_end += 1
             verdict.notes.append(f"{execution_id} {fault}"[:500])
         else:
@@ -90,13 +90,14 @@ def judge(drill: Drill, verdict: Verdict, *, least: int, max_crashes: int) -> No
         verdict.weak = f"{verdict.succeeded} executions ended as wanted, {least} are the least"
 
 
-def _differs(wanted: Wanted, row: tuple[Any, ...], reason: str | None) -> str:
+def _differs(drill: Drill, wanted: Wanted, row: tuple[Any, ...], reason: str | None) -> str:
     """Return how an end differs from the one that is right, or an empty text."""
     _, status, output = row
     if status not in wanted.statuses:
         return f"is {status} ({reason}), not {' or '.join(wanted.statuses)}"
     if status == "completed" and wanted.output is not None:
-        found = None if output is None else decode(output)
+        stored = drill.fleet.database.payloads
+        found = None if output is None else decode(stored.read(output, "output"))
         return "" if found == wanted.output else f"gave {found!r}, not {wanted.output!r}"
     if status == "failed" and wanted.reason is not None and reason != wanted.reason:
         return f"failed for {reason}, not for {wanted.reason}"
@@ -123,7 +124,7 @@ def _stale(drill: Drill) -> int:
     sql = "SELECT epoch, output FROM step_runs WHERE status = 'completed' AND output IS NOT NULL"
     stale = 0
     for epoch, text in drill.fleet.query(sql):
-        output = decode(text)
+        output = decode(drill.fleet.database.payloads.read(text, "output"))
         made = output.get("epoch") if isinstance(output, dict) else None
         stale += made is not None and made != epoch
     return stale

@@ -129,7 +129,7 @@ class Fleet(Looking):
             **variables,
         }
         self.client: Client = open_client(
-            Settings(DATABASE_URL=database_url, REDIS_URL=self.redis_url)
+            Settings(DATABASE_URL=database_url, REDIS_URL=self.redis_url, home=folder)
         )
         self.database = self.client.database
         now = self.database.now()

@@ -37,7 +37,7 @@ class Looking:
     def output(self, execution_id: str) -> Any:
         """Return an execution's output as a value."""
         found = self.execution(execution_id, "output")[0]
-        return None if found is None else decode(found)
+        return None if found is None else decode(self.database.payloads.read(found, "output"))
 
     def step(self, execution_id: str, step: int, *columns: str, item: int = -1) -> tuple[Any, ...]:
         """Return columns of a step run."""
