@@ -20,6 +20,7 @@ from tests.support.proxy import Proxy, proxy
 
 ENDS = ("completed", "failed", "cancelled")
 STUCK_SECONDS = 60
+BEFORE = 5.0  # seconds of traffic to compare with, before a fault
 LEASE, BEAT, SWEEP = 10.0, 3.0, 1.0  # seconds; the defaults, which scale 1 leaves alone
 SLACK = 120.0  # seconds beyond lease + 2 sweeps that an accepted execution gets on a busy machine
 # With leases of a second a busy machine's late beats look like deaths: a limit beyond bad luck.
@@ -169,6 +170,22 @@ class Drill:
         found = [self.begin(given, workflow_id=workflow_id) for _ in range(count)]
         self.fleet.await_effect("start", step="long", count=count, seconds=30)
         return [execution_id for execution_id in found if execution_id is not None]
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        """Break a server in the block, under traffic, and have it mended when the block ends.
+
+        How long the throughput was down is a sample of the row's recovery.
+        """
+        with self.traffic():
+            self.mixture()
+            self.last(BEFORE)
+            strike = self.strike()
+            yield
+            healed = self.heal()
+            self.last(self.after)
+        self.settle()
+        self.throughput_back(strike, healed)
 
     @contextmanager
     def traffic(self, a_second: float = 5.0) -> Iterator[None]:

@@ -14,7 +14,6 @@ from tests.scorecard.rows.worker import MOVES_ON
 from tests.support.processes import eventually
 
 BACK = "Redis is back → 90 % of the throughput before, a sample a fault"
-BEFORE = 5.0  # seconds of traffic to compare with, before the fault
 
 
 @row("Redis", "FLUSHALL", recovery=MOVES_ON, variables=BY_MESSAGE)
@@ -39,15 +38,8 @@ def flushall(drill: Drill) -> None:
 def _killed(drill: Drill) -> None:
     """Kill -9 Redis under traffic and start it again."""
     drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         drill.fleet.restart_redis()
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
 
 
 @row("Redis", "kill -9 without AOF", recovery=BACK, variables=BY_MESSAGE)
@@ -72,10 +64,7 @@ def redis_killed_with_aof(drill: Drill) -> None:
 def maxmemory(drill: Drill) -> None:
     """It is full and refuses every message for a while."""
     drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         drill.fleet.client.redis.config_set("maxmemory", 1)
         eventually(
             lambda: any(worker.says("'maxmemory'") for worker in drill.fleet.workers),
@@ -84,10 +73,6 @@ def maxmemory(drill: Drill) -> None:
         )
         drill.moment(1, 3)
         drill.fleet.client.redis.config_set("maxmemory", 0)
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
 
 
 @row("Redis", "7 s stall", recovery=BACK, variables=BY_MESSAGE)
@@ -95,17 +80,10 @@ def redis_stall(drill: Drill) -> None:
     """It accepts everything and answers nothing for 7 s."""
     between = drill.before_redis()
     drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         between.hold()
         drill.last(7)
         between.heal()
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
 
 
 @row("Redis", "cut and heal", recovery=BACK, variables=BY_MESSAGE)
@@ -113,17 +91,10 @@ def redis_cut(drill: Drill) -> None:
     """Every connection is cut, and no new one is let in for some seconds."""
     between = drill.before_redis()
     drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         between.cut()
         drill.moment(3, 6)
         between.heal()
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
 
 
 @row("Redis", "doubled and reordered messages", recovery=MOVES_ON, variables=BY_MESSAGE)

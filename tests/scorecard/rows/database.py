@@ -23,7 +23,6 @@ from tests.scorecard.rows.worker import MOVES_ON
 from tests.support.processes import eventually
 
 BACK = "the database is back → 90 % of the throughput before, a sample a fault"
-BEFORE = 5.0  # seconds of traffic to compare with, before the fault
 WRITERS = 8
 
 
@@ -38,17 +37,10 @@ def postgres_restart(drill: Drill) -> None:
     server = drill.bench.server
     assert server is not None
     drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         server.crash()
         drill.moment(0, 3)
         server.start_again()
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
 
 
 @row("database", "reply to COMMIT lost", recovery=MOVES_ON, variables=BY_MESSAGE)
@@ -112,10 +104,7 @@ def slow(drill: Drill) -> None:
     """PostgreSQL: each reply takes 0.3 s. SQLite: another program has the file for 2 s of 2.5."""
     between = None if drill.bench.server is None else drill.before_postgres()
     drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         if between is not None:
             between.delay = 0.3
             drill.last(12)
@@ -125,10 +114,6 @@ def slow(drill: Drill) -> None:
                 with _file_taken(drill):
                     drill.last(2)
                 drill.last(0.5)
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
     crashes = drill.fleet.query("SELECT coalesce(sum(crashes), 0) FROM step_runs")[0][0]
     drill.notes.append(f"{crashes} claims counted as crashes")
 
@@ -157,30 +142,22 @@ def pool_exhausted(drill: Drill) -> None:
     assert server is not None
     drill.workers(2)
     name = str(make_url(drill.fleet.variables["DATABASE_URL"]).database)
-    with drill.traffic(), contextlib.ExitStack() as taken:
-        drill.mixture()
-        drill.last(BEFORE)
-        master = taken.enter_context(psycopg.connect(server.url, autocommit=True))
-        strike = drill.strike()
+    cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+    master = psycopg.connect(server.url, autocommit=True)
+    with contextlib.closing(master), drill.outage(), contextlib.ExitStack() as theirs:
         until = time.monotonic() + 8
-        cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-        with contextlib.ExitStack() as theirs:
-            refused = 0
-            master.execute(cut, [name])
-            while time.monotonic() < until:
-                try:
-                    theirs.enter_context(psycopg.connect(server.url))
-                except psycopg.OperationalError:
-                    refused += 1
-                    # One that came back between two of ours goes again.
-                    master.execute(cut, [name])
-                    drill.last(0.2)
-            if not refused:
-                raise Weak("the server never ran out of connections")
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
+        refused = 0
+        master.execute(cut, [name])
+        while time.monotonic() < until:
+            try:
+                theirs.enter_context(psycopg.connect(server.url))
+            except psycopg.OperationalError:
+                refused += 1
+                # One that came back between two of ours goes again.
+                master.execute(cut, [name])
+                drill.last(0.2)
+        if not refused:
+            raise Weak("the server never ran out of connections")
 
 
 @row(
@@ -245,10 +222,7 @@ def eight_writers(drill: Drill) -> None:
 def disk_full(drill: Drill) -> None:
     """No file of a worker may grow any more: every write to the database fails."""
     workers = drill.workers(2)
-    with drill.traffic():
-        drill.mixture()
-        drill.last(BEFORE)
-        strike = drill.strike()
+    with drill.outage():
         limit = _largest_other_file(drill) + 200_000
         for worker in workers:
             psutil.Process(worker.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, psutil.RLIM_INFINITY))
@@ -263,10 +237,6 @@ def disk_full(drill: Drill) -> None:
             for worker in workers:
                 unlimited = (psutil.RLIM_INFINITY, psutil.RLIM_INFINITY)
                 psutil.Process(worker.pid).rlimit(psutil.RLIMIT_FSIZE, unlimited)
-        healed = drill.heal()
-        drill.last(drill.after)
-    drill.settle()
-    drill.throughput_back(strike, healed)
 
 
 def _largest_other_file(drill: Drill) -> int:
