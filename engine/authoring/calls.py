@@ -6,6 +6,7 @@ Calls are typed Any: to a type checker a handle passes for the value that it sta
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -17,7 +18,7 @@ from engine.authoring.trace import Trace, current
 _UNNAMED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
 
-class AnyStep:
+class AnyStep(ABC):
     """What a workflow calls as a step: a function, an actor, another workflow."""
 
     uses: str
@@ -63,13 +64,13 @@ class AnyStep:
         """Return the step so that it undoes ``done`` if the execution fails or is cancelled."""
         return StepCall(self).compensates(done)
 
+    @abstractmethod
     def outside(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return what a call outside of a workflow gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def params(self, arguments: Any, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``with`` for a call with ``arguments``, bound, and options of its own."""
-        raise NotImplementedError
 
     def bind(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return the arguments by name, those that were given only."""
