@@ -190,7 +190,7 @@ def _check_step(definition: Definition, name: str) -> None:
     if name not in known:
         raise InvalidQuery(
             f"from: workflow '{definition.name}' has no step {name!r}",
-            hint=did_you_mean(name, known),
+            hint=did_you_mean(name, [step.name for step in definition.steps if not step.closing]),
         )
     if known[name].closing:
         raise InvalidQuery(
