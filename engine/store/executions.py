@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
@@ -20,9 +19,11 @@ from engine.store.models import (
     Workflow,
     WorkflowVersion,
 )
+from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.turn import Turn
 
 _EXECUTIONS: Any = Execution.__table__
+_EVENTS: Any = EventRow.__table__
 _WORKFLOWS: Any = Workflow.__table__
 _VERSIONS: Any = WorkflowVersion.__table__
 
@@ -100,22 +101,55 @@ def admit(connection: Connection, wanted: NewExecution, now: int) -> Admitted:
         "deadline_at": None if wanted.deadline is None else now + wanted.delay + wanted.deadline,
         **_parent_values(wanted.parent),
     }
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    insertion = dialect.insert(_EXECUTIONS).values(values).on_conflict_do_nothing()
     # RETURNING tells apart on both what a driver's rowcount (-1 from psycopg here) does not.
-    inserted = connection.execute(insertion.returning(_EXECUTIONS.c.id)).one_or_none()
-    if inserted is None:
+    if _ADMIT.row(connection, values) is None:
         return _admitted_before(connection, wanted)
-    connection.execute(
-        insert(EventRow),
-        {"execution_id": execution_id, "seq": 1, "type": EventType.CREATED.value, "at": now},
-    )
+    created = {"execution_id": execution_id, "type": EventType.CREATED.value, "at": now}
+    _CREATED.run(connection, created)
     return Admitted(execution_id, wanted.message_id, created=True)
+
+
+_ALONE = {
+    "parent_id": None,
+    "parent_step": None,
+    "parent_item": None,
+    "parent_epoch": None,
+    "leaves_parent": False,
+    "depth": 0,
+}
+_ADMITTED = (
+    "id",
+    "owner_id",
+    "workflow_id",
+    "version",
+    "status",
+    "trigger",
+    "trigger_detail",
+    "input",
+    "created_at",
+    "due_at",
+    "last_seq",
+    "origin_id",
+    "idempotency_key",
+    "request_hash",
+    "schedule_id",
+    "slot",
+    "message_id",
+    "rerun_from",
+    "deadline_at",
+    *_ALONE,
+)
+_ADMIT = insert_unless_there(_EXECUTIONS, _ADMITTED, _EXECUTIONS.c.id)
+_CREATED = Prepared(
+    insert(_EVENTS).values(
+        execution_id=bindparam("execution_id"), seq=1, type=bindparam("type"), at=bindparam("at")
+    )
+)
 
 
 def _parent_values(parent: Parent | None) -> dict[str, Any]:
     if parent is None:
-        return {}
+        return _ALONE
     return {
         "parent_id": parent.key.execution_id,
         "parent_step": parent.key.step,
@@ -169,29 +203,12 @@ class Pinned:
     due_at: int | None
 
 
-_PINNED = (
+_PINNED = Prepared(
     select(
         *(
-            _EXECUTIONS.c[name]
-            for name in (
-                "id",
-                "owner_id",
-                "workflow_id",
-                "version",
-                "status",
-                "ending",
-                "phase",
-                "input",
-                "error",
-                "origin_id",
-                "rerun_from",
-                "depth",
-                "trigger",
-                "steps_left",
-                "due_at",
-            )
-        ),
-        _WORKFLOWS.c.name.label("workflow"),
+            _WORKFLOWS.c.name if name == "workflow" else _EXECUTIONS.c[name]
+            for name in Pinned.__dataclass_fields__
+        )
     )
     .join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
     .where(_EXECUTIONS.c.id == bindparam("execution_id"))
@@ -200,11 +217,11 @@ _PINNED = (
 
 def pinned(connection: Connection, execution_id: str) -> Pinned | None:
     """Return the execution, or None when there is none (any more)."""
-    row = connection.execute(_PINNED, {"execution_id": execution_id}).one_or_none()
+    row = _PINNED.row(connection, {"execution_id": execution_id})
     if row is None:
         return None
-    words = {"status": ExecutionStatus(row.status), "phase": Phase(row.phase)}
-    return Pinned(**{**row._asdict(), **words})
+    found = Pinned(*row)
+    return replace(found, status=ExecutionStatus(found.status), phase=Phase(found.phase))
 
 
 def owned(connection: Connection, owner_id: str, execution_id: str) -> tuple[str, int]:

@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
 from engine.store.models import StepRun
+from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.steps import Ticket, chunks
 from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
+_ITEM = ("execution_id", "step", "item", "status", "queue", "value", "expires_in")
+_INSERT_ITEMS = insert_unless_there(_RUNS, _ITEM)
 
 
 def insert_items(
@@ -38,11 +40,10 @@ def insert_items(
         }
         for item, value in values
     ]
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    connection.execute(dialect.insert(_RUNS).on_conflict_do_nothing(), rows)
+    _INSERT_ITEMS.run_each(connection, rows)
 
 
-_QUEUE_ITEMS = (
+_QUEUE_ITEMS = Prepared(
     update(_RUNS)
     .where(
         _RUNS.c.execution_id == bindparam("b_execution"),
@@ -63,8 +64,8 @@ _QUEUE_ITEMS = (
 
 def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
     """Queue items ``first`` ≤ item < ``end`` of a fan-out and return their tickets."""
-    rows = turn.connection.execute(
-        _QUEUE_ITEMS,
+    rows = _QUEUE_ITEMS.rows(
+        turn.connection,
         {
             "b_execution": key.execution_id,
             "b_step": key.step,
@@ -73,7 +74,9 @@ def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
             "b_now": turn.now,
         },
     )
-    tickets = [Ticket(key.execution_id, key.step, row.item, row.epoch, row.queue) for row in rows]
+    tickets = [
+        Ticket(key.execution_id, key.step, item, epoch, queue) for item, epoch, queue in rows
+    ]
     turn.head.active += len(tickets)
     return sorted(tickets, key=lambda ticket: ticket.item)
 
@@ -128,7 +131,7 @@ def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
     return queue_items(turn, key, item, item + 1)
 
 
-_COUNT_ITEM = (
+_COUNT_ITEM = Prepared(
     update(_RUNS)
     .where(
         _RUNS.c.execution_id == bindparam("b_execution"),
@@ -164,11 +167,11 @@ class FanOut:
 
 def count_item(turn: Turn, key: RunKey, *, failed: bool) -> FanOut:
     """Count one item of the fan-out as ended and return its counters."""
-    row = turn.connection.execute(
-        _COUNT_ITEM,
+    [(items, left, following, failures, epoch)] = _COUNT_ITEM.rows(
+        turn.connection,
         {"b_execution": key.execution_id, "b_step": key.step, "b_failed": int(failed)},
-    ).one()
-    return FanOut(row.items, row.items_left, row.items_next - 1, row.items_failed, row.epoch)
+    )
+    return FanOut(items, left, following - 1, failures, epoch)
 
 
 def fail_fan_out(turn: Turn, key: RunKey, error: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
@@ -20,6 +21,7 @@ from engine.machine.event import Event, EventType
 from engine.machine.plan import PlannedRun
 from engine.machine.status import Reason, StepStatus
 from engine.store.models import StepRun
+from engine.store.prepared import Prepared
 from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
@@ -77,18 +79,21 @@ class RunRow:
 
 
 _COLUMNS = [_RUNS.c[name] for name in RunRow.__dataclass_fields__]
-_SELECT_RUN = select(*_COLUMNS).where(
-    _RUNS.c.execution_id == bindparam("execution_id"),
-    _RUNS.c.step == bindparam("step"),
-    _RUNS.c.item == bindparam("item"),
+_STATUS = list(RunRow.__dataclass_fields__).index("status")
+_SELECT_RUN = Prepared(
+    select(*_COLUMNS).where(
+        _RUNS.c.execution_id == bindparam("execution_id"),
+        _RUNS.c.step == bindparam("step"),
+        _RUNS.c.item == bindparam("item"),
+    )
 )
 
 
-def as_run(row: Any) -> RunRow:
+def as_run(row: Sequence[Any]) -> RunRow:
     """Return a row of ``run_columns`` as a value."""
-    values = row._asdict()
-    values["status"] = StepStatus(values["status"])
-    return RunRow(**values)
+    values = list(row)
+    values[_STATUS] = StepStatus(values[_STATUS])
+    return RunRow(*values)
 
 
 def run_columns() -> list[Any]:
@@ -98,9 +103,9 @@ def run_columns() -> list[Any]:
 
 def get(connection: Connection, key: RunKey) -> RunRow | None:
     """Return the step run, or None when there is none."""
-    row = connection.execute(
-        _SELECT_RUN, {"execution_id": key.execution_id, "step": key.step, "item": key.item}
-    ).one_or_none()
+    row = _SELECT_RUN.row(
+        connection, {"execution_id": key.execution_id, "step": key.step, "item": key.item}
+    )
     return None if row is None else as_run(row)
 
 
@@ -114,6 +119,24 @@ def input_of(connection: Connection, key: RunKey) -> str | None:
         )
     ).scalar_one_or_none()
     return found
+
+
+_FIRST = (
+    "execution_id",
+    "step",
+    "item",
+    "status",
+    "epoch",
+    "needs_left",
+    "needs_ran",
+    "queue",
+    "expires_in",
+    "due_at",
+    "queued_at",
+    "reason",
+    "finished_at",
+)
+_INSERT_FIRST = Prepared(insert(_RUNS).values({name: bindparam(name) for name in _FIRST}))
 
 
 def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
@@ -138,7 +161,7 @@ def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
         if not run.reused
     ]
     if rows:
-        turn.connection.execute(insert(_RUNS), rows)
+        _INSERT_FIRST.run_each(turn.connection, rows)
     skipped = [run for run in planned if run.status is StepStatus.SKIPPED and not run.reused]
     for run in skipped:
         data = {"reason": Reason.NOT_NEEDED}
@@ -151,24 +174,28 @@ def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
     return [Ticket(turn.head.id, run.step, -1, 1, run.queue) for run in ready]
 
 
-_ADVANCE = (
-    update(_RUNS)
-    .where(
-        _RUNS.c.execution_id == bindparam("b_execution"),
-        _RUNS.c.step.in_(bindparam("b_steps", expanding=True)),
-        _RUNS.c.item == -1,
-        _RUNS.c.status == StepStatus.PENDING.value,
+@lru_cache(maxsize=64)
+def _advance(count: int) -> Prepared:
+    """Return the statement that counts one need less for ``count`` step runs."""
+    last = _RUNS.c.needs_left == 1
+    return Prepared(
+        update(_RUNS)
+        .where(
+            _RUNS.c.execution_id == bindparam("b_execution"),
+            _RUNS.c.step.in_([bindparam(f"b_step_{number}") for number in range(count)]),
+            _RUNS.c.item == -1,
+            _RUNS.c.status == StepStatus.PENDING.value,
+        )
+        .values(
+            needs_left=_RUNS.c.needs_left - 1,
+            needs_ran=_RUNS.c.needs_ran + bindparam("b_ran"),
+            status=case((last, StepStatus.QUEUED.value), else_=_RUNS.c.status),
+            epoch=case((last, _RUNS.c.epoch + 1), else_=_RUNS.c.epoch),
+            due_at=case((last, bindparam("b_now")), else_=None),
+            queued_at=case((last, bindparam("b_now")), else_=None),
+        )
+        .returning(_RUNS.c.step, _RUNS.c.needs_left, _RUNS.c.epoch, _RUNS.c.queue)
     )
-    .values(
-        needs_left=_RUNS.c.needs_left - 1,
-        needs_ran=_RUNS.c.needs_ran + bindparam("b_ran"),
-        status=case((_RUNS.c.needs_left == 1, StepStatus.QUEUED.value), else_=_RUNS.c.status),
-        epoch=case((_RUNS.c.needs_left == 1, _RUNS.c.epoch + 1), else_=_RUNS.c.epoch),
-        due_at=case((_RUNS.c.needs_left == 1, bindparam("b_now")), else_=None),
-        queued_at=case((_RUNS.c.needs_left == 1, bindparam("b_now")), else_=None),
-    )
-    .returning(_RUNS.c.step, _RUNS.c.needs_left, _RUNS.c.epoch, _RUNS.c.queue)
-)
 
 
 def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]:
@@ -179,19 +206,19 @@ def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]
     """
     ready: list[Ticket] = []
     for some in chunks(dependants):
-        rows = turn.connection.execute(
-            _ADVANCE,
+        rows = _advance(len(some)).rows(
+            turn.connection,
             {
                 "b_execution": turn.head.id,
-                "b_steps": some,
                 "b_ran": int(ran),
                 "b_now": turn.now,
+                **{f"b_step_{number}": step for number, step in enumerate(some)},
             },
         )
         ready += [
-            Ticket(turn.head.id, row.step, -1, row.epoch, row.queue)
-            for row in rows
-            if row.needs_left == 0
+            Ticket(turn.head.id, step, -1, epoch, queue)
+            for step, needs_left, epoch, queue in rows
+            if needs_left == 0
         ]
     turn.head.active += len(ready)
     return sorted(ready, key=lambda ticket: ticket.step)

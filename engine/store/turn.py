@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Update, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from engine.codec import encode
 from engine.errors import NotFound, StaleClaim
@@ -22,9 +22,12 @@ from engine.machine.event import Event, EventType
 from engine.machine.head import Head
 from engine.machine.status import ExecutionStatus, Phase
 from engine.store.models import Attempt, EventRow, Execution, LogLine, StepRun
+from engine.store.prepared import Prepared, Row
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
+_EVENTS: Any = EventRow.__table__
+_LINES: Any = LogLine.__table__
 _HEAD_COLUMNS = (
     "id",
     "owner_id",
@@ -44,7 +47,7 @@ _HEAD_COLUMNS = (
     "runs_done",
     "runs_total",
 )
-_LOCK_HEAD = (
+_LOCK_HEAD = Prepared(
     select(*(_EXECUTIONS.c[name] for name in _HEAD_COLUMNS))
     .where(_EXECUTIONS.c.id == bindparam("execution_id"))
     .with_for_update()
@@ -82,9 +85,9 @@ class Turn:
         Raises:
             StaleClaim: the step run has another epoch or status by now; nothing was changed.
         """
-        adds = dict(change.adds)
-        row = self.connection.execute(
-            _change_statement(tuple(sorted(change.values)), tuple(sorted(adds))),
+        adds = change.adds
+        row = _change_statement(tuple(change.values), tuple(adds)).row(
+            self.connection,
             {
                 **{f"v_{name}": value for name, value in change.values.items()},
                 **{f"a_{name}": value for name, value in adds.items()},
@@ -95,12 +98,12 @@ class Turn:
                 "b_source": change.source.value,
                 "v_status": change.target.value,
             },
-        ).one_or_none()
+        )
         if row is None:
             raise StaleClaim(
                 f"step run {key.step}/{key.item} was taken over: epoch {epoch} is over"
             )
-        attempts = int(row.attempts)
+        attempts, worker_id, started_at = row
         # A move that takes the attempt back speaks of the attempt it takes back.
         attempt = attempts - min(adds.get("attempts", 0), 0)
         self._follow(key, change, attempt)
@@ -115,13 +118,13 @@ class Turn:
                     "attempt": attempt,
                     "outcome": change.tried.outcome,
                     "reason": change.tried.reason,
-                    "worker_id": row.worker_id,
-                    "started_at": row.started_at,
+                    "worker_id": worker_id,
+                    "started_at": started_at,
                     "finished_at": self.now,
                     "error": change.tried.error,
                 },
             )
-        return attempts
+        return int(attempts)
 
     def _follow(self, key: RunKey, change: Change, attempt: int | None) -> None:
         self.head.active += change.active
@@ -164,8 +167,8 @@ class Turn:
         self._write_events(head)
         self._write_lines(head)
         values = {f"v_{name}": getattr(head, name) for name in _WRITTEN}
-        self.connection.execute(
-            _head_statement(tuple(sorted(self._values))),
+        _head_statement(tuple(self._values)).run(
+            self.connection,
             {
                 **values,
                 **{f"v_{name}": value for name, value in self._values.items()},
@@ -201,7 +204,7 @@ class Turn:
             for seq, fact in enumerate(self._events, head.last_seq + 1)
         ]
         head.last_seq += len(rows)
-        self.connection.execute(_INSERT_EVENTS, rows)
+        _INSERT_EVENTS.run_each(self.connection, rows)
 
     def _write_lines(self, head: Head) -> None:
         if not self._lines:
@@ -220,11 +223,11 @@ class Turn:
             for seq, line in enumerate(self._lines, head.last_log + 1)
         ]
         head.last_log += len(rows)
-        self.connection.execute(_INSERT_LINES, rows)
+        _INSERT_LINES.run_each(self.connection, rows)
 
 
-_INSERT_EVENTS = insert(EventRow.__table__)  # type: ignore[arg-type]  # a Table, typed FromClause
-_INSERT_LINES = insert(LogLine.__table__)  # type: ignore[arg-type]  # likewise
+_INSERT_EVENTS = Prepared(insert(_EVENTS))
+_INSERT_LINES = Prepared(insert(_LINES))
 
 
 @contextmanager
@@ -234,7 +237,7 @@ def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
     Raises:
         NotFound: there is no such execution.
     """
-    row = connection.execute(_LOCK_HEAD, {"execution_id": execution_id}).one_or_none()
+    row = _LOCK_HEAD.row(connection, {"execution_id": execution_id})
     if row is None:
         raise NotFound(f"there is no execution {execution_id}")
     taken = Turn(connection, _as_head(row), now)
@@ -242,20 +245,20 @@ def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
     taken.close()
 
 
-def _as_head(row: Any) -> Head:
-    values = row._asdict()
-    values["status"] = ExecutionStatus(values["status"])
-    values["ending"] = ExecutionStatus(values["ending"]) if values["ending"] else None
-    values["phase"] = Phase(values["phase"])
-    return Head(**values)
+def _as_head(row: Row) -> Head:
+    head = Head(*row)
+    head.status = ExecutionStatus(head.status)
+    head.ending = ExecutionStatus(head.ending) if head.ending else None
+    head.phase = Phase(head.phase)
+    return head
 
 
 @lru_cache(maxsize=256)
-def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Update:
+def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Prepared:
     columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in values}
     columns |= {name: _RUNS.c[name] + bindparam(f"a_{name}") for name in adds}
     columns["status"] = bindparam("v_status")
-    statement: Update = (
+    return Prepared(
         update(_RUNS)
         .where(
             _RUNS.c.execution_id == bindparam("b_execution"),
@@ -267,13 +270,10 @@ def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Update:
         .values(columns)
         .returning(_RUNS.c.attempts, _RUNS.c.worker_id, _RUNS.c.started_at)
     )
-    return statement
 
 
 @lru_cache(maxsize=64)
-def _head_statement(extra: Sequence[str]) -> Update:
+def _head_statement(extra: Sequence[str]) -> Prepared:
     columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in (*_WRITTEN, *extra)}
-    statement: Update = (
-        update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id")).values(columns)
-    )
-    return statement
+    statement = update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id"))
+    return Prepared(statement.values(columns))
