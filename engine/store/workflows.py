@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, insert, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode
@@ -15,6 +15,7 @@ from engine.definition import Definition, parse
 from engine.errors import NotFound
 from engine.ids import is_id, new_id
 from engine.store.models import Workflow, WorkflowVersion
+from engine.store.prepared import Prepared
 
 _WORKFLOWS: Any = Workflow.__table__
 _VERSIONS: Any = WorkflowVersion.__table__
@@ -55,30 +56,39 @@ class Published:
     created: bool
 
 
+def visible_to(owner_id: Any) -> Any:
+    """Return the condition that a workflow is the owner's own or shared."""
+    return or_(_WORKFLOWS.c.owner_id == owner_id, _WORKFLOWS.c.shared)
+
+
+def _readable(by: Any) -> Prepared:
+    owner: Any = bindparam("owner")
+    return Prepared(
+        select(*(_WORKFLOWS.c[name] for name in WorkflowRecord.__dataclass_fields__))
+        .where(by == bindparam("wanted"), visible_to(owner))
+        # The owner's own first: publishing a name of one's own must win over an example.
+        .order_by((_WORKFLOWS.c.owner_id == owner).desc(), _WORKFLOWS.c.id)
+        .limit(1)
+    )
+
+
+_BY_ID, _BY_NAME = _readable(_WORKFLOWS.c.id), _readable(_WORKFLOWS.c.name)
+
+
 def readable(connection: Connection, owner_id: str, id_or_name: str) -> WorkflowRecord:
     """Return the owner's workflow of that id or name, else a shared one.
 
     Raises:
         NotFound: there is none that the owner may see.
     """
-    by = _WORKFLOWS.c.id if is_id(id_or_name) else _WORKFLOWS.c.name
-    row = connection.execute(
-        select(*(_WORKFLOWS.c[name] for name in WorkflowRecord.__dataclass_fields__))
-        .where(by == id_or_name, visible_to(owner_id))
-        # The owner's own first: publishing a name of one's own must win over an example.
-        .order_by((_WORKFLOWS.c.owner_id == owner_id).desc(), _WORKFLOWS.c.id)
-        .limit(1)
-    ).one_or_none()
+    found = _BY_ID if is_id(id_or_name) else _BY_NAME
+    row = found.row(connection, {"wanted": id_or_name, "owner": owner_id})
     if row is None:
         raise NotFound(
             f"there is no workflow {id_or_name}", hint="`engine workflows list` names them"
         )
-    return WorkflowRecord(**row._asdict())
-
-
-def visible_to(owner_id: str) -> Any:
-    """Return the condition that a workflow is the owner's own or shared."""
-    return or_(_WORKFLOWS.c.owner_id == owner_id, _WORKFLOWS.c.shared)
+    record = WorkflowRecord(*row)
+    return replace(record, shared=bool(record.shared))
 
 
 def publish(
