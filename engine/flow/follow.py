@@ -16,14 +16,19 @@ from engine.store.steps import Ticket
 from engine.store.turn import Turn
 
 
-def after_success(turn: Turn, definition: Definition, key: RunKey, *, ran: bool) -> list[Ticket]:
-    """Return tickets for what became ready when ``key`` completed (or, not ``ran``, skipped)."""
+def after_success(
+    turn: Turn, definition: Definition, key: RunKey, *, ran: bool, rides: int | None = None
+) -> list[Ticket]:
+    """Return tickets for what became ready when ``key`` completed (or, not ``ran``, skipped).
+
+    Not for the dependant that ``rides``: it was claimed in this turn already.
+    """
     if turn.head.stopping:
         return end_if_idle(turn, definition)
     step = definition.steps[key.step]
     if key.item >= 0:
         return _sent(turn, _after_item(turn, definition, key, grace=0))
-    tickets = _advance(turn, step, ran=ran, handled=False)
+    tickets = _advance(turn, step, ran=ran, handled=False, rides=rides)
     return _sent(turn, tickets + when_all_ended(turn, definition))
 
 
@@ -57,11 +62,12 @@ def _sent(turn: Turn, tickets: list[Ticket]) -> list[Ticket]:
     return tickets if turn.head.moving else []
 
 
-def _advance(turn: Turn, step: Step, *, ran: bool, handled: bool) -> list[Ticket]:
+def _advance(
+    turn: Turn, step: Step, *, ran: bool, handled: bool, rides: int | None = None
+) -> list[Ticket]:
     """Count one need less for what follows; handlers see it as run when the failure is theirs."""
-    if not step.handlers:
-        return steps.advance(turn, step.dependants, ran=ran)
-    others = [index for index in step.dependants if index not in step.handlers]
+    apart = {*step.handlers, rides}
+    others = [index for index in step.dependants if index not in apart]
     return [
         *steps.advance(turn, others, ran=ran),
         *steps.advance(turn, step.handlers, ran=handled),

@@ -8,7 +8,7 @@ wants a move that has no constructor here wants an illegal one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.definition.model import ACTOR_QUEUE
@@ -41,7 +41,7 @@ class Change:
     source: StepStatus
     target: StepStatus
     values: Mapping[str, Any] = field(default_factory=dict)
-    adds: Mapping[str, int] = field(default_factory=dict)  # epoch, attempts, crashes
+    adds: Mapping[str, int] = field(default_factory=dict)  # epoch, attempts, crashes, needs_ran
     event: EventType | None = None
     data: Mapping[str, Any] = field(default_factory=dict)  # the event's payload
     active: int = 0  # what it adds to the execution's count of queued and running
@@ -69,6 +69,19 @@ def claim(
         event=EventType.STEP_STARTED,
         data={"worker": worker_id},
         active=0 if source is StepStatus.QUEUED else 1,
+    )
+
+
+def ride(*, worker_id: str, now: int, deadline: int, input: str | None) -> Change:
+    """Its only need completes in the same commit, and the worker of that need takes it along:
+    ``advance`` and ``claim`` in one."""
+    claimed = claim(
+        StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=input
+    )
+    return replace(
+        claimed,
+        values={**claimed.values, "needs_left": 0, "queued_at": now},
+        adds={**claimed.adds, "epoch": 1, "needs_ran": 1},
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam
+from sqlalchemy import Connection, bindparam, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 
@@ -45,7 +45,7 @@ class Prepared:
         driver(connection).execute(text, bind(values))
 
     def run_each(self, connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Run it once for each of ``rows``, in one trip."""
+        """Run it once for each of ``rows``."""
         text, bind = self._for(connection)
         driver(connection).cursor().executemany(text, [bind(values) for values in rows])
 
@@ -69,6 +69,19 @@ def insert_unless_there(table: Any, columns: Iterable[str], *returning: Any) -> 
     if returning:
         return Prepared({name: one.returning(*returning) for name, one in inserts.items()})
     return Prepared(inserts)
+
+
+def insert_many(table: Any, columns: Iterable[str], count: int) -> Prepared:
+    """Return an INSERT of ``count`` rows at once, whose values ``numbered`` names."""
+    rows: list[dict[str, Any]] = [
+        {name: bindparam(f"{name}_{number}") for name in columns} for number in range(count)
+    ]
+    return Prepared(insert(table).values(rows))
+
+
+def numbered(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the values of rows under the names by which ``insert_many`` knows them."""
+    return {f"{name}_{at}": value for at, row in enumerate(rows) for name, value in row.items()}
 
 
 def driver(connection: Connection) -> Any:

@@ -22,7 +22,7 @@ from engine.machine.event import Event, EventType
 from engine.machine.head import Head
 from engine.machine.status import ExecutionStatus, Phase
 from engine.store.models import Attempt, EventRow, Execution, LogLine, StepRun
-from engine.store.prepared import Prepared, Row
+from engine.store.prepared import Prepared, Row, insert_many, numbered
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
@@ -85,12 +85,12 @@ class Turn:
         Raises:
             StaleClaim: the step run has another epoch or status by now; nothing was changed.
         """
-        adds = change.adds
-        row = _change_statement(tuple(change.values), tuple(adds)).row(
+        values = {f"v_{name}": value for name, value in change.values.items()}
+        values |= {f"a_{name}": value for name, value in change.adds.items()}
+        row = _change_statement(tuple(change.values), tuple(change.adds)).row(
             self.connection,
             {
-                **{f"v_{name}": value for name, value in change.values.items()},
-                **{f"a_{name}": value for name, value in adds.items()},
+                **values,
                 "b_execution": key.execution_id,
                 "b_step": key.step,
                 "b_item": key.item,
@@ -105,7 +105,7 @@ class Turn:
             )
         attempts, worker_id, started_at = row
         # A move that takes the attempt back speaks of the attempt it takes back.
-        attempt = attempts - min(adds.get("attempts", 0), 0)
+        attempt = attempts - min(change.adds.get("attempts", 0), 0)
         self._follow(key, change, attempt)
         if change.tried is not None:
             self.connection.execute(
@@ -167,14 +167,8 @@ class Turn:
         self._write_events(head)
         self._write_lines(head)
         values = {f"v_{name}": getattr(head, name) for name in _WRITTEN}
-        _head_statement(tuple(self._values)).run(
-            self.connection,
-            {
-                **values,
-                **{f"v_{name}": value for name, value in self._values.items()},
-                "b_id": head.id,
-            },
-        )
+        values |= {f"v_{name}": value for name, value in self._values.items()}
+        _head_statement(tuple(self._values)).run(self.connection, {**values, "b_id": head.id})
 
     def _settle_waiting(self) -> None:
         """Keep the status true: an execution with nothing queued or running is waiting."""
@@ -204,7 +198,9 @@ class Turn:
             for seq, fact in enumerate(self._events, head.last_seq + 1)
         ]
         head.last_seq += len(rows)
-        _INSERT_EVENTS.run_each(self.connection, rows)
+        for start in range(0, len(rows), _EVENTS_AT_ONCE):
+            some = rows[start : start + _EVENTS_AT_ONCE]
+            _insert_events(len(some)).run(self.connection, numbered(some))
 
     def _write_lines(self, head: Head) -> None:
         if not self._lines:
@@ -226,8 +222,13 @@ class Turn:
         _INSERT_LINES.run_each(self.connection, rows)
 
 
-_INSERT_EVENTS = Prepared(insert(_EVENTS))
+_EVENTS_AT_ONCE = 16
 _INSERT_LINES = Prepared(insert(_LINES))
+
+
+@lru_cache(maxsize=_EVENTS_AT_ONCE)
+def _insert_events(count: int) -> Prepared:
+    return insert_many(_EVENTS, _EVENTS.c.keys(), count)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from engine import steps
 from engine.definition import Step
@@ -21,6 +22,7 @@ from engine.worker.prepare import Broken, Call, prepare
 from engine.worker.work import Stay, Work, fresh_run
 
 _BY_FUNCTION = frozenset({"python", "actor"})  # step types that call what modules register
+UNPLANNED = 0  # the epoch of a step run that still waits for what it needs
 DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
 
 
@@ -51,7 +53,8 @@ class Claimer:
         def move(taken: Turn) -> int:
             if not taken.head.moving:
                 raise StaleClaim("the execution ends or is paused: nothing new starts")
-            return taken.apply(work.key, work.run.epoch, self.move(work, taken.now))
+            move = change.claim(work.run.status, **self._terms(work, taken.now))
+            return taken.apply(work.key, work.run.epoch, move)
 
         attempts = commit(self._database, work.run.execution_id, move, self._journal)
         # A held step run is due when rescue looks at it again: that says nothing of its message,
@@ -59,16 +62,23 @@ class Claimer:
         was_held = work.run.reason == Reason.UNKNOWN_STEP
         return self.held(work, attempts, sent_at=None if was_held else work.run.due_at)
 
-    def move(self, work: Work, now: int) -> change.Change:
-        """Return the move by which this worker claims the prepared step run."""
+    def ride(self, work: Work, taken: Turn) -> int:
+        """Claim a dependant in the turn that completes its only need; return its attempts: 1.
+
+        Raises:
+            StaleClaim: it does not wait for that need any more.
+        """
+        return taken.apply(work.key, UNPLANNED, change.ride(**self._terms(work, taken.now)))
+
+    def _terms(self, work: Work, now: int) -> dict[str, Any]:
+        """Return on which terms this worker claims the prepared step run."""
         assert isinstance(work.prepared, Call | Broken)
-        return change.claim(
-            work.run.status,
-            worker_id=self._worker_id,
-            now=now,
-            deadline=now + int(self.timeout(work.step) * 1e6) + DEADLINE_GRACE,
-            input=work.prepared.text if isinstance(work.prepared, Call) else None,
-        )
+        return {
+            "worker_id": self._worker_id,
+            "now": now,
+            "deadline": now + int(self.timeout(work.step) * 1e6) + DEADLINE_GRACE,
+            "input": work.prepared.text if isinstance(work.prepared, Call) else None,
+        }
 
     def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:
         """Take note of a claim that committed; ``sent_at`` when a message brought it."""

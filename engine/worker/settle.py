@@ -125,13 +125,14 @@ class Settler:
             self._keep(taken, work, returned.text)
             if child is not None:
                 _admit(taken, child)
-            tickets = after_success(taken, stay.definition, claim.key, ran=True)
+            rides = None
+            if following is not None and taken.head.moving:
+                claimed = self._claimer.ride(following, taken)
+                rides = following.step.index
+            tickets = after_success(taken, stay.definition, claim.key, ran=True, rides=rides)
             stay.follow(taken.head)
             if told:
                 complete(taken, stay.definition, output)
-            if following is not None and taken.head.moving:
-                riding = self._claimer.move(following, taken.now)
-                claimed = taken.apply(following.key, following.run.epoch, riding)
             return tickets
 
         ready = settle(self._database, claim, move, self._journal, sends)
@@ -139,8 +140,7 @@ class Settler:
             return OVER
         if following is not None and claimed:
             following.claim = self._claimer.held(following, claimed, sent_at=None)
-            rest = [ticket for ticket in ready if ticket.step != following.step.index]
-            return Settled(rest, following, open=True)
+            return Settled(ready, following, open=True)
         return Settled(ready, open=True)
 
     def _keep(self, taken: Turn, work: Work, text: str) -> None:

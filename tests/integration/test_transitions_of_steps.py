@@ -8,6 +8,7 @@ from engine.errors import StaleClaim
 from engine.machine import change
 from engine.machine.change import RunKey
 from engine.machine.status import StepStatus
+from engine.settings import Settings
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.transitions import apply, boom, chain, claimed, fan, flaky, inc
@@ -125,8 +126,6 @@ def test_a_chain_gives_its_last_output_and_gapless_events(house: House) -> None:
 
 
 def test_a_chain_that_continues_leaves_the_same_facts(database: Database) -> None:
-    from engine.settings import Settings
-
     house = House(database, Settings(continuation_ms=60_000))
     execution_id = house.start(chain(house, 4))
     [ticket] = house.plan(execution_id)
@@ -135,6 +134,27 @@ def test_a_chain_that_continues_leaves_the_same_facts(database: Database) -> Non
     assert house.output(execution_id) == 4
     expected = ["created", "started", *["step_started", "step_completed"] * 4, "completed"]
     assert house.events(execution_id) == expected
+
+
+@pytest.mark.parametrize("continuation_ms", [0, 60_000])
+def test_a_step_that_rides_along_has_what_advance_and_claim_would_have_written(
+    database: Database, continuation_ms: int
+) -> None:
+    house = House(database, Settings(continuation_ms=continuation_ms))
+    execution_id = house.run(chain(house, 3))
+    columns = ("status", "epoch", "attempts", "needs_left", "needs_ran", "output", "reason")
+    for step in (1, 2):
+        found = house.step(execution_id, step, *columns)
+        assert found == ("completed", 1, 1, 0, 1, str(step + 1), None)
+
+
+def test_a_step_that_does_not_wait_for_its_need_any_more_cannot_ride(house: House) -> None:
+    execution_id, _key = claimed(house)
+    house.write("UPDATE step_runs SET status = 'cancelled' WHERE step = 1")
+    move = change.ride(worker_id="w1", now=1, deadline=2, input="{}")
+    with pytest.raises(StaleClaim):
+        apply(house, RunKey(execution_id, 1), 0, move)
+    assert house.step(execution_id, 1, "status", "attempts") == ("cancelled", 0)
 
 
 # --- retry, fail, reject -----------------------------------------------------------------------
