@@ -18,6 +18,7 @@ from actors import console, messages
 from actors.broker import EngineBroker
 from actors.looks import Looks
 from engine import registry, stranded
+from engine.definition.model import SHORT_QUEUE
 from engine.errors import EngineError, NotFound
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
@@ -59,6 +60,7 @@ class Crew:
         self._last_beat = 0.0
         self._marks_before: dict[str, int] = {}
         self._parent = 0
+        self._lanes = 0  # threads of all workers, as of the last beat
 
     @cached_property
     def database(self) -> Database:
@@ -91,6 +93,7 @@ class Crew:
             worker_id=self.id,
             claims=self.claims,
             look=self.looks.add,
+            lanes=lambda: self._lanes,
         )
 
     @cached_property
@@ -246,8 +249,15 @@ class Crew:
             lambda connection: liveness.beat(connection, self.id, marks, now)
         )
         self._keep_steady()
+        self._count_lanes(now)
         self._compare(held, vouched, now)
         self._restart_when_stuck()
+
+    def _count_lanes(self, now: int) -> None:
+        alive = now - int(self.settings.lease_seconds * 1e6)
+        self._lanes = self.database.read(
+            lambda connection: liveness.threads(connection, SHORT_QUEUE, alive)
+        )
 
     def _compare(self, held: list[Claim], vouched: list[RunRow], now: int) -> None:
         """Stop what was taken away, give back what no thread works on."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 from engine.codec import encode
@@ -27,9 +28,10 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
+from engine.machine.change import RunKey
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.settings import Settings
-from engine.store import executions, letters, liveness, notices, overdue, steps
+from engine.store import executions, fan_outs, letters, liveness, notices, overdue, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -41,6 +43,7 @@ HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
+NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wide
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 ALONE_AGAIN = 15_000_000  # µs after which its message is sent again if nobody has claimed it
 UNKNOWN_AGAIN = 5_000_000  # µs until a step that no live worker knows is looked at again
@@ -94,6 +97,7 @@ class Rescue:
         self._try_last_chance(sends)
         self._end_overdue(sends, now)
         self._wake(sends, now)
+        self._widen(sends, now)
         self._expire(sends, now)
         self._end_late(sends, now)
         self._end_executions(sends, now)
@@ -219,6 +223,15 @@ class Rescue:
             return expire_wait(deliverer, taken, run)
         taken.apply(run.key, run.epoch, change.wake(run.status, now=taken.now))
         return [run.ticket]
+
+    def _widen(self, sends: Sends, now: int) -> None:
+        """Open fan-outs to their full width that have not ended soon: their items may be long."""
+
+        def begun_long_ago(connection: Any) -> list[RunKey]:
+            return fan_outs.narrow(connection, now - NARROW_FOR, BATCH)
+
+        for key in self.database.read(begun_long_ago):
+            self._turn(key.execution_id, sends, partial(_widen_one, key=key))
 
     def _expire(self, sends: Sends, now: int) -> None:
         """Fail step runs that were queued for longer than they may be."""
@@ -394,3 +407,7 @@ class Rescue:
             return
         self.look(look)
         sends.now += tickets
+
+
+def _widen_one(taken: Turn, key: RunKey) -> list[Ticket]:
+    return fan_outs.widen(taken, key) if taken.head.moving else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 from engine.codec import encode
 from engine.definition import Definition, OnFailure, Step
@@ -16,19 +16,33 @@ from engine.store.steps import Ticket
 from engine.store.turn import Turn
 
 
+class Rides(Protocol):
+    """What a worker would take along in the turn that completes a step run."""
+
+    def take_step(self, turn: Turn) -> int | None:
+        """Claim the dependant that is surely ready now; return its index, or None."""
+        ...
+
+    def take_item(self, turn: Turn, item: int) -> bool:
+        """Claim another item of the same fan-out; return whether that could be done."""
+        ...
+
+
 def after_success(
-    turn: Turn, definition: Definition, key: RunKey, *, ran: bool, rides: int | None = None
+    turn: Turn, definition: Definition, key: RunKey, *, ran: bool, rides: Rides | None = None
 ) -> list[Ticket]:
     """Return tickets for what became ready when ``key`` completed (or, not ``ran``, skipped).
 
-    Not for the dependant that ``rides``: it was claimed in this turn already.
+    Not for what ``rides``: it is claimed in this turn.
     """
     if turn.head.stopping:
         return end_if_idle(turn, definition)
     step = definition.steps[key.step]
+    rides = rides if turn.head.moving else None
     if key.item >= 0:
-        return _sent(turn, _after_item(turn, definition, key, grace=0))
-    tickets = _advance(turn, step, ran=ran, handled=False, rides=rides)
+        return _sent(turn, _after_item(turn, definition, key, grace=0, rides=rides))
+    taken = None if rides is None else rides.take_step(turn)
+    tickets = _advance(turn, step, ran=ran, handled=False, taken=taken)
     return _sent(turn, tickets + when_all_ended(turn, definition))
 
 
@@ -63,10 +77,10 @@ def _sent(turn: Turn, tickets: list[Ticket]) -> list[Ticket]:
 
 
 def _advance(
-    turn: Turn, step: Step, *, ran: bool, handled: bool, rides: int | None = None
+    turn: Turn, step: Step, *, ran: bool, handled: bool, taken: int | None = None
 ) -> list[Ticket]:
     """Count one need less for what follows; handlers see it as run when the failure is theirs."""
-    apart = {*step.handlers, rides}
+    apart = {*step.handlers, taken}
     others = [index for index in step.dependants if index not in apart]
     return [
         *steps.advance(turn, others, ran=ran),
@@ -81,13 +95,14 @@ def _after_item(
     *,
     grace: int,
     error: dict[str, Any] | None = None,
+    rides: Rides | None = None,
 ) -> list[Ticket]:
     step = definition.steps[key.step]
     fan_out = fan_outs.count_item(turn, key, failed=error is not None)
     if error is not None and _ends_at_once(turn, step, fan_out):
         return _end(turn, definition, key, error, grace)
     if fan_out.left > 0:
-        return _refill(turn, key, fan_out)
+        return _refill(turn, key, fan_out, rides)
     node = RunKey(key.execution_id, key.step)
     if step.tolerance.allows(fan_out.failed, fan_out.items):
         turn.apply(node, fan_out.epoch, change.join(now=turn.now, items=fan_out.items))
@@ -104,8 +119,10 @@ def _ends_at_once(turn: Turn, step: Step, fan_out: FanOut) -> bool:
     )
 
 
-def _refill(turn: Turn, key: RunKey, fan_out: FanOut) -> list[Ticket]:
+def _refill(turn: Turn, key: RunKey, fan_out: FanOut, rides: Rides | None) -> list[Ticket]:
     if fan_out.refill >= fan_out.items:
+        return []
+    if rides is not None and rides.take_item(turn, fan_out.refill):
         return []
     queued = fan_outs.queue_items(turn, key, fan_out.refill, fan_out.refill + 1)
     return queued or fan_outs.queue_next(turn, key, fan_out.refill + 1)

@@ -72,16 +72,19 @@ def claim(
     )
 
 
-def ride(*, worker_id: str, now: int, deadline: int, input: str | None) -> Change:
+def ride(*, worker_id: str, now: int, deadline: int, input: str | None, needs: int = 1) -> Change:
     """Its only need completes in the same commit, and the worker of that need takes it along:
-    ``advance`` and ``claim`` in one."""
+    ``advance`` and ``claim`` in one.
+
+    An item of a fan-out, with no ``needs``, is taken along by whoever completed another one.
+    """
     claimed = claim(
         StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=input
     )
     return replace(
         claimed,
         values={**claimed.values, "needs_left": 0, "queued_at": now},
-        adds={**claimed.adds, "epoch": 1, "needs_ran": 1},
+        adds={**claimed.adds, "epoch": 1, "needs_ran": needs},
     )
 
 
@@ -160,8 +163,11 @@ def skip(*, now: int, reason: Reason) -> Change:
     )
 
 
-def expand(*, now: int, items: int, left: int, window: int) -> Change:
-    """A ``for_each`` step becomes its items; it runs until the last of them ended."""
+def expand(*, now: int, items: int, left: int, window: int, held: int = 0) -> Change:
+    """A ``for_each`` step becomes its items; it runs until the last of them ended.
+
+    ``held`` more of them may be in flight than are at first.
+    """
     return Change(
         StepStatus.QUEUED,
         StepStatus.RUNNING,
@@ -170,6 +176,7 @@ def expand(*, now: int, items: int, left: int, window: int) -> Change:
             "items_left": left,
             "items_next": window,
             "items_failed": 0,
+            "items_held": held or None,
             "started_at": now,
             "due_at": None,
             "reason": None,

@@ -6,25 +6,34 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, text, update
 
 from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
-from engine.store.models import StepRun
+from engine.store.models import NARROW, StepRun
 from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.steps import Ticket, chunks
 from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
-_ITEM = ("execution_id", "step", "item", "status", "queue", "value", "expires_in")
+_ITEM = ("execution_id", "step", "item", "status", "queue", "value", "input", "expires_in")
 _INSERT_ITEMS = insert_unless_there(_RUNS, _ITEM)
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    """An item on its way to its row; ``input`` are its parameters, where they are known by now."""
+
+    item: int
+    value: str
+    input: str | None
 
 
 def insert_items(
     connection: Connection,
     key: RunKey,
     queue: str,
-    values: Sequence[tuple[int, str]],
+    items: Sequence[NewItem],
     expires_in: int | None = None,
 ) -> None:
     """Insert pending items; one that is there already (an expansion begun before) is kept."""
@@ -32,13 +41,14 @@ def insert_items(
         {
             "execution_id": key.execution_id,
             "step": key.step,
-            "item": item,
+            "item": new.item,
             "status": StepStatus.PENDING.value,
             "queue": queue,
-            "value": value,
+            "value": new.value,
+            "input": new.input,
             "expires_in": expires_in,
         }
-        for item, value in values
+        for new in items
     ]
     _INSERT_ITEMS.run_each(connection, rows)
 
@@ -79,6 +89,54 @@ def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
     ]
     turn.head.active += len(tickets)
     return sorted(tickets, key=lambda ticket: ticket.item)
+
+
+_PENDING_INPUT = Prepared(
+    select(_RUNS.c.input).where(
+        _RUNS.c.execution_id == bindparam("execution_id"),
+        _RUNS.c.step == bindparam("step"),
+        _RUNS.c.item == bindparam("item"),
+        _RUNS.c.status == StepStatus.PENDING.value,
+    )
+)
+
+
+def pending_input(connection: Connection, key: RunKey) -> str | None:
+    """Return the parameters of an item that is still to be begun, where its row holds them."""
+    row = _PENDING_INPUT.row(
+        connection, {"execution_id": key.execution_id, "step": key.step, "item": key.item}
+    )
+    return None if row is None else row[0]
+
+
+def narrow(connection: Connection, before: int, limit: int) -> list[RunKey]:
+    """Return fan-outs begun before ``before`` that are not open to their full width yet."""
+    rows = connection.execute(
+        select(_RUNS.c.execution_id, _RUNS.c.step)
+        # As literal text: SQLite uses a partial index only where its own words stand.
+        .where(text(NARROW), _RUNS.c.started_at < before)
+        .order_by(_RUNS.c.started_at)
+        .limit(limit)
+    )
+    return [RunKey(row.execution_id, row.step) for row in rows]
+
+
+def widen(turn: Turn, key: RunKey) -> list[Ticket]:
+    """Open a fan-out to its full width; return tickets for the items that are queued by it."""
+    node = (
+        _RUNS.c.execution_id == key.execution_id,
+        _RUNS.c.step == key.step,
+        _RUNS.c.item == -1,
+        text(NARROW),
+    )
+    counters = (_RUNS.c["items"], _RUNS.c.items_next, _RUNS.c.items_held)
+    row = turn.connection.execute(select(*counters).where(*node)).one_or_none()
+    if row is None:
+        return []  # another has, or it ended meanwhile
+    items, following, held = row
+    end = min(following + held, items)
+    turn.connection.execute(update(_RUNS).where(*node).values(items_next=end, items_held=None))
+    return queue_items(turn, key, following, end)
 
 
 def kept_items(connection: Connection, key: RunKey) -> dict[int, str | None]:

@@ -356,3 +356,13 @@ def alive(connection: Connection, dead_before: int) -> Alive:
         for queue, mark in decode(row.watermarks).items():
             watermarks[queue] = max(watermarks.get(queue, 0), mark)
     return Alive(watermarks, frozenset(functions), len(rows))
+
+
+def threads(connection: Connection, queue: str, dead_before: int) -> int:
+    """Return how many threads of live workers serve ``queue``."""
+    rows = connection.execute(
+        select(_WORKERS.c.threads, _WORKERS.c.queues).where(
+            _WORKERS.c.stopped_at.is_(None), _WORKERS.c.beat_at >= dead_before
+        )
+    )
+    return sum(row.threads for row in rows if queue in decode(row.queues))

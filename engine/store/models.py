@@ -30,6 +30,7 @@ DEADLINE = f"{OPEN_EXECUTION} AND deadline_at IS NOT NULL"
 EXPIRING = "status = 'queued' AND expires_in IS NOT NULL"
 AWAITING = "status = 'waiting' AND wait_for IS NOT NULL"
 UNKNOWN = "status = 'queued' AND reason = 'unknown_step'"
+NARROW = "status = 'running' AND items_held IS NOT NULL"
 
 
 class Base(DeclarativeBase):
@@ -246,6 +247,12 @@ class StepRun(Base):
             sqlite_where=text(UNKNOWN),
             postgresql_where=text(UNKNOWN),
         ),
+        Index(
+            "ix_step_runs_narrow",
+            "started_at",
+            sqlite_where=text(NARROW),
+            postgresql_where=text(NARROW),
+        ),
         # Clustered by execution: one B-tree instead of a table and an index over it.
         {"sqlite_with_rowid": False},
     )
@@ -276,6 +283,8 @@ class StepRun(Base):
     items_left: Mapped[int | None] = mapped_column(Integer)
     items_next: Mapped[int | None] = mapped_column(Integer)
     items_failed: Mapped[int | None] = mapped_column(Integer)
+    # How many more of its items may be in flight; null once it is open to its full width.
+    items_held: Mapped[int | None] = mapped_column(Integer)
     # {"done", "total", "note"}: what the attempt last said of itself
     progress: Mapped[str | None] = mapped_column(Text)
     value: Mapped[str | None] = mapped_column(Text)  # an item's own value

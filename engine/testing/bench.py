@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from engine.dispatch import dispatch
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
+from engine.machine.plan import WINDOW
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.store import liveness, users
@@ -50,6 +51,7 @@ class Bench:
         self.versions = Versions(database)
         self.broker = QuietBroker()
         self.faults = Faults()
+        self.lanes = WINDOW  # threads for items, as workers take them to be
         now = database.now()
         self.owner_id = database.write(lambda connection: users.add(connection, "owner", now))
 
@@ -66,6 +68,7 @@ class Bench:
             worker_id=worker_id,
             claims=Claims(),
             look=lambda _look: None,
+            lanes=lambda: self.lanes,
         )
 
     def bury(self, worker_id: str) -> None:

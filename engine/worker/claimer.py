@@ -18,11 +18,10 @@ from engine.steps.capture import AttemptLog
 from engine.store.database import Database
 from engine.store.turn import Turn
 from engine.worker.claims import Claim, Claims
-from engine.worker.prepare import Broken, Call, prepare
+from engine.worker.prepare import Call, prepare
 from engine.worker.work import Stay, Work, fresh_run
 
 _BY_FUNCTION = frozenset({"python", "actor"})  # step types that call what modules register
-UNPLANNED = 0  # the epoch of a step run that still waits for what it needs
 DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
 
 
@@ -53,7 +52,8 @@ class Claimer:
         def move(taken: Turn) -> int:
             if not taken.head.moving:
                 raise StaleClaim("the execution ends or is paused: nothing new starts")
-            move = change.claim(work.run.status, **self._terms(work, taken.now))
+            text = work.prepared.text if isinstance(work.prepared, Call) else None
+            move = change.claim(work.run.status, **self.terms(work.step, taken.now, input=text))
             return taken.apply(work.key, work.run.epoch, move)
 
         attempts = commit(self._database, work.run.execution_id, move, self._journal)
@@ -62,22 +62,13 @@ class Claimer:
         was_held = work.run.reason == Reason.UNKNOWN_STEP
         return self.held(work, attempts, sent_at=None if was_held else work.run.due_at)
 
-    def ride(self, work: Work, taken: Turn) -> int:
-        """Claim a dependant in the turn that completes its only need; return its attempts: 1.
-
-        Raises:
-            StaleClaim: it does not wait for that need any more.
-        """
-        return taken.apply(work.key, UNPLANNED, change.ride(**self._terms(work, taken.now)))
-
-    def _terms(self, work: Work, now: int) -> dict[str, Any]:
-        """Return on which terms this worker claims the prepared step run."""
-        assert isinstance(work.prepared, Call | Broken)
+    def terms(self, step: Step, now: int, *, input: str | None) -> dict[str, Any]:
+        """Return on which terms this worker claims a step run, as ``change.claim`` takes them."""
         return {
             "worker_id": self._worker_id,
             "now": now,
-            "deadline": now + int(self.timeout(work.step) * 1e6) + DEADLINE_GRACE,
-            "input": work.prepared.text if isinstance(work.prepared, Call) else None,
+            "deadline": now + int(self.timeout(step) * 1e6) + DEADLINE_GRACE,
+            "input": input,
         }
 
     def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:
@@ -101,6 +92,14 @@ class Claimer:
                     return None  # a store that does not answer must not cost what was just done
                 return Work(work.stay, step, run, prepared) if isinstance(prepared, Call) else None
         return None
+
+    def takes_items(self, work: Work) -> bool:
+        """Whether the next item of a fan-out can be taken along when ``work``, an item, ends."""
+        return (
+            work.run.item >= 0
+            and work.step.cache is None
+            and self.may_stay(work.stay, work.run.queue)
+        )
 
     def may_stay(self, stay: Stay, queue: str) -> bool:
         """Whether this thread may take one more step run of the execution without a message."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine import failpoints, payloads
+from engine import failpoints
 from engine.codec import decode, encode
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
@@ -25,18 +25,20 @@ from engine.flow.sends import ActorCall, Look, Sends
 from engine.flow.versions import Versions
 from engine.flow.words import describe_error
 from engine.machine import change
-from engine.machine.plan import ITEM_CHUNK, expires_in, window_end, window_of
+from engine.machine.plan import WINDOW
 from engine.machine.status import Reason, StepStatus
 from engine.registry import ACTOR
 from engine.settings import Settings
 from engine.steps.watchdog import Watchdog
-from engine.store import caches, executions, fan_outs, steps
+from engine.store import caches, executions, steps
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
 from engine.worker.attempt import Outcome, failed, run_attempt
 from engine.worker.claimer import Claimer, knows
 from engine.worker.claims import Claim, Claims
+from engine.worker.decide import decide
+from engine.worker.expand import Expander
 from engine.worker.prepare import Broken, Call, Expand, Reject, Skip, prepare
 from engine.worker.settle import Settler
 from engine.worker.work import Stay, Work
@@ -60,7 +62,9 @@ class Executor:
         worker_id: str,
         claims: Claims,
         look: Callable[[Look], None],
+        lanes: Callable[[], int] = lambda: WINDOW,
     ) -> None:
+        """Take what it works with; ``lanes`` tells how many threads there are for items."""
         self._settings = settings
         self._database = database
         self._versions = versions
@@ -71,6 +75,7 @@ class Executor:
         self._journal = Journal(versions)
         self._claimer = Claimer(settings, database, claims, worker_id, self._journal)
         self._settler = Settler(settings, database, versions, self._claimer, self._journal)
+        self._expander = Expander(database, self._journal, lanes)
 
     @property
     def stuck_threads(self) -> int:
@@ -151,7 +156,7 @@ class Executor:
                 case Reject(error):
                     ready = self._reject(work, error, sends)
                 case Expand(items):
-                    ready = self._expand(work, items, sends)
+                    ready = self._expander.expand(work, items, sends)
                 case Broken():
                     return self._attempt(work, sends)
                 case Call():
@@ -203,20 +208,7 @@ class Executor:
     def _commit(
         self, work: Work, move: Callable[[Turn], list[Ticket]], sends: Sends
     ) -> list[Ticket]:
-        """Decide on an unclaimed step run in a turn of its own; return what became ready by it.
-
-        Raises:
-            StaleClaim: another has decided, or the execution ends or is paused.
-        """
-
-        def follow(taken: Turn) -> list[Ticket]:
-            if not taken.head.moving:
-                raise StaleClaim("the execution ends or is paused: nothing new starts")
-            tickets = move(taken)
-            work.stay.follow(taken.head)
-            return tickets
-
-        return commit(self._database, work.run.execution_id, follow, self._journal, sends)
+        return decide(self._database, self._journal, work, move, sends)
 
     def _skip(self, work: Work, reason: Reason, sends: Sends) -> list[Ticket]:
         def move(taken: Turn) -> list[Ticket]:
@@ -296,60 +288,6 @@ class Executor:
             return after_success(taken, work.stay.definition, work.key, ran=True)
 
         return self._commit(work, move, sends)
-
-    def _insert_items(self, work: Work, chunk: list[tuple[int, str]], sends: Sends) -> None:
-        """Make rows of items under the execution's lock, as long as their node is owed."""
-
-        def move(taken: Turn) -> list[Ticket]:
-            run = steps.get(taken.connection, work.key)
-            if run is None or (run.status, run.epoch) != (StepStatus.QUEUED, work.run.epoch):
-                # It ended meanwhile: its items would stay open for ever.
-                raise StaleClaim(f"step {work.step.name} is not queued any more")
-            expires = expires_in(work.step)
-            fan_outs.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
-            return []
-
-        self._commit(work, move, sends)
-
-    def _expand(self, work: Work, items: list[str], sends: Sends) -> list[Ticket]:
-        """Make the items' rows in chunks, then open the window on them in one move."""
-        kept = self._kept_items(work, items)
-        numbered = list(enumerate(items))
-        for start in range(0, len(numbered), ITEM_CHUNK):
-            self._insert_items(work, numbered[start : start + ITEM_CHUNK], sends)
-        size = window_of(work.step.max_parallel, len(items))
-        end = window_end(len(items), size, kept)
-
-        def move(taken: Turn) -> list[Ticket]:
-            expanded = change.expand(
-                now=taken.now, items=len(items), left=len(items) - len(kept), window=end
-            )
-            taken.apply(work.key, work.run.epoch, expanded)
-            taken.head.runs_total += max(len(items), 1) - 1
-            taken.head.runs_done += len(kept)
-            if len(kept) < len(items):
-                return fan_outs.queue_items(taken, work.key, 0, end)
-            joined = change.join(now=taken.now, items=len(items))
-            taken.apply(work.key, work.run.epoch, joined)
-            return after_success(taken, work.stay.definition, work.key, ran=True)
-
-        return self._commit(work, move, sends)
-
-    def _kept_items(self, work: Work, items: list[str]) -> set[int]:
-        """Return the items that completed in the origin, but those with another value now."""
-        if work.stay.pinned.origin_id is None:
-            return set()
-        found = self._database.read(lambda connection: fan_outs.kept_items(connection, work.key))
-        other = [
-            item
-            for item, value in found.items()
-            if item >= len(items) or not payloads.same(items[item], value)
-        ]
-        if other:
-            self._database.write(
-                lambda connection: fan_outs.forget_items(connection, work.key, other)
-            )
-        return set(found) - set(other)
 
     # --- attempt: claim, call, settle ---------------------------------------------------------
 

@@ -11,10 +11,12 @@ from engine.errors import EngineError, StepError, Unavailable
 from engine.expressions import Template
 from engine.flow.scope import Scope
 from engine.machine.status import Reason, StepStatus
+from engine.payloads import reference
 from engine.store.caches import Keep, key_of
 from engine.store.steps import RunRow
 
 MAX_ITEMS = 20_000
+LARGEST_INPUT = 4096  # characters; thousands of items hold theirs before they are begun
 _FAILED, _COMPLETED = StepStatus.FAILED.value, StepStatus.COMPLETED.value
 _BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)
 
@@ -121,6 +123,24 @@ def _filled_in(template: Template, run: RunRow, scope: Scope) -> Any:
         return template.evaluate(scope.values(template.steps))
     item = None if run.value is None else decode(scope.whole(run.value, f"item {run.item}"))
     return template.evaluate(scope.values(template.steps, item=item, index=run.item))
+
+
+def input_of_item(step: Step, item: int, value: str, scope: Scope) -> str | None:
+    """Return the parameters of an item as JSON text, found out as its row is made.
+
+    None where that is left to whoever claims it: they are large, or fail on this item.
+
+    Raises:
+        Unavailable: the database or the payload store does not answer.
+    """
+    if reference(value) is not None or len(value) > LARGEST_INPUT:
+        return None
+    variables = scope.values(step.params.steps, item=decode(value), index=item)
+    try:
+        text = encode(step.params.evaluate(variables))
+    except EngineError:
+        return None
+    return text if len(text) <= LARGEST_INPUT else None
 
 
 def _keep(step: Step, run: RunRow, scope: Scope) -> Keep | None:

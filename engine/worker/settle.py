@@ -40,6 +40,7 @@ from engine.worker.claims import Claim
 from engine.worker.insist import settle
 from engine.worker.keep import keep
 from engine.worker.prepare import Call
+from engine.worker.ride import Ride
 from engine.worker.work import Stay, Work
 
 
@@ -109,14 +110,12 @@ class Settler:
         stay = work.stay
         if claim.key.item < 0:
             stay.scope.remember(work.step.index, returned.value)
-        following = self._claimer.following(work)
+        rides = Ride(self._claimer, work)
         last = stay.steps_left == 1 and claim.key.item < 0 and stay.ends_with
         output, told = _output(stay) if last else (None, False)
-        claimed = 0
 
         def move(taken: Turn) -> list[Ticket]:
-            nonlocal claimed
-            claimed = 0  # of a try that was rolled back nothing counts
+            rides.forget()  # of a try that was rolled back nothing counts
             if child is not None and taken.head.stopping:
                 return self._stop(taken, work, claim)
             done = change.complete(now=taken.now, output=returned.text)
@@ -125,10 +124,6 @@ class Settler:
             self._keep(taken, work, returned.text)
             if child is not None:
                 _admit(taken, child)
-            rides = None
-            if following is not None and taken.head.moving:
-                claimed = self._claimer.ride(following, taken)
-                rides = following.step.index
             tickets = after_success(taken, stay.definition, claim.key, ran=True, rides=rides)
             stay.follow(taken.head)
             if told:
@@ -138,10 +133,7 @@ class Settler:
         ready = settle(self._database, claim, move, self._journal, sends)
         if ready is None or (told and not ready):
             return OVER
-        if following is not None and claimed:
-            following.claim = self._claimer.held(following, claimed, sent_at=None)
-            return Settled(ready, following, open=True)
-        return Settled(ready, open=True)
+        return Settled(ready, rides.taken(), open=True)
 
     def _keep(self, taken: Turn, work: Work, text: str) -> None:
         assert isinstance(work.prepared, Call)

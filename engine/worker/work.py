@@ -89,12 +89,13 @@ class Work:
         return Ticket(run.execution_id, run.step, run.item, epoch, run.queue)
 
 
-def fresh_run(execution_id: str, step: Step) -> RunRow:
-    """Return the row of a step whose only need is about to complete, as it will be then."""
+def fresh_run(execution_id: str, step: Step, *, item: int = -1) -> RunRow:
+    """Return the row of a step whose only need is about to complete, or of an item that is about
+    to be taken along, as it will be then."""
     return RunRow(
         execution_id=execution_id,
         step=step.index,
-        item=-1,
+        item=item,
         status=StepStatus.QUEUED,
         reason=None,
         epoch=1,

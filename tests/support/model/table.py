@@ -48,6 +48,7 @@ class Row:
     items_left: int = 0
     items_next: int = 0
     items_failed: int = 0
+    items_held: int | None = None
     input: str | None = None
     output: str | None = None
     error: str | None = None

@@ -1,0 +1,110 @@
+"""Make the items of a fan-out, and open its window on them.
+
+At first only as many are queued as there are threads to run them. Whoever completes an item takes
+the next one along in that commit, so that short items cost no messages. A fan-out that has not
+ended after a second is opened to its full width by rescue: its items may be long, and threads that
+were busy or not there yet must find them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from engine import payloads
+from engine.errors import StaleClaim
+from engine.flow.follow import after_success
+from engine.flow.journal import Journal
+from engine.flow.sends import Sends
+from engine.machine import change
+from engine.machine.plan import ITEM_CHUNK, expires_in, window_end, window_of
+from engine.machine.status import StepStatus
+from engine.store import fan_outs, steps
+from engine.store.database import Database
+from engine.store.fan_outs import NewItem
+from engine.store.steps import Ticket
+from engine.store.turn import Turn
+from engine.worker.decide import decide
+from engine.worker.prepare import input_of_item
+from engine.worker.work import Work
+
+FEWEST_LANES = 8  # where workers have not introduced themselves yet
+
+
+class Expander:
+    """Expands fan-outs in the name of one worker process."""
+
+    def __init__(self, database: Database, journal: Journal, lanes: Callable[[], int]) -> None:
+        """Take what it works with; ``lanes`` tells how many threads there are for items."""
+        self._database = database
+        self._journal = journal
+        self._lanes = lanes
+
+    def expand(self, work: Work, items: list[str], sends: Sends) -> list[Ticket]:
+        """Make the items' rows in chunks, then open the window on them in one move.
+
+        Raises:
+            StaleClaim: another has decided, or the execution ends or is paused.
+        """
+        kept = self._kept_items(work, items)
+        for chunk in _chunks(work, items):
+            self._insert_items(work, chunk, sends)
+        size = window_of(work.step.max_parallel, len(items))
+        first = min(size, max(self._lanes(), FEWEST_LANES))
+        end = window_end(len(items), first, kept)
+
+        def move(taken: Turn) -> list[Ticket]:
+            expanded = change.expand(
+                now=taken.now,
+                items=len(items),
+                left=len(items) - len(kept),
+                window=end,
+                held=size - first,
+            )
+            taken.apply(work.key, work.run.epoch, expanded)
+            taken.head.runs_total += max(len(items), 1) - 1
+            taken.head.runs_done += len(kept)
+            if len(kept) < len(items):
+                return fan_outs.queue_items(taken, work.key, 0, end)
+            joined = change.join(now=taken.now, items=len(items))
+            taken.apply(work.key, work.run.epoch, joined)
+            return after_success(taken, work.stay.definition, work.key, ran=True)
+
+        return decide(self._database, self._journal, work, move, sends)
+
+    def _insert_items(self, work: Work, chunk: list[NewItem], sends: Sends) -> None:
+        """Make rows of items under the execution's lock, as long as their node is owed."""
+
+        def move(taken: Turn) -> list[Ticket]:
+            run = steps.get(taken.connection, work.key)
+            if run is None or (run.status, run.epoch) != (StepStatus.QUEUED, work.run.epoch):
+                # It ended meanwhile: its items would stay open for ever.
+                raise StaleClaim(f"step {work.step.name} is not queued any more")
+            expires = expires_in(work.step)
+            fan_outs.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
+            return []
+
+        decide(self._database, self._journal, work, move, sends)
+
+    def _kept_items(self, work: Work, items: list[str]) -> set[int]:
+        """Return the items that completed in the origin, but those with another value now."""
+        if work.stay.pinned.origin_id is None:
+            return set()
+        found = self._database.read(lambda connection: fan_outs.kept_items(connection, work.key))
+        other = [
+            item
+            for item, value in found.items()
+            if item >= len(items) or not payloads.same(items[item], value)
+        ]
+        if other:
+            self._database.write(
+                lambda connection: fan_outs.forget_items(connection, work.key, other)
+            )
+        return set(found) - set(other)
+
+
+def _chunks(work: Work, items: list[str]) -> Iterator[list[NewItem]]:
+    for start in range(0, len(items), ITEM_CHUNK):
+        yield [
+            NewItem(item, value, input_of_item(work.step, item, value, work.stay.scope))
+            for item, value in enumerate(items[start : start + ITEM_CHUNK], start)
+        ]
