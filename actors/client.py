@@ -15,7 +15,7 @@ from actors.looks import publish
 from engine import again, answer, control, stranded
 from engine import start as verbs
 from engine.again import Preview, Wish
-from engine.answer import Decision, Received
+from engine.answer import Decision
 from engine.errors import Conflict, EngineError
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
@@ -24,6 +24,7 @@ from engine.settings import Settings
 from engine.store import letters
 from engine.store.database import Database
 from engine.store.executions import Admitted
+from engine.store.signals import Received
 
 _log = logging.getLogger(__name__)
 
@@ -164,6 +165,7 @@ class Client:
         correlation: str = "",
         execution_id: str | None = None,
         sent_by: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Received:
         """Send a signal; arguments and errors are those of ``engine.answer.signal``."""
         received = answer.signal(
@@ -174,6 +176,7 @@ class Client:
             correlation=correlation,
             execution_id=execution_id,
             sent_by=sent_by,
+            idempotency_key=idempotency_key,
         )
         if received.execution_id is not None:
             self._enqueue(messages.dispatch_message(received.execution_id), 0)

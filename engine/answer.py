@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,21 +19,14 @@ from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
 from engine.store import executions, signals, steps
 from engine.store.database import Connection, Database
-from engine.store.signals import NewSignal
+from engine.store.signals import NewSignal, Received
 from engine.store.steps import RunRow
 from engine.store.turn import Turn
 
 APPROVAL = "approval"
 MAX_NAME = 63
 MAX_CORRELATION = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A signal that was kept; ``execution_id`` is whose step takes it, None while none waits."""
-
-    signal_id: str
-    execution_id: str | None
+MAX_KEY = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +50,7 @@ def signal(
     correlation: str = "",
     execution_id: str | None = None,
     sent_by: str | None = None,
+    idempotency_key: str | None = None,
 ) -> Received:
     """Keep the signal for the owner's step run that waits for it now, or will.
 
@@ -69,12 +64,31 @@ def signal(
         correlation: tells signals of one name apart.
         execution_id: the one execution that it is meant for; None: any of the owner's.
         sent_by: in words, for people.
+        idempotency_key: the same key with the same request gives the same signal again, whatever
+            has become of who waited; None: each call sends another one.
 
     Raises:
         NotFound: no such execution for this owner.
-        Conflict: that execution has ended.
+        Conflict: that execution has ended, or the idempotency key was used for another request.
         InvalidInput, TooLarge: the waiting step's schema refuses the body, or it is over 1 MB.
     """
+    _check_words(name, correlation, idempotency_key)
+    text = encode(check_value({}, body, root="body", wanted_by="a signal"))
+    request = None if idempotency_key is None else _hash(name, correlation, execution_id, text)
+    wanted = NewSignal(
+        owner_id, name, correlation, text, execution_id, sent_by, idempotency_key, request
+    )
+    before = database.read(lambda connection: signals.sent_before(connection, wanted))
+    if before is not None:
+        return before
+    if execution_id is not None:
+        _check_open(database, owner_id, execution_id)
+    _check_fits(database, wanted, body)
+    now = database.now()
+    return database.write(lambda connection: signals.send(connection, wanted, now))
+
+
+def _check_words(name: str, correlation: str, idempotency_key: str | None) -> None:
     if not is_name(name):
         raise InvalidInput(
             f"{name[:MAX_NAME]!r} is no name for a signal",
@@ -82,17 +96,21 @@ def signal(
         )
     if len(correlation) > MAX_CORRELATION:
         raise InvalidInput(f"a correlation has at most {MAX_CORRELATION} characters")
-    text = encode(check_value({}, body, root="body", wanted_by="a signal"))
-    wanted = NewSignal(owner_id, name, correlation, text, execution_id, sent_by)
-    if execution_id is not None:
-        _check_open(database, owner_id, execution_id)
+    if idempotency_key is not None and not 1 <= len(idempotency_key) <= MAX_KEY:
+        raise InvalidInput(f"an idempotency key has 1 to {MAX_KEY} characters")
+
+
+def _hash(*asked: str | None) -> str:
+    return hashlib.sha256(encode(asked).encode()).hexdigest()
+
+
+def _check_fits(database: Database, wanted: NewSignal, body: Any) -> None:
+    """Refuse what the step that would get it refuses: its sender can mend it, nobody else."""
     waiter = database.read(lambda connection: signals.waiter(connection, wanted))
-    if waiter is not None and waiter.input is not None:
-        schema = decode(database.payloads.read(waiter.input, "parameters")).get("schema", {})
-        check_value(schema, body, root="body", wanted_by=f"signal {name!r}")
-    now = database.now()
-    signal_id, taken_by = database.write(lambda connection: signals.send(connection, wanted, now))
-    return Received(signal_id, taken_by)
+    if waiter is None or waiter.input is None:
+        return
+    schema = decode(database.payloads.read(waiter.input, "parameters")).get("schema", {})
+    check_value(schema, body, root="body", wanted_by=f"signal {wanted.name!r}")
 
 
 def decide(

@@ -445,6 +445,14 @@ class Signal(Base):
             postgresql_where=text("taken_at IS NULL"),
         ),
         Index("ix_signals_created", "created_at"),
+        Index(
+            "uq_signals_idempotency",
+            "owner_id",
+            "idempotency_key",
+            unique=True,
+            sqlite_where=text("idempotency_key IS NOT NULL"),
+            postgresql_where=text("idempotency_key IS NOT NULL"),
+        ),
     )
     id: Mapped[str] = mapped_column(ID, primary_key=True)
     owner_id: Mapped[str] = mapped_column(ID)
@@ -457,6 +465,8 @@ class Signal(Base):
     created_at: Mapped[int] = mapped_column(TIME)
     taken_at: Mapped[int | None] = mapped_column(TIME)
     taken_by: Mapped[str | None] = mapped_column(ID)  # the execution
+    idempotency_key: Mapped[str | None] = mapped_column(String(128))
+    request_hash: Mapped[str | None] = mapped_column(String(64))
 
 
 class Notice(Base):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, or_, select, text, update
+from sqlalchemy import Connection, delete, exists, or_, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
 
+from engine.errors import Conflict
 from engine.ids import new_id
 from engine.machine.change import RunKey
 from engine.store import notices
@@ -30,6 +32,16 @@ class NewSignal:
     body: str
     execution_id: str | None = None  # the one execution that it is meant for
     sent_by: str | None = None
+    idempotency_key: str | None = None
+    request_hash: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A signal that was kept; ``execution_id`` is whose step takes it, None while none waits."""
+
+    signal_id: str
+    execution_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,24 +104,60 @@ def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
     return Waiter(RunKey(row.execution_id, row.step, row.item), row.epoch, row.input)
 
 
-def send(connection: Connection, wanted: NewSignal, now: int) -> tuple[str, str | None]:
-    """Keep the signal, and owe it to whoever waits; return its id and that execution's, if any."""
+def sent_before(connection: Connection, wanted: NewSignal) -> Received | None:
+    """Return the signal that the same request left, or None when its key is new, or it has none.
+
+    Raises:
+        Conflict: the idempotency key was used for another request.
+    """
+    if wanted.idempotency_key is None:
+        return None
+    row = connection.execute(
+        select(*(_SIGNALS.c[name] for name in ("id", "taken_by", "request_hash"))).where(
+            _SIGNALS.c.owner_id == wanted.owner_id,
+            _SIGNALS.c.idempotency_key == wanted.idempotency_key,
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.request_hash != wanted.request_hash:
+        raise Conflict(
+            f"the idempotency key {wanted.idempotency_key!r} was used for another request",
+            hint="use a new key for a new request",
+        )
+    return Received(row.id, row.taken_by)
+
+
+def send(connection: Connection, wanted: NewSignal, now: int) -> Received:
+    """Keep the signal, owe it to whoever waits, and return it.
+
+    The same idempotency key finds the signal already there, which is owed to nobody anew.
+
+    Raises:
+        Conflict: the idempotency key was used for another request.
+    """
     _alone(connection, wanted.owner_id, wanted.name)
     signal_id = new_id()
-    connection.execute(
-        insert(_SIGNALS),
-        {
-            "id": signal_id,
-            "owner_id": wanted.owner_id,
-            "execution_id": wanted.execution_id,
-            "name": wanted.name,
-            "correlation": wanted.correlation,
-            "body": wanted.body,
-            "sent_by": wanted.sent_by,
-            "created_at": now,
-        },
-    )
-    return signal_id, _offer(connection, signal_id, wanted, now)
+    values = {
+        "id": signal_id,
+        "owner_id": wanted.owner_id,
+        "execution_id": wanted.execution_id,
+        "name": wanted.name,
+        "correlation": wanted.correlation,
+        "body": wanted.body,
+        "sent_by": wanted.sent_by,
+        "created_at": now,
+        "idempotency_key": wanted.idempotency_key,
+        "request_hash": wanted.request_hash,
+    }
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    insertion = dialect.insert(_SIGNALS).values(values).on_conflict_do_nothing()
+    if connection.execute(insertion.returning(_SIGNALS.c.id)).one_or_none() is None:
+        # Sent twice at once: the other was kept first.
+        before = sent_before(connection, wanted)
+        assert before is not None
+        return before
+    return Received(signal_id, _offer(connection, signal_id, wanted, now))
 
 
 def _offer(connection: Connection, signal_id: str, wanted: NewSignal, now: int) -> str | None:

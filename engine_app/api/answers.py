@@ -12,6 +12,7 @@ from engine.store import views
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
+from engine_app.api.steering import Key
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
@@ -55,20 +56,24 @@ class Decided(BaseModel):
 
 
 @router.post("/executions/{execution_id}/signal", status_code=202, response_model=Kept)
-def signal_one(execution_id: str, wanted: Signal, me: Me, parts: With) -> Response:
+def signal_one(
+    execution_id: str, wanted: Signal, me: Me, parts: With, idempotency_key: Key = None
+) -> Response:
     """Send a signal to one execution. Without a correlation it fits any step that waits for the
     name; one that comes early is kept for it."""
-    return _send(wanted, me, parts, execution_id)
+    return _send(wanted, me, parts, execution_id, idempotency_key)
 
 
 @router.post("/signals", status_code=202, response_model=Kept)
-def signal(wanted: Signal, me: Me, parts: With) -> Response:
+def signal(wanted: Signal, me: Me, parts: With, idempotency_key: Key = None) -> Response:
     """Send a signal to whichever of your executions waits for its name and correlation, or will
     within its look-back. One step takes it: of several, the one that waits longest."""
-    return _send(wanted, me, parts, None)
+    return _send(wanted, me, parts, None, idempotency_key)
 
 
-def _send(wanted: Signal, me: Viewer, parts: Parts, execution_id: str | None) -> Response:
+def _send(
+    wanted: Signal, me: Viewer, parts: Parts, execution_id: str | None, key: str | None
+) -> Response:
     received = parts.client.signal(
         owner_id=me.id,
         name=wanted.name,
@@ -76,6 +81,7 @@ def _send(wanted: Signal, me: Viewer, parts: Parts, execution_id: str | None) ->
         correlation=wanted.correlation,
         execution_id=execution_id,
         sent_by=me.name,
+        idempotency_key=key,
     )
     return shapes.json(shape(received), status=202)
 

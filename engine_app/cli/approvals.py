@@ -29,6 +29,9 @@ def signal(
     body: Annotated[
         str | None, typer.Option(help="JSON, or @FILE; becomes the output of the step.")
     ] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Idempotency key: the same again sends nothing.")
+    ] = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
@@ -42,6 +45,7 @@ def signal(
             correlation=correlation,
             execution_id=execution,
             sent_by=user.name,
+            idempotency_key=key,
         )
     if as_json:
         print_json(received)

@@ -134,6 +134,23 @@ def test_a_signal_goes_to_whoever_waits_and_a_stranger_reaches_nobody(
     problem(program.post(here, json=wanted), 409, "conflict")
 
 
+def test_a_signal_with_an_idempotency_key_may_be_sent_again(web_house: Web, house: House) -> None:
+    wait = {"uses": "signal", "with": {"name": "paid"}}
+    execution = house.run(house.publish("pay", {"wait": wait}))
+    program, wanted = web_house.program(), {"name": "paid", "body": {"sum": 3}}
+    for path in (f"/api/executions/{execution}/signal", "/api/signals"):
+        key = {"Idempotency-Key": f"key of {path}"}
+        sent = program.post(path, json=wanted, headers=key)
+        assert sent.status_code == 202
+        again = program.post(path, json=wanted, headers=key)
+        assert (again.status_code, again.json()) == (202, sent.json())
+        other = {**wanted, "body": {"sum": 4}}
+        problem(program.post(path, json=other, headers=key), 409, "conflict")
+    assert len(house.query("SELECT id FROM signals")) == 2
+    long = {"Idempotency-Key": "k" * 129}
+    problem(program.post("/api/signals", json=wanted, headers=long), 422, "invalid_request")
+
+
 def test_an_owner_sees_and_takes_decisions_that_name_nobody(web_house: Web, house: House) -> None:
     execution = house.run(house.publish("pay", {"ask": ASK}), {"n": 7})
     program = web_house.program()

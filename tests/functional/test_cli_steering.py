@@ -94,6 +94,16 @@ def test_a_followed_execution_says_what_it_waits_for_and_ends_by_a_signal(
     assert engine("show", execution, "--json").json["output"] == {"sum": 3}
 
 
+def test_a_signal_with_a_key_may_be_sent_again(engine: Engine, house: House) -> None:
+    wanted = ("signal", "paid", "--key", "k", "--json", "--body")
+    sent = engine(*wanted, "1").json
+    assert engine(*wanted, "1").json == sent
+    said = engine(*wanted, "2")
+    assert said.code == 2
+    assert "'k' was used for another request" in said.err
+    assert len(house.query("SELECT id FROM signals")) == 1
+
+
 def test_ctrl_c_ends_the_looking_and_not_the_execution(
     engine: Engine, house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,9 +1,10 @@
-"""A database of the first release, with executions under way, goes on under this one."""
+"""A database of an earlier revision, with executions under way, goes on under this one."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from alembic import command
 from alembic.config import Config
 
@@ -12,7 +13,7 @@ from engine.store import migrate, revision
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
-from tests.support.saying import transform
+from tests.support.saying import signal, transform, waits
 from tests.support.transitions import claimed, inc
 
 
@@ -54,12 +55,13 @@ def reopen(house: House, url: str) -> None:
     house.executor = house.worker("w2")
 
 
-def test_executions_under_way_are_run_to_their_ends(database_url: str) -> None:
+@pytest.mark.parametrize("earlier", ["0001", "0002"])
+def test_executions_under_way_are_run_to_their_ends(database_url: str, earlier: str) -> None:
     house = House(Database.open(database_url))
     made = make(house)
     house.database.close()
-    to_revision(database_url, "0001")
-    assert revision.current(database_url) == "0001"
+    to_revision(database_url, earlier)
+    assert revision.current(database_url) == earlier
     migrate.upgrade(database_url)
     assert revision.current(database_url) == revision.NEWEST
     reopen(house, database_url)
@@ -77,5 +79,22 @@ def test_executions_under_way_are_run_to_their_ends(database_url: str) -> None:
     assert set(ends.values()) == {"completed"}, ends
     assert house.output(made["fan-out"]) == [2, 3, 4, 5]
     assert house.output(made["running"]) == 2
+    check(house.database)
+    house.database.close()
+
+
+def test_signals_kept_under_the_second_revision_are_taken_under_this_one(database_url: str) -> None:
+    house = House(Database.open(database_url))
+    for body in (1, 2):
+        signal(house, body=body)
+    house.database.close()
+    to_revision(database_url, "0002")
+    migrate.upgrade(database_url)
+    reopen(house, database_url)
+
+    workflow_id = house.publish("waiting", {"a": waits()})
+    assert [house.output(house.run(workflow_id)) for _ in range(2)] == [1, 2]
+    sent = signal(house, body=3, idempotency_key="k")
+    assert signal(house, body=3, idempotency_key="k") == sent
     check(house.database)
     house.database.close()
