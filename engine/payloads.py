@@ -13,9 +13,9 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -36,16 +36,21 @@ _KEY = re.compile(r"[0-9a-z_-]+(/[0-9a-z_.-]+)+")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a large value lies. ``head`` is how its text begins; of bytes it is empty."""
+    """Where a large value lies. ``head`` is how its text begins; of bytes it is empty.
+
+    ``about`` is the little of it that must be known without reading it, as plain JSON values.
+    """
 
     key: str
     size: int  # bytes
     sha256: str
     head: str = ""
+    about: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         values = {"key": self.key, "size": self.size, "sha256": self.sha256, "head": self.head}
-        return MARK + encode(values)
+        told = {} if self.about is None else {"about": self.about}
+        return MARK + encode({**values, **told})
 
 
 def reference(text: str | None) -> Reference | None:
@@ -91,13 +96,14 @@ class Payloads:
             settings.payload_store, inline=settings.inline_limit, limit=settings.payload_limit
         )
 
-    def keep(self, text: str, where: str, what: str) -> str:
+    def keep(self, text: str, where: str, what: str, about: Mapping[str, Any] | None = None) -> str:
         """Return what is to stand in the column for ``text``; a large one is in the store then.
 
         Args:
             text: JSON.
             where: from ``place``.
             what: names the value in an error: ``steps.load: the result``.
+            about: what a reference to it tells of it besides; small.
 
         Raises:
             StepError: it is over the limit of any value (``too_large``).
@@ -109,7 +115,7 @@ class Payloads:
         self.check_size(len(body), what)
         if len(body) <= self._inline:
             return text
-        return str(self._put(body, f"{where}.json", text[:HEAD]))
+        return str(replace(self._put(body, f"{where}.json", text[:HEAD]), about=about))
 
     def keep_bytes(self, body: bytes, where: str, what: str) -> str | None:
         """Return a reference to ``body``, or None when it is small enough to stay inline.

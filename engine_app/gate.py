@@ -38,7 +38,7 @@ _OPEN: tuple[_Rule, ...] = (
 # Ours: for those who are signed in; each asks the database for the viewer's own rows only.
 _SIGNED_IN: tuple[_Rule, ...] = (
     (MonitoringState, ("watch", "look_again", "search", "pick_status", "pick_workflow", "replay")),
-    (ApprovalsState, ("watch", "look_again", "answer")),
+    (ApprovalsState, ("watch", "look_again", "answer", "open_ask")),
     (
         ExecutionState,
         (
@@ -53,6 +53,7 @@ _SIGNED_IN: tuple[_Rule, ...] = (
             "resume",
             "retry",
             "answer",
+            "open_ask",
         ),
     ),
     (RerunState, ("open", "pick_step", "pick_version", "edit", "type_input", "start")),

@@ -14,6 +14,7 @@ from engine.definition.faults import Faults
 
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 MAX_SLEEP = 366 * 86400
+MAX_APPROVERS = 100
 TYPE = "type:"  # before the name of a step type that is installed beside the built-in ones
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,62}", re.ASCII)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
@@ -133,6 +134,8 @@ def _approvers(value: Any, path: str, faults: Faults) -> None:
         return
     if not value:
         faults.add(path, "names nobody", "leave it out, and everybody who may act can decide")
+    if len(value) > MAX_APPROVERS:
+        faults.add(path, f"names more than {MAX_APPROVERS} people")
     for index, name in enumerate(value):
         faults.typed(name, str, f"{path}[{index}]", "the name of a user")
 

@@ -96,7 +96,14 @@ class Scope:
         """
         return self._database.payloads.read(text, what)
 
-    def keep(self, text: str, run: RunRow, kind: str, what: str) -> str:
+    def keep(
+        self,
+        text: str,
+        run: RunRow,
+        kind: str,
+        what: str,
+        about: Mapping[str, Any] | None = None,
+    ) -> str:
         """Return what is to stand in a column of ``run`` for this JSON text.
 
         Raises:
@@ -110,7 +117,7 @@ class Scope:
             attempt=run.attempts + 1,
             kind=kind,
         )
-        return self._database.payloads.keep(text, where, what)
+        return self._database.payloads.keep(text, where, what, about)
 
     def keep_output(self, text: str) -> str:
         """Return what is to stand in the execution's own column for its output.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.definition import seconds
+from engine.definition.uses import MAX_APPROVERS
 from engine.errors import StepError
 from engine.steps import ApprovalWanted, ChildWanted, Park, SignalWanted
 from engine.steps.context import Context
@@ -13,6 +14,8 @@ from engine.steps.context import Context
 LOOK_BACK = 3600.0  # seconds for which a signal that came early counts, unless the step says so
 MAX_WAIT = 366 * 86400.0  # seconds
 MAX_CORRELATION = 128
+MAX_USER = 64  # characters of a user's name
+MAX_TITLE = 1_000  # characters of a title that a list shows of an approval kept elsewhere
 
 
 def look_back(params: Mapping[str, Any]) -> int:
@@ -64,7 +67,25 @@ class Approval:
         if not named or not approvers:
             # An empty list must not mean that everybody may decide.
             raise _rejected(context, "with.approvers is no list of names, or names nobody")
+        if len(approvers) > MAX_APPROVERS or max(map(len, approvers)) > MAX_USER:
+            raise _rejected(
+                context,
+                f"with.approvers has more than {MAX_APPROVERS} names, or one of over "
+                f"{MAX_USER} characters",
+            )
         return Park(_deadline(params, context), ApprovalWanted(params["title"]))
+
+
+def asks(params: dict[str, Any]) -> dict[str, Any]:
+    """Return what lists must know of an approval however large its parameters are: of whom it
+    asks what, as far as that is what ``Approval`` takes."""
+    title, approvers = params.get("title"), params.get("approvers")
+    if not isinstance(approvers, list) or not all(isinstance(one, str) for one in approvers):
+        approvers = []
+    return {
+        "title": title[:MAX_TITLE] if isinstance(title, str) else "",
+        "approvers": [name[:MAX_USER] for name in approvers[:MAX_APPROVERS]],
+    }
 
 
 class Child:

@@ -7,13 +7,16 @@ waits for them.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, or_, select, text
 
 from engine.errors import InvalidQuery, NotFound
 from engine.ids import is_id
+from engine.payloads import reference
 from engine.store import workflows
+from engine.store.database import Database
 from engine.store.models import Execution, StepRun, User, Workflow
 from engine.store.views_executions import MAX_LIMIT
 from engine.store.views_rows import ApprovalRow, Page
@@ -38,7 +41,8 @@ def approvals(
 ) -> Page[ApprovalRow]:
     """Return the approvals that this user may decide, those of the newest executions first.
 
-    Theirs are those of their own executions that name nobody, and all that name them.
+    The payload store is not asked: what lies there of an approval is left out, however many
+    there are. Theirs are those of their own executions that name nobody, and all that name them.
 
     Args:
         cursor: of the page before; stays right while others are decided.
@@ -66,7 +70,7 @@ def approvals(
 
 
 def approval(
-    connection: Connection,
+    database: Database,
     user_id: str,
     user_name: str,
     *,
@@ -74,19 +78,42 @@ def approval(
     step: str,
     item: int | None = None,
 ) -> ApprovalRow:
-    """Return one approval that waits for this user.
+    """Return one approval that waits for this user, with all that it asks for.
+
+    What lies in the payload store is read with no transaction open.
 
     Raises:
         NotFound: none waits there, or not for them.
+        PayloadLost, Unavailable: from the payload store.
     """
+    found, text = database.read(
+        lambda connection: _one(
+            connection, user_id, user_name, execution_id=execution_id, step=step, item=item
+        )
+    )
+    if reference(text) is None:
+        return found
+    whole = approval_of(database.payloads.read(text, f"steps.{step}: its parameters"))
+    return replace(found, **whole)
+
+
+def _one(
+    connection: Connection,
+    user_id: str,
+    user_name: str,
+    *,
+    execution_id: str,
+    step: str,
+    item: int | None,
+) -> tuple[ApprovalRow, str]:
     which = _RUNS.c.execution_id == execution_id
     which &= _RUNS.c.item == (-1 if item is None else item)
     rows = connection.execute(_select(user_id, user_name).where(which)).all()
     mine = [row for row in rows if may_decide(row, user_id, user_name)]
-    found = [row for row in _rows(connection, mine, user_id) if row.step == step]
-    if not found:
-        raise NotFound(f"no approval of step {step} of execution {execution_id} waits for you")
-    return found[0]
+    for found, row in zip(_rows(connection, mine, user_id), mine, strict=True):
+        if found.step == step:
+            return found, row.input
+    raise NotFound(f"no approval of step {step} of execution {execution_id} waits for you")
 
 
 def may_decide(row: Row[Any], user_id: str, user_name: str) -> bool:
@@ -97,7 +124,7 @@ def may_decide(row: Row[Any], user_id: str, user_name: str) -> bool:
 
 def _select(user_id: str, user_name: str) -> Select[Any]:
     # A name has no character that JSON escapes; whether it stands among the approvers or
-    # somewhere else is looked at row by row.
+    # somewhere else is looked at row by row. A reference to what is kept elsewhere has them too.
     named = _RUNS.c.input.contains(f'"{user_name}"', autoescape=True)
     columns = ("execution_id", "step", "item", "input", "started_at", "due_at")
     return (

@@ -74,6 +74,7 @@ class WaitRow:
     description: str | None = None
     form: Mapping[str, Any] | None = None
     approvers: Sequence[str] | None = None  # by name; none named: the owner
+    left_out: int | None = None  # bytes of an approval whose description and form are not here
     child_id: str | None = None
     workflow: str | None = None  # the child's
 
@@ -197,7 +198,11 @@ class StepDetail:
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRow:
-    """A step run that waits for a person, as its approvers see it: nothing else of the owner's."""
+    """A step run that waits for a person, as its approvers see it: nothing else of the owner's.
+
+    Where ``left_out`` has a size (bytes), description and form are too large for a list: the one
+    approval has them.
+    """
 
     execution_id: str
     step: str
@@ -212,6 +217,7 @@ class ApprovalRow:
     approvers: Sequence[str]
     since_at: int
     until_at: int | None
+    left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

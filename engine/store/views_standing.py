@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, func, select, text
 
 from engine.definition import Definition
 from engine.machine.status import STEP_ENDS
+from engine.payloads import reference
 from engine.store import workflows
 from engine.store.models import AWAITING, Execution, StepRun, Workflow
 from engine.store.views_detail import pinned
@@ -27,9 +28,10 @@ _AWAITING: Any = text("step_runs." + AWAITING.replace("AND ", "AND step_runs."))
 
 @dataclass(frozen=True, slots=True)
 class AskRow:
-    """A step run that waits for a word from outside, with all that its document asks for.
+    """A step run that waits for a word from outside, with what its document asks for.
 
-    ``kind`` is signal, approval or workflow.
+    ``kind`` is signal, approval or workflow. ``left_out`` is how many bytes ``params`` have when
+    they are too large to be here: what is there tells only who is asked for what.
     """
 
     execution_id: str
@@ -40,6 +42,7 @@ class AskRow:
     since: int  # µs
     until: int | None
     params: Mapping[str, Any]  # what its document says under ``with``, filled in
+    left_out: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +126,21 @@ def _ask_rows(connection: Connection, rows: Sequence[Row[Any]]) -> list[AskRow]:
             kind=row.wait_for.split(":")[0],
             since=row.started_at or 0,
             until=row.due_at,
-            params=_params(row.input),
+            params=_asked(row.wait_for, row.input),
+            left_out=found.size if (found := reference(row.input)) else None,
         )
         for row in rows
     ]
+
+
+def _asked(wait_for: str, stored: str | None) -> Mapping[str, Any]:
+    found = reference(stored)
+    params = _params(stored) if found is None else found.about or {}
+    kind, _, rest = wait_for.partition(":")
+    if kind != "signal":
+        return params
+    name, _, correlation = rest.partition(":")
+    return {**params, "name": name, "correlation": correlation}
 
 
 def _params(stored: str | None) -> Mapping[str, Any]:

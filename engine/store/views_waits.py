@@ -45,12 +45,16 @@ def waits_of(
 
 
 def approval_of(text: str | None) -> dict[str, Any]:
-    """Return title, description, form and approvers from an approval's parameters as JSON text.
+    """Return title, description, form and approvers from what the column of an approval's
+    parameters holds.
 
-    What is so large that it is kept elsewhere is left out: a reader has no way to it.
+    Of parameters that are kept elsewhere only title and approvers are known here; ``left_out`` is
+    how many bytes they have.
     """
-    params = {} if text is None or reference(text) is not None else decode(text)
+    found = reference(text)
+    params = decode(text or "{}") if found is None else found.about or {}
     return {
+        "left_out": None if found is None else found.size,
         "title": params.get("title") or "",
         "description": params.get("description") or "",
         "form": params.get("form") or {},

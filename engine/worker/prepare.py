@@ -12,6 +12,7 @@ from engine.expressions import Template
 from engine.flow.scope import Scope
 from engine.machine.status import Reason, StepStatus
 from engine.payloads import reference
+from engine.steps.waits import Approval, asks
 from engine.store.caches import Keep, key_of
 from engine.store.steps import RunRow
 
@@ -80,8 +81,9 @@ def prepare(step: Step, run: RunRow, scope: Scope) -> Prepared:
                 return Skip(Reason.CONDITION_FALSE)
             if step.for_each is not None:
                 return Expand(_items(step, step.for_each, run, scope))
-        text = encode(_filled_in(step.params, run, scope))
-        kept = scope.keep(text, run, "input", f"steps.{step.name}: its parameters")
+        params = _filled_in(step.params, run, scope)
+        text, about = encode(params), asks(params) if step.uses == Approval.name else None
+        kept = scope.keep(text, run, "input", f"steps.{step.name}: its parameters", about)
         # User code gets values of its own: what it changes in place must not be seen by others.
         return Call(decode(text), kept, _keep(step, run, scope))
     except Unavailable:

@@ -109,10 +109,8 @@ def approval(execution_id: str, step: str, me: Me, parts: With, item: Item = Non
     """One of them. Who is named sees this of another's execution, and nothing else."""
     return shapes.json(
         shape(
-            parts.database.read(
-                lambda connection: views.approval(
-                    connection, me.id, me.name, execution_id=execution_id, step=step, item=item
-                )
+            views.approval(
+                parts.database, me.id, me.name, execution_id=execution_id, step=step, item=item
             )
         )
     )

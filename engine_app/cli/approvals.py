@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from engine.answer import Decision
+from engine.errors import InvalidQuery
 from engine.store import views
+from engine.store.views import ApprovalRow
 from engine_app.cli.executions import Execution
 from engine_app.cli.inputs import parse_input, parse_value
 from engine_app.cli.local import As, Json, acting, database, engine
@@ -56,15 +59,30 @@ def signal(
 
 
 def approvals(
+    execution: Annotated[
+        str | None, typer.Argument(help="Show one of these, with its form.")
+    ] = None,
+    step: Annotated[str | None, typer.Argument(help="The step that waits.")] = None,
     *,
+    item: Item = None,
     limit: Annotated[int, typer.Option(min=1, max=views.MAX_LIMIT)] = 50,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
-    """List what waits for your decision."""
+    """List what waits for your decision, or show one approval with its form."""
     with database() as opened:
         user = acting(opened, as_user)
+        if execution is not None:
+            if step is None:
+                raise InvalidQuery("name the step too", hint="engine approvals ID STEP")
+            _show(
+                views.approval(
+                    opened, user.id, user.name, execution_id=execution, step=step, item=item
+                ),
+                as_json=as_json,
+            )
+            return
         page = opened.read(
             lambda connection: views.approvals(
                 connection, user.id, user.name, cursor=cursor, limit=limit
@@ -87,6 +105,21 @@ def approvals(
     )
     columns = ("execution", "step", "workflow", "owner", "since", "until", "")
     print_table(columns, rows, empty="nothing waits for your decision")
+
+
+def _show(row: ApprovalRow, *, as_json: bool) -> None:
+    if as_json:
+        print_json(row)
+        return
+    until = "" if row.until_at is None else f", until {moment(row.until_at)}"
+    who = ", ".join(row.approvers) or "its owner"
+    console.print(f"[bold]{clean(row.title)}[/]")
+    console.print(f"{clean(row.workflow)} of {clean(row.owner)}, decided by {clean(who)}{until}")
+    if row.description:
+        console.print(clean(row.description))
+    if row.form:
+        console.print("its form, as JSON Schema:")
+        console.print(clean(json.dumps(row.form, indent=2, ensure_ascii=False)))
 
 
 def approve(

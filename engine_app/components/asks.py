@@ -31,33 +31,47 @@ def _card(ask: Any, state: Any, named: bool) -> rx.Component:
         rx.cond(ask.about != "", rx.el.p(ask.about, class_name="about")),
         _times(ask),
         rx.cond(
-            ask.held == "",
-            rx.el.form(
-                rx.el.input(type="hidden", name=KEY, value=ask.key, read_only=True),
-                rx.cond(
-                    ask.as_json,
-                    form_fields.as_json("What to send, as JSON", ask.text, ask.key + "-json"),
-                    form_fields.fields(ask.fields, ask.key + "-"),
-                ),
-                rx.cond(ask.kind == "approval", _comment(ask)),
-                form_fields.wrong(ask.wrong),
-                rx.cond(
-                    ask.kind == "approval",
-                    kit.Verdict.create(of=ask.title, name=VERDICT),
-                    rx.el.div(
-                        rx.el.button("Send the signal", type="submit", class_name="btn p"),
-                        class_name="row",
-                    ),
-                ),
-                on_submit=state.answer,
-                no_validate=True,
-            ),
+            ask.held != "",
             rx.el.p(ask.held),
+            rx.cond(ask.closed != "", _opener(ask, state), _form(ask, state)),
         ),
         class_name="panel ask",
         key=ask.key,
         aria_label=rx.cond(ask.kind == "signal", "Waits for a signal", "Waits for a decision"),
         custom_attrs={"data-ask": ask.step},
+    )
+
+
+def _opener(ask: Any, state: Any) -> rx.Component:
+    return rx.el.div(
+        rx.el.p(ask.closed),
+        form_fields.wrong(ask.wrong),
+        rx.el.button(
+            "Show the form", type="button", class_name="btn", on_click=state.open_ask(ask.key)
+        ),
+    )
+
+
+def _form(ask: Any, state: Any) -> rx.Component:
+    return rx.el.form(
+        rx.el.input(type="hidden", name=KEY, value=ask.key, read_only=True),
+        rx.cond(
+            ask.as_json,
+            form_fields.as_json("What to send, as JSON", ask.text, ask.key + "-json"),
+            form_fields.fields(ask.fields, ask.key + "-"),
+        ),
+        rx.cond(ask.kind == "approval", _comment(ask)),
+        form_fields.wrong(ask.wrong),
+        rx.cond(
+            ask.kind == "approval",
+            kit.Verdict.create(of=ask.title, name=VERDICT),
+            rx.el.div(
+                rx.el.button("Send the signal", type="submit", class_name="btn p"),
+                class_name="row",
+            ),
+        ),
+        on_submit=state.answer,
+        no_validate=True,
     )
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import reflex as rx
 
 from engine.answer import Decision
 from engine.errors import EngineError, Fault, InvalidInput
+from engine.store import views
 from engine_app.auth.viewer import Viewer
-from engine_app.reading import client, in_thread
+from engine_app.reading import client, database, in_thread
 from engine_app.states.base import secret_of, to_login, viewer_of
-from engine_app.states.shapes_waits import Ask, refused, typed_for
+from engine_app.states.shapes_waits import Ask, approval, refused, typed_for
 
 # Names that no field of a form has: its own are those of a JSON Schema's properties.
 KEY, VERDICT, COMMENT = "engine:key", "engine:verdict", "engine:comment"
@@ -57,6 +59,23 @@ class Answering(rx.State, mixin=True):
         self.look_again()  # of Following, which every page has
         return None
 
+    @rx.event
+    async def open_ask(self, key: str) -> Any:
+        """Show the form of an approval that is too large to come along with the others."""
+        ask = next((ask for ask in self.asks if ask.key == key), None)
+        if ask is None or not ask.closed:
+            return None
+        found: list[Ask] = []
+        try:
+            viewer = await _as_viewer(secret_of(self), lambda one: found.append(_read(ask, one)))
+        except EngineError as error:
+            found.append(replace(ask, wrong=[str(error)]))
+        else:
+            if viewer is None:
+                return to_login(self)
+        self.asks = [found[0] if one.key == key else one for one in self.asks]
+        return None
+
 
 async def _as_viewer(secret: str | None, act: Callable[[Viewer], Any]) -> Viewer | None:
     """Carry out an action as the viewer of this moment; return None once the session is over."""
@@ -68,6 +87,24 @@ async def _as_viewer(secret: str | None, act: Callable[[Viewer], Any]) -> Viewer
         return viewer
 
     return await in_thread(run)
+
+
+def _read(ask: Ask, viewer: Viewer) -> Ask:
+    """Return the ask with its form.
+
+    Raises:
+        NotFound: it waits no more, or not for the viewer.
+        PayloadLost, Unavailable: its form cannot be read.
+    """
+    row = views.approval(
+        database(),
+        viewer.id,
+        viewer.name,
+        execution_id=ask.execution,
+        step=ask.step,
+        item=None if ask.item < 0 else ask.item,
+    )
+    return approval(row)
 
 
 def _action(ask: Ask, form: Mapping[str, Any]) -> Callable[[Viewer], Any]:

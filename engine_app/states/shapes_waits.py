@@ -20,6 +20,7 @@ from engine_app.states.run_form import Field
 from engine_app.states.shapes import Bar
 
 AGAIN_SHOWN = 10  # reruns of one execution, the newest
+FORM_SHOWN = 4_000_000  # bytes of an approval up to which a page shows its form
 _NAMES_SHOWN = 40  # of a preview; of more only the number is read
 
 
@@ -42,6 +43,7 @@ class Ask:
     who: str = ""  # may decide
     owner: str = ""  # of the execution, when that is somebody else
     held: str = ""  # why it cannot be answered now
+    closed: str = ""  # why its form is not here yet
     fields: list[Field] = field(default_factory=list)
     as_json: bool = False
     text: str = ""
@@ -73,30 +75,43 @@ def _ask(row: AskRow, viewer: str) -> Ask:
         who=", ".join(approvers) or "its owner",
         held="You are not among those who decide this." if held else "",
     )
-    return _with_form(ask, schema, row.item)
+    ask = _with_form(ask, schema, row.item)
+    return ask if row.kind == "signal" or ask.held else _closed(ask, row.left_out)
 
 
 def approvals(rows: Iterable[ApprovalRow]) -> list[Ask]:
     """Return the approvals that the viewer may decide, whoever the executions belong to."""
-    return [
-        _with_form(
-            Ask(
-                kind="approval",
-                execution=row.execution_id,
-                workflow=row.workflow,
-                step=row.step,
-                title=row.title or row.step,
-                about=row.description,
-                since=row.since_at,
-                until=row.until_at or 0,
-                who=", ".join(row.approvers) or "its owner",
-                owner="" if row.mine else row.owner,
-            ),
-            row.form,
-            row.item,
-        )
-        for row in rows
-    ]
+    return [_closed(approval(row), row.left_out) for row in rows]
+
+
+def approval(row: ApprovalRow) -> Ask:
+    """Return an approval that the viewer may decide, with the form as far as the row has it."""
+    ask = Ask(
+        kind="approval",
+        execution=row.execution_id,
+        workflow=row.workflow,
+        step=row.step,
+        title=row.title or row.step,
+        about=row.description,
+        since=row.since_at,
+        until=row.until_at or 0,
+        who=", ".join(row.approvers) or "its owner",
+        owner="" if row.mine else row.owner,
+    )
+    return _with_form(ask, row.form, row.item)
+
+
+def _closed(ask: Ask, size: int | None) -> Ask:
+    """Return the ask without a form to fill in, if its own was too large to come along."""
+    if size is None:
+        return ask
+    if size <= FORM_SHOWN:
+        return replace(ask, closed=f"What it asks for is large ({size:,} bytes).")
+    item = "" if ask.item < 0 else f" --item {ask.item}"
+    told = f"engine approvals {ask.execution} {ask.step}{item}"
+    return replace(
+        ask, held=f"What it asks for is too large for a page ({size:,} bytes). Read it by: {told}"
+    )
 
 
 def _with_form(ask: Ask, schema: Mapping[str, Any], item: int | None) -> Ask:

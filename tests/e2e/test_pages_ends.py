@@ -78,6 +78,41 @@ def test_an_approval_is_found_in_the_navigation_and_decided_with_its_form(ada: P
     assert output == f"app-1.2.3.tar.gz is in beta: {ada.name} said so"
 
 
+def test_an_approval_too_large_for_a_list_shows_its_form_when_asked_to(ada: Person) -> None:
+    page = ada.sign_in()
+    ada.publish(
+        {
+            "name": "large-ask",
+            "steps": {
+                "choose": {
+                    "uses": "approval",
+                    "with": {
+                        "title": "Which way?",
+                        "description": "Left or right.",
+                        "form": {
+                            "type": "object",
+                            "$comment": "c" * 300_000,
+                            "properties": {"way": {"type": "string", "title": "Way"}},
+                        },
+                    },
+                }
+            },
+        }
+    )
+    execution = ada.start("large-ask")
+    for address in ("/approvals", f"/executions/{execution}"):
+        ada.open(address)
+        card = page.locator("[data-ask=choose]")
+        expect(card).to_contain_text("What it asks for is large")
+        expect(card.get_by_role("button", name="Approve")).to_have_count(0)
+        card.get_by_role("button", name="Show the form").click()
+        expect(card).to_contain_text("Left or right.")
+        card.get_by_label("Way").fill("left")
+    card.get_by_role("button", name="Approve").click()
+    expect(page.locator(".title .st")).to_have_text("completed")
+    assert ada.api("GET", f"/executions/{execution}")["output"]["values"] == {"way": "left"}
+
+
 def test_a_signal_sent_from_the_page_is_checked_and_wakes_its_step(ada: Person) -> None:
     page = ada.sign_in()
     ada.open(f"/executions/{ada.start('order', {'number': ada.name})}")

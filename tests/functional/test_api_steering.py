@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,6 +175,31 @@ def test_an_owner_sees_and_takes_decisions_that_name_nobody(web_house: Web, hous
     house.plan(execution)
     output = program.get(f"/api/executions/{execution}").json()["output"]
     assert (output["by"], output["values"], output["comment"]) == ("ada", {"amount": 7}, "fine")
+
+
+def test_an_approval_with_a_large_form_is_whole_where_it_is_asked_for_alone(
+    sqlite_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    form = {"type": "object", "properties": {"place": {"enum": [f"p{n}" for n in range(50_000)]}}}
+    step = {"uses": "approval", "with": {"title": "Where?", "form": form, "approvers": ["eve"]}}
+    with web(sqlite_url, redis_url, ENGINE_HOME=str(tmp_path)) as opened:
+        house = House(opened.database)
+        house.owner_id = opened.owner_id
+        execution = house.run(house.publish("ship", {"ask": step}))
+        owner, eve = opened.program(), opened.program(opened.stranger_id)
+        (row,) = eve.get("/api/approvals").json()["items"]
+        assert (row["title"], row["form"], row["approvers"]) == ("Where?", {}, ["eve"])
+        assert row["left_out"] > 256 * 1024
+        (found,) = owner.get(f"/api/executions/{execution}").json()["steps"]
+        assert found["waits_for"]["left_out"] == row["left_out"]
+        assert found["waits_for"]["approvers"] == ["eve"]
+        path = f"/api/executions/{execution}/approvals/ask"
+        assert eve.get(path).json() == {**row, "form": form, "left_out": None}
+        problem(owner.get(path), 404, "not_found")
+        wrong = {"approved": True, "values": {"place": "nowhere"}}
+        problem(eve.post(path, json=wrong), 422, "invalid_input")
+        good = {"approved": True, "values": {"place": "p7"}}
+        assert eve.post(path, json=good).status_code == 202
 
 
 def test_an_approver_decides_exactly_what_names_them_and_sees_nothing_else(

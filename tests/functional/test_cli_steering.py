@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +14,8 @@ import pytest
 from rich.prompt import Confirm
 
 from engine.ids import first_id
+from engine.payloads import Payloads
+from engine.store.database import Database
 from tests.support import rows
 from tests.support.command_line import Engine, work
 from tests.support.house import House
@@ -145,6 +149,27 @@ def test_those_who_are_named_decide_and_nobody_else(engine: Engine, house: House
     told = engine("reject", other, "ask", "--as", "bob", "--comment", "no", "--json").json
     assert told == {"execution_id": other, "approved": False}
     assert "rejected by bob: no" in engine("show", other).out
+
+
+def test_one_approval_is_shown_with_its_form_whatever_its_size(
+    engine: Engine, sqlite_url: str, tmp_path: Path
+) -> None:
+    places = [f"place {number}" for number in range(30_000)]
+    form = {"type": "object", "properties": {"place": {"enum": places}}}
+    asked = {"title": "Pay [7]?", "description": "Choose [well].", "form": form}
+    payloads = Payloads(str(tmp_path / "payloads"), inline=256 * 1024)
+    with closing(Database.open(sqlite_url, payloads=payloads)) as database:
+        house = House(database)
+        execution = house.run(house.publish("pay", {"ask": {"uses": "approval", "with": asked}}))
+    (row,) = engine("approvals", "--json").json["items"]
+    assert (row["title"], row["form"]) == ("Pay [7]?", {})
+    assert row["left_out"] > 256 * 1024
+    assert engine("approvals", execution, "ask", "--json").json["form"] == form
+    said = engine("approvals", execution, "ask").out
+    assert said.startswith("Pay [7]?\npay of owner, decided by its owner\nChoose [well].\n")
+    assert '"place 29999"' in said
+    assert engine("approvals", execution).code == 2
+    assert engine("approvals", execution, "other").code == 2
 
 
 def test_pruning_counts_first_and_deletes_what_is_old(engine: Engine, house: House) -> None:

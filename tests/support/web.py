@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 from fastapi import FastAPI
@@ -59,13 +59,13 @@ class Web:
 
 
 @contextmanager
-def web(database_url: str, redis_url: str) -> Iterator[Web]:
-    """Yield the API over a migrated database."""
+def web(database_url: str, redis_url: str, **more: Any) -> Iterator[Web]:
+    """Yield the API over a migrated database; ``more`` are settings by their names."""
     # Importing actors makes this process's broker, which wants to know where Redis is.
     os.environ.setdefault("REDIS_URL", redis_url)
     from actors.client import open_client
 
-    settings = Settings(DATABASE_URL=database_url, REDIS_URL=redis_url)
+    settings = Settings(DATABASE_URL=database_url, REDIS_URL=redis_url, **more)
     client = open_client(settings)
     now = client.database.now()
     owner = client.database.write(lambda c: users.add(c, "ada", now))

@@ -184,6 +184,7 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     (using("approval", title="a", form={"type": "array"}), ".form.type", "must be object", "form"),
     (using("approval", title="a", approvers="ada"), ".approvers", "must be a list", "[ada, grace]"),
     (using("approval", title="a", approvers=[]), ".approvers", "names nobody", "leave it out"),
+    (using("approval", title="a", approvers=["b"] * 101), ".approvers", "more than 100", ""),
     (using("approval", title="a", approvers=["b", 5]), ".approvers[1]", "must be a text", "user"),
     (using("approval", title="a", deadline="0s"), ".deadline", "longer than nothing", "90s"),
     (using("workflow"), ".workflow", "is required", "the name of a workflow"),

@@ -216,6 +216,26 @@ def test_an_approval_of_someone_elses_execution_names_its_owner() -> None:
     assert shapes.approvals([replace(row, mine=True)])[0].owner == ""
 
 
+def test_an_approval_with_a_large_form_is_closed_until_it_is_opened() -> None:
+    row = ApprovalRow(
+        "1agt1yynhwbzb", "ok", 2, "release", 1, "eve", True, "", "", {}, ["ada"], T, None, 300_000
+    )
+    [ask] = shapes.approvals([row])
+    assert (ask.closed, ask.held) == ("What it asks for is large (300,000 bytes).", "")
+    opened = shapes.approval(replace(row, form=FORM))
+    assert (opened.closed, opened.key) == ("", ask.key)
+    assert [field.name for field in opened.fields] == ["channel", "count"]
+    [ask] = shapes.approvals([replace(row, left_out=5_000_000)])
+    assert ask.held.endswith("Read it by: engine approvals 1agt1yynhwbzb ok --item 2")
+
+
+def test_the_owner_of_an_execution_opens_a_large_form_only_if_they_may_decide() -> None:
+    row = replace(_wait(title="Ship?", approvers=["ada"]), left_out=300_000)
+    assert [ask.closed for ask in shapes.asks([row], "ada")] != [""]
+    [ask] = shapes.asks([row], "eve")
+    assert (ask.closed, ask.held) == ("", "You are not among those who decide this.")
+
+
 def test_a_preview_names_forty_and_counts_the_rest() -> None:
     names = [f"s{number}" for number in range(50)]
     outlook = shapes.outlook(Preview(2, [], names, ["last"]))
