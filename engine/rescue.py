@@ -29,6 +29,7 @@ from engine.flow.versions import Versions
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.change import RunKey
+from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.settings import Settings
 from engine.store import executions, fan_outs, letters, liveness, notices, overdue, steps
@@ -296,6 +297,7 @@ class Rescue:
         seconds = definition.timeout or 0
         described = {"message": f"it took longer than its {seconds:g} s", "type": "TimedOut"}
         taken.set(error=encode({**described, "step": None}))
+        taken.emit(EventType.TIMED_OUT, until=taken.now + self._grace)
         return start_ending(
             taken,
             definition,

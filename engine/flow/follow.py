@@ -9,6 +9,7 @@ from engine.definition import Definition, OnFailure, Step
 from engine.flow.ending import end_if_idle, start_ending, when_all_ended
 from engine.machine import change
 from engine.machine.change import RunKey
+from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Phase, Reason
 from engine.store import fan_outs, steps
 from engine.store.fan_outs import FanOut
@@ -149,9 +150,18 @@ def _end(
     if key.item >= 0:
         fan_outs.fail_fan_out(turn, key, text)
     turn.set(error=text)
+    _say_that_it_ends(turn, key)
     return start_ending(
         turn, definition, ExecutionStatus.FAILED, grace=grace, reason=Reason.STEP_FAILED
     )
+
+
+def _say_that_it_ends(turn: Turn, key: RunKey) -> None:
+    """Let the fact of the failure tell that it ends the execution: no other fact of what is
+    dropped by it is left, and whether a failure ends it is known to its policy alone."""
+    here = (EventType.STEP_FAILED, key.step, key.item)
+    fact = next(one for one in reversed(turn.facts) if (one.type, one.step, one.item) == here)
+    fact.data["ends"] = True
 
 
 def _note_failed_closing(turn: Turn, step: Step, error: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ class EventType(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     CANCEL_REQUESTED = "cancel_requested"
+    TIMED_OUT = "timed_out"
     INTERRUPTING = "interrupting"
     CLOSING = "closing"
     REPAIRED = "repaired"

@@ -64,12 +64,16 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """A fact; those of the execution itself have no ``step``."""
+    """A fact; those of the execution itself have no ``step``.
+
+    ``ends`` tells that it is the failure that ended the execution.
+    """
 
     seq: int
     type: str
     step: int | None
     item: int | None
+    ends: bool = False
 
     @property
     def key(self) -> Key:

@@ -13,7 +13,7 @@ from engine.definition import OnFailure
 from engine.definition.model import ACTOR_QUEUE
 from engine.machine.counts import counted
 from engine.machine.finding import Finding, Rule
-from engine.machine.history import History, Key, RunRecord
+from engine.machine.history import EventRecord, History, Key, RunRecord
 from engine.machine.status import EXECUTION_ENDS, STEP_ENDS, Reason
 
 SKEW = 1_000_000  # µs by which the clocks of two processes may differ
@@ -35,6 +35,8 @@ _MOVES = {
 }
 _STANDS = {"open": {"pending", "queued"}}
 _PARKED = {"retrying", "waiting"}
+# What becomes by these facts of the step runs that no worker holds.
+_DROPS = {"cancel_requested": "cancelled", "timed_out": "skipped"}
 
 
 def judge(history: History, *, max_crashes: int) -> Iterator[Finding]:
@@ -100,8 +102,11 @@ def _ends(history: History) -> Iterator[Finding]:
 def _steps_follow_the_table(history: History) -> Iterator[Finding]:
     """2, 4, 7: each fact follows from those before; together they give the stored status."""
     stands: dict[Key, str] = defaultdict(lambda: "open")
+    closing = False
     for event in history.events:
         if event.step is None:
+            _drop(history, stands, event, closing=closing)
+            closing = closing or event.type == "closing"
             continue
         key = event.key
         if event.type not in _MOVES:
@@ -112,10 +117,30 @@ def _steps_follow_the_table(history: History) -> Iterator[Finding]:
             what = f"event {event.seq}: {event.type}, but it was {stands[key]}"
             yield _found(history, Rule.ILLEGAL_MOVE, what, key)
         stands[key] = target
+        _drop(history, stands, event, closing=closing)
     for key, run in history.runs.items():
         if run.reused_from is None and not _agree(history, run, stands[key]):
             what = f"it is {run.status}, its events say {stands[key]}"
             yield _found(history, Rule.STATUS_UNTOLD, what, key)
+
+
+def _drop(history: History, stands: dict[Key, str], event: EventRecord, *, closing: bool) -> None:
+    """End what nobody has claimed if by this fact the execution begins to end, or is to close
+    no more: none of these leaves a fact of its own."""
+    end = "skipped" if event.ends else _DROPS.get(event.type)
+    if end is None or history.definition is None:
+        return
+    if event.ends and event.key[1] >= 0:
+        stands[event.key[0], -1] = "failed"
+    steps = history.definition.steps
+    for key, run in history.runs.items():
+        mine = run.reused_from is None and key[0] < len(steps)
+        if not mine or steps[key[0]].closing != closing or stands[key] in STEP_ENDS:
+            continue
+        if stands[key] != "running":
+            stands[key] = end
+        elif run.items is not None and run.item < 0:
+            stands[key] = "cancelled"  # a fan-out has no claim of its own
 
 
 def _shortcuts(run: RunRecord | None, event: str) -> set[str]:
@@ -133,7 +158,10 @@ def _agree(history: History, run: RunRecord, told: str) -> bool:
         return True
     if run.queue == ACTOR_QUEUE and run.status == "queued" and told in _PARKED:
         return True
-    # What is dropped when the execution begins to end leaves no fact of its own.
+    # Executions of before facts told what ends them, and rows that were closed by a repair.
+    told_all = any(one.ends or one.type in _DROPS for one in history.events)
+    if told_all and not any(one.type == "repaired" for one in history.events):
+        return False
     ending = history.head.ending is not None
     return ending and told not in STEP_ENDS and run.status in STEP_ENDS - {"completed"}
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, func, or_, select, text
+from sqlalchemy import Connection, Select, case, func, or_, select, text
 
 from engine.errors import InvalidDocument, NotFound
+from engine.machine.event import EventType
 from engine.machine.history import (
     AttemptRecord,
     ChildRecord,
@@ -83,7 +84,7 @@ def load(connection: Connection, ids: Sequence[str]) -> list[History]:
     found = {row.id: _begun(connection, HeadRecord(**row._asdict())) for row in heads}
     for of, run in _read(connection, RunRecord, _RUNS, ids):
         found[of].runs[run.key] = run
-    for of, event in _read(connection, EventRecord, _EVENTS, ids):
+    for of, event in _read_events(connection, ids):
         found[of].events.append(event)
     for of, attempt in _read(connection, AttemptRecord, _ATTEMPTS, ids):
         found[of].attempts.setdefault((attempt.step, attempt.item), []).append(attempt)
@@ -112,6 +113,17 @@ def _read(
     for row in connection.execute(statement.where(table.c.execution_id.in_(ids))):
         *values, execution_id = row
         yield execution_id, record(*values)
+
+
+def _read_events(connection: Connection, ids: Sequence[str]) -> Iterable[tuple[str, EventRecord]]:
+    # Written last of all it stands at the end. The rest of the data may be long, and is not read.
+    ends = _EVENTS.c.data.endswith('"ends":true}', autoescape=True)
+    failed = _EVENTS.c.type == EventType.STEP_FAILED.value
+    columns = (_EVENTS.c[name] for name in ("execution_id", "seq", "type", "step", "item"))
+    statement = select(*columns, case((failed & ends, 1), else_=0).label("ends"))
+    for row in connection.execute(statement.where(_EVENTS.c.execution_id.in_(ids))):
+        fact = EventRecord(row.seq, row.type, row.step, row.item, bool(row.ends))
+        yield row.execution_id, fact
 
 
 def _load_lines(connection: Connection, found: dict[str, History], ids: Sequence[str]) -> None:

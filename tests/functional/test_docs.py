@@ -33,6 +33,7 @@ from tests.support.documents import (
     section,
     text_of,
 )
+from tests.support.folding import fold
 from tests.support.system import System, running
 
 MANUAL = "docs/execution-engine.md"
@@ -196,22 +197,18 @@ def test_the_documented_fold_of_events_gives_what_is_stored(
 ) -> None:
     for done in followed.values():
         done.result()  # leaves executions of all kinds behind
-    source = next(block.text for block in TO_RUN if block.file == "fold.py")
-    fold: dict[str, Any] = {}
-    exec(source, fold)
     connection = sqlite3.connect(reader.system.home / "engine.db", isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("BEGIN")  # one moment for all queries: workers go on beside
     for execution in connection.execute("SELECT id, status FROM executions").fetchall():
         events = connection.execute(
-            "SELECT seq, type, step, nullif(item, -1) AS item FROM events"
-            " WHERE execution_id = ? ORDER BY seq",
+            "SELECT seq, type, step, item, data FROM events WHERE execution_id = ? ORDER BY seq",
             (execution["id"],),
         ).fetchall()
-        status, runs = fold["fold"](events)
+        status, runs = fold(events)
         assert status == execution["status"], execution["id"]
         stored = connection.execute(
-            "SELECT step, nullif(item, -1) AS item, status FROM step_runs WHERE execution_id = ?",
+            "SELECT step, item, status FROM step_runs WHERE execution_id = ?",
             (execution["id"],),
         )
         known = {(run["step"], run["item"]): run["status"] for run in stored}

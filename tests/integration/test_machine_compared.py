@@ -21,9 +21,10 @@ from hypothesis.stateful import (
 )
 
 from engine.machine.status import ExecutionStatus
+from tests.support.folding import fold
 from tests.support.model.engine import Claim, Model, Outcome
 from tests.support.model.shapes import Shape, shapes
-from tests.support.model.store import EVENTS, HEAD, ROWS, Puppet, Store
+from tests.support.model.store import EVENTS, FACTS, HEAD, ROWS, Puppet, Store
 from tests.support.model.table import Guards, Message
 
 ANY = st.integers(0, 1000)
@@ -171,6 +172,14 @@ class Compared(RuleBasedStateMachine):
         ]
         told = Counter((event.type.value, event.step, event.item) for event in table.events)
         assert Counter(self.store.ask(EVENTS)) == told
+
+    @invariant()
+    def the_events_fold_to_the_rows(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        _status, folded = fold(self.store.ask(FACTS))
+        stored = {(step, item): status for step, item, status, *_ in self.store.ask(ROWS)}
+        assert folded == {key: stored[key] for key in folded}
 
     def teardown(self) -> None:
         if not hasattr(self, "store"):

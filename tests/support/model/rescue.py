@@ -172,6 +172,7 @@ class Rescue(Flow):
         table, head = self.table, self.table.head
         late = table.deadline_at is not None and table.deadline_at <= self.now
         if late and not head.over and head.ending is None and head.phase is Phase.STEPS:
+            table.emit(EventType.TIMED_OUT)
             self.sends.now += self.start_ending(ExecutionStatus.FAILED)
             table.close()
 

@@ -41,6 +41,7 @@ HEAD = (
     "SELECT status, ending, phase, active, steps_left, runs_done, runs_total, due_at,"
     " interrupting FROM executions WHERE id = :id"
 )
+FACTS = "SELECT seq, type, step, item, data FROM events WHERE execution_id = :id ORDER BY seq"
 EVENTS = "SELECT type, step, item FROM events WHERE execution_id = :id ORDER BY seq"
 
 
