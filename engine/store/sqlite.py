@@ -148,7 +148,9 @@ class SqliteDatabase(Database):
         except BaseException as error:
             batch = batch or self._take()
             for unit in batch:
-                unit.error = unit.error or _as_unavailable(error)
+                # Also of one that was refused: it may have met what a batch-mate wrote, and what
+                # is gone now.
+                unit.error = _as_unavailable(error)
                 unit.value = None
         return batch
 

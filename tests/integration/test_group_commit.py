@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from engine.errors import StaleClaim, Unavailable
-from engine.store.database import Connection, Database, SqliteDatabase
+from engine.store.database import Connection, Database
+from engine.store.prepared import driver
+from engine.store.sqlite import SqliteDatabase
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.processes import eventually
@@ -67,20 +70,14 @@ def held(database: SqliteDatabase) -> Iterator[None]:
 
 @contextmanager
 def statements(database: SqliteDatabase) -> Iterator[list[str]]:
-    """Collect what the writer says to SQLite, and each commit."""
+    """Collect what the writer says to SQLite: the first word of each statement."""
+    database.write(lambda _connection: None)  # opens the writer's connection
+    assert database._writing is not None
+    raw = driver(database._writing)
     said: list[str] = []
-
-    def tell(_c: Any, _cursor: Any, statement: str, *_more: Any) -> None:
-        said.append(statement.split("(", maxsplit=1)[0].strip())
-
-    def commit(_c: Any) -> None:
-        said.append("COMMIT")
-
-    event.listen(database._writer, "before_cursor_execute", tell)
-    event.listen(database._writer, "commit", commit)
+    raw.set_trace_callback(lambda statement: said.append(statement.split()[0]))
     yield said
-    event.remove(database._writer, "before_cursor_execute", tell)
-    event.remove(database._writer, "commit", commit)
+    raw.set_trace_callback(None)
 
 
 def together(
@@ -126,10 +123,10 @@ def test_a_lone_writer_waits_for_nobody(
     def sleep(seconds: float) -> None:
         raise AssertionError("a writer that was alone waited")
 
-    monkeypatch.setattr("engine.store.database.time.sleep", sleep)
+    monkeypatch.setattr("engine.store.sqlite.time.sleep", sleep)
     with statements(database) as said:
         assert database.write(lambda connection: insert(connection, "alone")) == "alone"
-    assert [word.split()[0] for word in said] == ["BEGIN", "INSERT", "COMMIT"]
+    assert said == ["BEGIN", "INSERT", "COMMIT"]
     with suppress(StaleClaim):
         database.write(refuse)
     assert names(database) == {"alone"}, "a refused one alone is rolled back too"
@@ -144,7 +141,9 @@ def test_a_commit_that_fails_is_unknown_to_every_waiter(database: SqliteDatabase
         # What a batch wrote reaches the file when it commits: there it fails, and not before.
         resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, before[1]))
 
-    works = [partial(insert, name=f"lost{n}") for n in range(3)]
+    # The refused one may have met what a batch-mate wrote, and what is gone now.
+    works: list[Callable[[Connection], str]] = [refuse]
+    works += [partial(insert, name=f"lost{n}") for n in range(3)]
     try:
         with statements(database) as said:
             told = together(database, works, fill_the_disk)
@@ -159,17 +158,16 @@ def test_a_commit_that_fails_is_unknown_to_every_waiter(database: SqliteDatabase
 @contextmanager
 def replies_lost(database: SqliteDatabase, owed: list[str]) -> Iterator[None]:
     """Let each commit go through, and lose the word of one for each that is ``owed``."""
-    dialect = database._writer.dialect
-    commit = dialect.do_commit
+    commit = database._commit
 
-    def lose(connection: Any) -> None:
-        commit(connection)
+    def lose(batch: Any) -> None:
+        commit(batch)
         if owed:
-            raise OperationalError("COMMIT", {}, Exception(owed.pop()))
+            raise sqlite3.OperationalError(owed.pop())
 
-    vars(dialect)["do_commit"] = lose
+    vars(database)["_commit"] = lose
     yield
-    del vars(dialect)["do_commit"]
+    del vars(database)["_commit"]
 
 
 def test_a_commit_whose_reply_is_lost_is_unknown_until_it_is_read(

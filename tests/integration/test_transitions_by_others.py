@@ -20,7 +20,7 @@ from engine.steps import Context
 from engine.store import liveness, overdue
 from engine.store.database import Database
 from engine.worker.claimer import known_code
-from engine.worker.execute import Executor
+from engine.worker.expand import Expander
 from tests.support.house import House, python
 from tests.support.transitions import apply, chain, claimed, fan, inc
 
@@ -198,14 +198,14 @@ def test_no_item_is_made_once_a_cancel_has_committed(
 ) -> None:
     execution_id = house.start(fan(house), {"xs": [1, 2, 3]})
     [ticket] = house.plan(execution_id)
-    kept_items = Executor._kept_items
+    kept_items = Expander._kept_items
 
-    def cancelled_first(executor: Executor, *arguments: Any) -> Any:
+    def cancelled_first(expander: Expander, *arguments: Any) -> Any:
         # Between the reading of the items and their rows.
         house.cancel(execution_id)
-        return kept_items(executor, *arguments)
+        return kept_items(expander, *arguments)
 
-    monkeypatch.setattr(Executor, "_kept_items", cancelled_first)
+    monkeypatch.setattr(Expander, "_kept_items", cancelled_first)
     house.deliver(ticket)
     assert house.status(execution_id) == "cancelled"
     assert house.query("SELECT count(*) FROM step_runs WHERE item >= 0") == [(0,)]
