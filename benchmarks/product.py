@@ -116,7 +116,7 @@ class Product:
     def worker_memory_mb(self) -> float:
         """Return the memory of the worker processes, shared pages counted once (PSS)."""
         family = self.process.children(recursive=True)
-        workers = [member for member in family if "dramatiq" in " ".join(member.cmdline())]
+        workers = [member for member in family if member.name().startswith(("worker ", "long "))]
         return sum(member.memory_full_info().pss for member in workers) / 1e6
 
 

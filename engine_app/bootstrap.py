@@ -1,15 +1,20 @@
-"""What a start puts into the database: tables, a first user, the workflows of the modules."""
+"""What a start puts into the database: tables, a first user, the workflows of the modules.
+
+The supervisor forks, so it keeps no connection open: SQLite's locks do not survive one.
+"""
 
 from __future__ import annotations
 
 import getpass
 import platform
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from engine import publish, registry
 from engine.errors import InvalidError, Unavailable
 from engine.settings import Settings
-from engine.store import liveness, migrate, users
+from engine.store import liveness, users
 from engine.store.database import Database
 from engine_app.auth.links import create_link
 from engine_app.auth.names import check_name
@@ -17,47 +22,67 @@ from engine_app.auth.names import check_name
 _FIRST_USER = "owner"
 
 
-class Bootstrap:
-    """The supervisor's own view of the database, open while it runs."""
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What there is now: whom a start greets, and the names of the modules' workflows."""
 
-    def __init__(self, settings: Settings) -> None:
-        migrate.upgrade(settings.database)
-        registry.load_modules(settings.modules)
-        self._database = Database.open(settings.database, threads=1)
-        first = self._database.read(users.first)
-        self.user = first.name if first else _name_of_person()
-        self._user_id = first.id if first else self._add(self.user)
+    user: str
+    user_id: str
+    workflows: list[str]
 
-    def publish(self) -> list[str]:
-        """Publish the workflows of the modules; return their names."""
-        publish.publish_all(self._database, self._user_id)
-        return sorted(found.name for found in registry.workflows())
 
-    def link(self) -> str:
-        """Return the path of a page that signs the first user in, once."""
-        return create_link(self._database, self._user_id)
+def prepare(settings: Settings) -> Prepared:
+    """Make the tables, the first user and the versions of the modules' workflows.
 
-    def bury(self, pids: Collection[int]) -> bool:
-        """Mark workers of this machine as dead at once; return whether the database took it."""
-        host = platform.node()
-        try:
-            now = self._database.now()
-            self._database.write(
+    To be called in a process that ends with it: it imports the user's modules.
+    """
+    # Here and not above: alembic would stay in the supervisor for as long as it runs.
+    from engine.store import migrate  # noqa: PLC0415
+
+    migrate.upgrade(settings.database)
+    registry.load_modules(settings.modules)
+    with _opened(settings) as database:
+        first = database.read(users.first)
+        user = first.name if first else _name_of_person()
+        user_id = first.id if first else _add(database, user)
+        publish.publish_all(database, user_id)
+    return Prepared(user, user_id, sorted(found.name for found in registry.workflows()))
+
+
+def link(settings: Settings, user_id: str) -> str:
+    """Return the path of a page that signs the user in, once."""
+    with _opened(settings) as database:
+        return create_link(database, user_id)
+
+
+def bury(settings: Settings, pids: Collection[int]) -> bool:
+    """Mark workers of this machine as dead at once; return whether the database took it."""
+    host = platform.node()
+    try:
+        with _opened(settings) as database:
+            now = database.now()
+            database.write(
                 lambda connection: sum(
                     liveness.bury(connection, now, host=host, pid=pid) for pid in pids
                 )
             )
-        except Unavailable:
-            return False  # their leases will run out instead
-        return True
+    except Unavailable:
+        return False  # their leases will run out instead
+    return True
 
-    def close(self) -> None:
-        """Give the connections back."""
-        self._database.close()
 
-    def _add(self, name: str) -> str:
-        now = self._database.now()
-        return self._database.write(lambda connection: users.add(connection, name, now))
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    database = Database.open(settings.database, threads=1)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _add(database: Database, name: str) -> str:
+    now = database.now()
+    return database.write(lambda connection: users.add(connection, name, now))
 
 
 def _name_of_person() -> str:

@@ -29,7 +29,7 @@ from engine_app.cli import (
 )
 from engine_app.cli.output import clean, errors, print_error
 
-__all__ = ["app", "main"]
+__all__ = ["app", "main", "refused"]
 
 USAGE = 2
 UNREACHABLE = 3
@@ -80,15 +80,18 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         app(prog_name="engine")
-    except EngineError as error:
-        print_error(error)
-        sys.exit(UNREACHABLE if isinstance(error, Unavailable) else USAGE)
-    except redis.RedisError as error:
-        errors.print(f"[red]error:[/] Redis does not answer: {clean(error)}")
-        sys.exit(UNREACHABLE)
     except Exception as error:  # the last line of defence before a terminal
-        first = str(error).strip().partition("\n")[0]
-        errors.print(
-            f"[red]error:[/] a fault of the engine: {type(error).__name__}: {clean(first)}"
-        )
-        sys.exit(USAGE)
+        sys.exit(refused(error))
+
+
+def refused(error: Exception) -> int:
+    """Return the exit code for an error that ends a command, and print it as one line."""
+    if isinstance(error, EngineError):
+        print_error(error)
+        return UNREACHABLE if isinstance(error, Unavailable) else USAGE
+    if isinstance(error, redis.RedisError):
+        errors.print(f"[red]error:[/] Redis does not answer: {clean(error)}")
+        return UNREACHABLE
+    first = str(error).strip().partition("\n")[0]
+    errors.print(f"[red]error:[/] a fault of the engine: {type(error).__name__}: {clean(first)}")
+    return USAGE

@@ -25,10 +25,10 @@ def up(
     reload: Annotated[bool, typer.Option("--reload", help="Restart when sources change.")] = False,
 ) -> None:
     """Run everything on this machine in one terminal; Ctrl-C drains and stops it."""
-    # Here and not above, like each import below: every other command would load alembic for it.
+    # Here and not above, like each import below: the other commands have no use for it.
     from engine_app import supervisor  # noqa: PLC0415
 
-    raise typer.Exit(supervisor.up(settings(), reload=reload))
+    supervisor.run_up(settings(), reload=reload)
 
 
 def web() -> None:

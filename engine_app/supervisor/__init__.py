@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -10,9 +11,19 @@ from engine.settings import Settings
 from engine_app import build
 from engine_app.supervisor import programs
 from engine_app.supervisor.checks import faults
-from engine_app.supervisor.up import up
 
-__all__ = ["faults", "run_scheduler", "run_web", "run_worker", "up"]
+__all__ = ["faults", "run_scheduler", "run_up", "run_web", "run_worker"]
+
+
+def run_up(settings: Settings, *, reload: bool) -> NoReturn:
+    """Become the supervisor of all processes of one machine.
+
+    A fresh one: its children are copies of it, and it has no use for the command line's modules.
+    """
+    command = [sys.executable, "-m", "engine_app.supervisor", *(["--reload"] if reload else [])]
+    # The variables that a process was started with are how the next supervisor knows it as its own
+    environment = {**os.environ, "ENGINE_HOME": str(settings.home.absolute())}
+    os.execve(command[0], command, {**environment, "PYTHONUNBUFFERED": "1"})  # noqa: S606  # our own command line
 
 
 def run_web(settings: Settings) -> NoReturn:

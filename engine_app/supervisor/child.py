@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from engine_app.supervisor.console import LineBuffer, Lines
+from engine_app.supervisor.copies import Copy
 from engine_app.supervisor.programs import Program
 from engine_app.supervisor.record import kill_group
 
@@ -27,16 +28,30 @@ class Child:
 
     Must be started from the supervisor's main thread: the kernel ends a child when the
     *thread* that made it ends.
+
+    Args:
+        program: what to run.
+        environment: what it is started with.
+        lines: where what it prints goes.
+        copies: run a Python program in a copy of this process instead of starting it afresh.
     """
 
-    def __init__(self, program: Program, environment: Mapping[str, str], lines: Lines) -> None:
+    def __init__(
+        self,
+        program: Program,
+        environment: Mapping[str, str],
+        lines: Lines,
+        *,
+        copies: bool = False,
+    ) -> None:
         self.program = program
         self.deaths = 0  # in a row
         self.workers: set[int] = set()  # process ids under which it may be in the workers' table
         self._environment = environment
+        self._copied = copies and program.command[0] == sys.executable
         self._lines = lines
         self._buffer = LineBuffer(lambda line: lines.say(line, name=program.name))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Copy | None = None
         self._started = 0.0
         self._due = 0.0
 
@@ -57,16 +72,10 @@ class Child:
 
     def start(self) -> None:
         """Start the process, in a group of its own that can be ended as a whole."""
-        tie = [sys.executable, "-I", "-S", _GUARD, str(int(signal.SIGTERM)), str(os.getpid())]
-        self._process = subprocess.Popen(  # noqa: S603  # our own command line
-            [*tie, *self.program.command],
-            cwd=self.program.folder,
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,
-        )
+        if self._copied:
+            self._process = Copy(self.program, self._environment)
+        else:
+            self._process = self._start_afresh()
         os.set_blocking(self._output(), False)
         self._started = time.monotonic()
 
@@ -117,6 +126,18 @@ class Child:
         """End it and its helpers now."""
         if self._process:
             kill_group(self._process.pid)
+
+    def _start_afresh(self) -> subprocess.Popen[bytes]:
+        tie = [sys.executable, "-I", "-S", _GUARD, str(int(signal.SIGTERM)), str(os.getpid())]
+        return subprocess.Popen(  # noqa: S603  # our own command line
+            [*tie, *self.program.command],
+            cwd=self.program.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,
+        )
 
     def _output(self) -> int:
         assert self._process is not None

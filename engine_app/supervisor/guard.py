@@ -16,13 +16,22 @@ import sys
 _PR_SET_PDEATHSIG = 1
 
 
+def tie(signal_number: int, parent: int) -> None:
+    """Make this process get the signal when the process ``parent`` ends.
+
+    Raises:
+        SystemExit: it has ended already.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0)
+    # It may have ended before the kernel was asked to watch it.
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
 def main(signal_number: str, parent: str, *command: str) -> None:
     """Become ``command``, tied to the life of the process ``parent``."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
-    # It may have ended before the kernel was asked to watch it.
-    if os.getppid() != int(parent):
-        sys.exit(1)
+    tie(int(signal_number), int(parent))
     os.execv(command[0], command)  # noqa: S606  # no shell: the command is exact
 
 

@@ -57,6 +57,7 @@ class Supervisor:
         signals: who wants it to stop.
         record: where the children are written down.
         died: called with the process ids of a worker that has ended.
+        copies: run Python programs in copies of this process, which must not have threads.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Supervisor:
         signals: Signals,
         record: Record,
         died: Callable[[set[int]], None],
+        copies: bool = False,
     ) -> None:
         self.children: list[Child] = []
         self._environment = environment
@@ -74,10 +76,11 @@ class Supervisor:
         self._signals = signals
         self._record = record
         self._died = died
+        self._copies = copies
 
     def add(self, program: Program) -> Child:
         """Start a program and keep it running from now on."""
-        child = Child(program, self._environment, self._lines)
+        child = Child(program, self._environment, self._lines, copies=self._copies)
         self.children.append(child)
         self._start(child)
         return child

@@ -9,14 +9,12 @@ import time
 
 from engine.errors import EngineError
 from engine.settings import Settings
-from engine_app import build, embedded
-from engine_app.bootstrap import Bootstrap
-from engine_app.supervisor import checks
+from engine_app import bootstrap, build, embedded
+from engine_app.supervisor import checks, copies
 from engine_app.supervisor.console import Lines
 from engine_app.supervisor.loop import Signals, Supervisor
 from engine_app.supervisor.programs import ENOUGH, environment, programs, valkey
 from engine_app.supervisor.record import Record, only_one
-from engine_app.supervisor.watch import Watcher
 from engine_app.supervisor.welcome import welcome
 
 _PATIENCE = 60.0  # seconds until a slow start gets a word
@@ -42,36 +40,42 @@ def up(settings: Settings, *, reload: bool) -> int:
             lines.say(f"ended {ended} processes that an earlier run left behind")
         checks.refuse(settings)
         build.build(lines.say)
-        return _Run(settings, lines, record).run(reload=reload)
+        return _Run(settings, lines, record, reload=reload).run()
 
 
 class _Run:
     """One run from the first process to the last."""
 
-    def __init__(self, settings: Settings, lines: Lines, record: Record) -> None:
+    def __init__(self, settings: Settings, lines: Lines, record: Record, *, reload: bool) -> None:
         self._settings = settings
         self._lines = lines
+        self._reloads = reload
         self._signals = Signals()
-        self._boot = Bootstrap(settings)
+        # Not when sources may change: a copy would go on with the modules as they were.
+        copied = copies.POSSIBLE and not reload
+        if copied:
+            copies.preload(settings.database)
+        self._found = copies.apart(bootstrap.prepare, settings)
         self._supervisor = Supervisor(
             environment(settings),
             lines=lines,
             signals=self._signals,
             record=record,
             died=self._buried,
+            copies=copied,
         )
 
-    def run(self, *, reload: bool) -> int:
+    def run(self) -> int:
         """Start, watch, stop."""
         try:
             self._start()
-            self._watch(reload=reload)
+            self._watch()
         finally:
             self._stop()
         return 0
 
     def _buried(self, pids: set[int]) -> None:
-        if not self._boot.bury(pids):
+        if not bootstrap.bury(self._settings, pids):
             self._lines.say("the database does not answer: the worker's steps wait for its lease")
 
     def _start(self) -> None:
@@ -81,13 +85,13 @@ class _Run:
         first, others = programs(self._settings)[:ENOUGH], programs(self._settings)[ENOUGH:]
         for program in first:
             self._supervisor.add(program)
-        names = self._boot.publish()
         self._await_ready()
         if not self._signals.requests:
             for program in others:
                 self._supervisor.add(program)
-            link = self._settings.origin + self._boot.link()
-            self._lines.show(welcome(self._settings, self._boot.user, link, names))
+            found = self._found
+            link = self._settings.origin + bootstrap.link(self._settings, found.user_id)
+            self._lines.show(welcome(self._settings, found.user, link, found.workflows))
             self._lines.say(f"ready after {self._lines.seconds:.1f} s; Ctrl-C stops it")
 
     def _await_ready(self) -> None:
@@ -119,11 +123,20 @@ class _Run:
                     hint="its lines above say why",
                 )
 
-    def _watch(self, *, reload: bool) -> None:
-        watcher = Watcher(build.ROOT, self._signals.wake) if reload else None
+    def _watch(self) -> None:
+        if self._reloads:
+            self._watch_sources()
         while not self._signals.requests:
             self._supervisor.turn()
-            if watcher and watcher.take():
+
+    def _watch_sources(self) -> None:
+        # Here and not above: its libraries are for those who work on the engine alone.
+        from engine_app.supervisor.watch import Watcher  # noqa: PLC0415
+
+        watcher = Watcher(build.ROOT, self._signals.wake)
+        while not self._signals.requests:
+            self._supervisor.turn()
+            if watcher.take():
                 self._reload()
 
     def _reload(self) -> None:
@@ -134,7 +147,6 @@ class _Run:
             self._lines.say(str(error))
             return
         self._supervisor.restart(lambda name: name != "valkey", self._settings.drain_seconds)
-        # In a process of its own: this one has imported the modules as they were
         push = [sys.executable, "-m", "engine_app.cli", "workflows", "push", "--shared"]
         done = subprocess.run(  # noqa: S603  # our own command line
             push, env=environment(self._settings), capture_output=True, text=True, check=False
@@ -147,7 +159,6 @@ class _Run:
         self._supervisor.stop(drain)
         if embedded.wanted(self._settings):
             embedded.retract(self._settings)
-        self._boot.close()
         self._lines.say("stopped")
 
 

@@ -40,10 +40,16 @@ while True: time.sleep(600)
 class Run:
     """A running supervisor and what it has said so far."""
 
-    def __init__(self, home: Path, drain: float, *sources: str) -> None:
-        command = [sys.executable, "-m", "tests.support.toy", str(home), str(drain), *sources]
+    def __init__(self, home: Path, drain: float, how: str, *sources: str) -> None:
+        toy = [sys.executable, "-m", "tests.support.toy"]
         self.process = subprocess.Popen(
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            [*toy, str(home), str(drain), how, *sources],
+            cwd=ROOT,
+            # As the supervisor of `engine up` has it: its copies are known by it
+            env={**os.environ, "ENGINE_HOME": str(home)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         self.said: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -79,12 +85,13 @@ class Run:
 Start = Callable[..., Run]
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+@pytest.fixture(params=["copied", "afresh"])
+def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Start a supervisor; both ways of starting its children keep the same promises."""
     runs: list[Run] = []
 
     def begin(*sources: str, drain: float = 1) -> Run:
-        runs.append(Run(tmp_path, drain, *sources))
+        runs.append(Run(tmp_path, drain, request.param, *sources))
         return runs[-1]
 
     yield begin

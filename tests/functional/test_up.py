@@ -107,6 +107,20 @@ def test_a_start_says_what_runs_where_and_how_to_sign_in(system: System) -> None
     assert httpx.get(system.link.split("#")[0]).status_code == 200
 
 
+def test_the_processes_have_names_and_share_memory(system: System) -> None:
+    names = ("web", "worker 1", "worker 2", "long steps", "scheduler")
+    assert [psutil.Process(system.pid(name)).name() for name in names] == list(names)
+    family = [psutil.Process(system.process.pid), *system.family()]
+    together = sum(process.memory_full_info().pss for process in family)
+    assert together < 450e6  # 340 at rest; 590 if each had started afresh
+
+
+def test_a_module_that_ends_its_process_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "deadly.py").write_text("import os; os._exit(3)")
+    said = refused(ENGINE_MODULES="deadly", PYTHONPATH=str(tmp_path))
+    assert "does a module of ENGINE_MODULES end its process" in said
+
+
 def test_a_killed_worker_is_restarted_alone_and_known_to_be_dead_at_once(
     own_system: System,
 ) -> None:

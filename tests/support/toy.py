@@ -1,7 +1,8 @@
 """A supervisor over toy programs, to be killed.
 
-``python -m tests.support.toy HOME DRAIN PROGRAM…``: DRAIN is in seconds, each PROGRAM is Python
-source. It prints what ``engine up`` prints, and stops the same way.
+``python -m tests.support.toy HOME DRAIN HOW PROGRAM…``: DRAIN is in seconds, HOW is ``copied`` or
+``afresh``, each PROGRAM is Python source. It prints what ``engine up`` prints, and stops the same
+way.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine_app.supervisor.programs import Program
 from engine_app.supervisor.record import Record, only_one
 
 
-def main(folder: str, seconds: str, *sources: str) -> None:
+def main(folder: str, seconds: str, how: str, *sources: str) -> None:
     home, drain, lines = Path(folder), float(seconds), Lines()
     with only_one(home):
         record, signals = Record(home), Signals()
@@ -27,9 +28,12 @@ def main(folder: str, seconds: str, *sources: str) -> None:
             signals=signals,
             record=record,
             died=lambda pids: lines.say(f"buried {sorted(pids)}"),
+            copies=how == "copied",
         )
         for number, source in enumerate(sources):
-            command = (sys.executable, "-c", source)
+            file = home / f"toy-{number}.py"
+            file.write_text(source)
+            command = (sys.executable, str(file))
             supervisor.add(Program(f"toy {number}", command, works=True))
         while not signals.requests:
             supervisor.turn()
