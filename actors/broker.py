@@ -152,8 +152,10 @@ class EngineBroker(RedisBroker):
 
     def generation(self) -> str:
         """Return a word that Redis keeps until it loses its memory."""
-        self.client.set(GENERATION, uuid.uuid4().hex, nx=True)
         word: Any = self.client.get(GENERATION)
+        if word is None:
+            self.client.set(GENERATION, uuid.uuid4().hex, nx=True)
+            word = self.client.get(GENERATION)
         return word.decode() if word is not None else ""
 
     def is_empty(self, queue: str) -> bool:

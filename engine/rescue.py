@@ -32,7 +32,16 @@ from engine.machine.change import RunKey
 from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.settings import Settings
-from engine.store import executions, fan_outs, letters, liveness, notices, overdue, steps
+from engine.store import (
+    executions,
+    fan_outs,
+    glance,
+    letters,
+    liveness,
+    notices,
+    overdue,
+    steps,
+)
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -89,10 +98,10 @@ class Rescue:
         sends = Sends()
         now = self.database.now()
         length = int(self.settings.lease_seconds * 1e6)
-        mine = int(self.settings.sweep_seconds * SWEEPS * 1e6)
-        if not self.database.write(
-            lambda connection: liveness.take_lease(connection, LEASE, holder, now, mine)
-        ):
+        if not self._holds_lease(holder, now):
+            return sends
+        if not self.database.read(lambda connection: glance.anything_owed(connection, now)):
+            self._broker_forgot()  # noted, or it would count against messages yet to be sent
             return sends
         self._take_from_the_dead(sends, now - length if steady else None)
         self._try_last_chance(sends)
@@ -104,6 +113,22 @@ class Rescue:
         self._end_executions(sends, now)
         self._send_lost(sends, now, now - length)
         return sends
+
+    def _holds_lease(self, holder: str, now: int) -> bool:
+        """Return whether the lease is the holder's for this sweep; take it when it is free.
+
+        Each worker asks each second, so it looks first, and renews a lease only when half is over.
+        """
+        length = int(self.settings.sweep_seconds * SWEEPS * 1e6)
+        found = self.database.read(lambda connection: liveness.lease(connection, LEASE))
+        if found is not None and found.until >= now:
+            if found.holder != holder:
+                return False
+            if found.until > now + length // 2:
+                return True
+        return self.database.write(
+            lambda connection: liveness.take_lease(connection, LEASE, holder, now, length)
+        )
 
     # --- claims -------------------------------------------------------------------------------
 
@@ -258,7 +283,8 @@ class Rescue:
             else:
                 self._turn(row.id, sends, self._interrupt)
         unfinished = [row.id for row in rows if not row.ending]
-        self.database.write(lambda connection: overdue.postpone(connection, unfinished, later))
+        if unfinished:
+            self.database.write(lambda connection: overdue.postpone(connection, unfinished, later))
 
     def _interrupt(self, taken: Turn) -> list[Ticket]:
         if not taken.head.stopping or taken.head.over:
@@ -350,24 +376,29 @@ class Rescue:
                 connection, queue, before, now, BATCH, patient=not forgotten
             )
         )
-        if rows:
-            _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
+        if not rows:
+            return
+        _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
         self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
         sends.now += [run.ticket for run in rows]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
         ids = self.database.read(lambda connection: overdue.undispatched(connection, before, BATCH))
-        self.database.write(lambda connection: overdue.postpone(connection, ids, now))
+        if ids:
+            self.database.write(lambda connection: overdue.postpone(connection, ids, now))
         sends.dispatches += ids
 
     def _send_notices(self, sends: Sends, before: int, now: int) -> None:
         ids = self.database.read(lambda connection: notices.left(connection, before, BATCH))
-        self.database.write(lambda connection: notices.sent_again(connection, ids, now))
+        if ids:
+            self.database.write(lambda connection: notices.sent_again(connection, ids, now))
         sends.dispatches += ids
 
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
         """Send step runs that waited for their code to those who have it now."""
         rows = self.database.read(lambda connection: liveness.unknown(connection, now, BATCH))
+        if not rows:
+            return
         known: list[RunRow] = []
         for run in rows:
             pinned = self.database.read(

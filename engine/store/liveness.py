@@ -25,6 +25,8 @@ _LIVE = text("step_runs." + LIVE_STEP)
 _EXPIRING = text(EXPIRING.replace("status", "step_runs.status", 1))
 _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
+_LEASE = select(_LEASES.c.holder, _LEASES.c.until).where(_LEASES.c.name == bindparam("name"))
+
 FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
 
 
@@ -124,6 +126,11 @@ def _stop(connection: Connection, now: int, who: Any) -> int:
     # Otherwise nobody sweeps until its lease has run out, and its steps wait for that.
     connection.execute(update(_LEASES).where(_LEASES.c.holder.in_(gone)).values(until=0))
     return len(gone)
+
+
+def lease(connection: Connection, name: str) -> Any | None:
+    """Return ``holder`` and ``until`` (µs) of the lease, or None before anybody ever took it."""
+    return connection.execute(_LEASE, {"name": name}).one_or_none()
 
 
 def take_lease(connection: Connection, name: str, holder: str, now: int, length: int) -> bool:
