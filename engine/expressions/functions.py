@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-import cel
-
 from engine.codec import encode
 from engine.errors import ExpressionError
+from engine.expressions.library import cel
 from engine.expressions.values import (
     MAX_TEXT,
     Budget,

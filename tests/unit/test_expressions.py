@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -341,3 +343,14 @@ def test_the_reference_names_every_function_and_only_those() -> None:
     table = text.split("| functions |", 1)[1].split("\n\n", 1)[0]
     told = set(re.findall(r"`(\w+)", table))
     assert told == {*FUNCTIONS, *MACROS, "has"}
+
+
+def test_expressions_need_nothing_for_terminals() -> None:
+    asked = (
+        "import sys, engine.expressions; print([n for n in sys.modules if 'prompt_toolkit' in n])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    real = "import engine.expressions, cel.cli; print(callable(cel.cli.main))"
+    done = subprocess.run([sys.executable, "-c", real], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
