@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, text
 
-from engine.store.models import DEADLINE, EXPIRING, LIVE_STEP, OPEN_EXECUTION
+from engine.store.models import DEADLINE, EXPIRING, LIVE_STEP, NARROW, OPEN_EXECUTION
 
 # At least all that the questions of a sweep find, paused executions' rows too: what is missing
 # here nobody rescues. Plain text, because SQLite uses a partial index only for its own words.
@@ -18,6 +18,8 @@ _OWED = text(
         SELECT 1 FROM step_runs WHERE {LIVE_STEP} AND due_at IS NULL AND reason = 'worker_crashed'
     ) OR EXISTS (
         SELECT 1 FROM step_runs WHERE {EXPIRING}
+    ) OR EXISTS (
+        SELECT 1 FROM step_runs WHERE {NARROW}
     ) OR EXISTS (
         SELECT 1 FROM executions WHERE {OPEN_EXECUTION} AND due_at <= :now
     ) OR EXISTS (

@@ -62,6 +62,8 @@ def test_nothing_is_owed_while_executions_wait_for_people_or_time(house: House) 
         " WHERE status = 'waiting'",
         "UPDATE step_runs SET status = 'running', due_at = NULL, worker_id = 'gone'"
         " WHERE status = 'waiting'",
+        "UPDATE step_runs SET status = 'running', due_at = NULL, items = 9, items_held = 1"
+        " WHERE status = 'waiting'",
         "UPDATE executions SET due_at = 1 WHERE status = 'waiting'",
         "UPDATE executions SET deadline_at = 1 WHERE status = 'waiting'",
     ],
