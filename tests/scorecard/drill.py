@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.errors import EngineError, Unavailable
-from tests.scorecard import workload
+from tests.scorecard import throughput, workload
 from tests.scorecard.bench import Bench
 from tests.scorecard.workload import Given
 from tests.support.fleet import Fleet, Worker
@@ -20,7 +20,13 @@ from tests.support.proxy import Proxy, proxy
 
 ENDS = ("completed", "failed", "cancelled")
 STUCK_SECONDS = 60
-BEFORE = 5.0  # seconds of traffic to compare with, before a fault
+THREADS = 8  # of a worker; the default of ``engine up``
+BEFORE = (
+    6.0  # seconds of traffic before a fault: the first to get going, the others to compare with
+)
+LATEST = 60.0  # seconds after an outage within which the throughput must be back
+A_SECOND = 5.0  # executions that the even traffic starts
+CATCH_UP = 0.5  # seconds of traffic that a slow start may put off and make up for
 LEASE, BEAT, SWEEP = 10.0, 3.0, 1.0  # seconds; the defaults, which scale 1 leaves alone
 SLACK = 120.0  # seconds beyond lease + 2 sweeps that an accepted execution gets on a busy machine
 # With leases of a second a busy machine's late beats look like deaths: a limit beyond bad luck.
@@ -84,7 +90,7 @@ class Drill:
     notes: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     stuck: int = 0
-    _steady: set[str] = field(default_factory=set)  # executions of the even traffic
+    _steady: dict[str, float] = field(default_factory=dict)  # the even traffic, and when it began
     _stack: ExitStack = field(default_factory=ExitStack)
 
     # --- times --------------------------------------------------------------------------------
@@ -98,11 +104,6 @@ class Drill:
     def patience(self) -> float:
         """Seconds after the faults within which all that was accepted must have ended."""
         return self.lease + 2 * SWEEP * self.scale + self.slack
-
-    @property
-    def after(self) -> float:
-        """Seconds of traffic after a fault in which its rate may come back."""
-        return 14.0 if self.scale == 1 else 7.0
 
     def moment(self, least: float, most: float) -> None:
         """Let a seeded while pass: faults strike at different moments of the same work."""
@@ -122,7 +123,7 @@ class Drill:
 
     def start(self, environment: Mapping[str, str] | None = None) -> Worker:
         """Start a worker with the default number of threads and return it at once."""
-        return self.fleet.start(threads=8, **dict(environment or {}))
+        return self.fleet.start(threads=THREADS, **dict(environment or {}))
 
     def kill(self, victim: Worker) -> Strike:
         """Kill -9 a worker, start another in its place, and say when it was."""
@@ -163,9 +164,9 @@ class Drill:
         given = [one for _ in range(times) for one in workload.mixture(self.chance)]
         return [found for one in given if (found := self.begin(one)) is not None]
 
-    def long_steps(self, count: int, seconds: float) -> list[str]:
+    def long_steps(self, count: int, seconds: float, **options: Any) -> list[str]:
         """Start steps that take long at their first call; return when all have begun."""
-        given = workload.long(round(seconds, 2))
+        given = workload.long(round(seconds, 2), **options)
         workflow_id = self.publish(given)
         found = [self.begin(given, workflow_id=workflow_id) for _ in range(count)]
         self.fleet.await_effect("start", step="long", count=count, seconds=30)
@@ -175,7 +176,8 @@ class Drill:
     def outage(self) -> Iterator[None]:
         """Break a server in the block, under traffic, and have it mended when the block ends.
 
-        How long the throughput was down is a sample of the row's recovery.
+        How long the throughput of new work was down after it is a sample of the row's recovery.
+        Nobody has to start a worker again by hand, whatever a server does.
         """
         with self.traffic():
             self.mixture()
@@ -183,12 +185,15 @@ class Drill:
             strike = self.strike()
             yield
             healed = self.heal()
-            self.last(self.after)
+            self._throughput_back(strike, healed)
         self.settle()
-        self.throughput_back(strike, healed)
+        gone = [worker.log.stem for worker in self.fleet.workers if worker.ended]
+        self.expect("workers that ended with the server", gone, [])
+        late = max((at for begun, at in self._ends() if begun < healed), default=healed)
+        self.notes.append(f"what began before the heal had ended {late - healed:.1f} s after it")
 
     @contextmanager
-    def traffic(self, a_second: float = 5.0) -> Iterator[None]:
+    def traffic(self, a_second: float = A_SECOND) -> Iterator[None]:
         """Start short chains at an even rate for as long as the block lasts."""
         given, over = workload.chain(4, seconds=0.3), threading.Event()
         workflow_id = self.publish(given)
@@ -196,14 +201,17 @@ class Drill:
         def feed() -> None:
             due = time.monotonic()
             while not over.wait(max(0.0, due - time.monotonic())):
-                due += 1 / a_second  # a slow start is caught up with: the rate stays
+                # A slow start is caught up with: the rate stays. An outage is not: the burst after
+                # it would pass for throughput.
+                due = max(due + 1 / a_second, time.monotonic() - CATCH_UP)
+                begun = time.time()
                 try:
                     execution_id = self.begin(given, workflow_id=workflow_id)
                 except EngineError as error:
                     self.notes.append(f"the traffic met {error!r}")
                     continue
                 if execution_id is not None:
-                    self._steady.add(execution_id)
+                    self._steady[execution_id] = begun
 
         thread = threading.Thread(target=feed, daemon=True)
         thread.start()
@@ -277,8 +285,8 @@ class Drill:
         except Unavailable:
             return list(self.accepted)
 
-    def ran_again(self, strike: Strike, pid: int) -> None:
-        """Recovery: for each step in the killed worker's hands, until its next start elsewhere."""
+    def ran_again(self, strike: Strike, *pids: int) -> None:
+        """Recovery: for each step that ran in these processes, until its next start elsewhere."""
         starts: dict[str, list[Any]] = {}
         done = {e.key for e in self.fleet.effects("effect") if e.at < strike.at}
         for effect in self.fleet.effects("start"):
@@ -286,10 +294,13 @@ class Drill:
         held = 0
         for key, told in starts.items():
             before = [effect for effect in told if effect.at < strike.at]
-            after = [effect for effect in told if effect.at >= strike.at and effect.pid != pid]
-            if before and before[-1].pid == pid and key not in done:
-                held += 1
-                self.recoveries += [after[0].at - strike.at] if after else []
+            after = [effect for effect in told if effect.at >= strike.at and effect.pid not in pids]
+            if not before or before[-1].pid not in pids or key in done:
+                continue
+            if after and after[0].attempt != before[-1].attempt:
+                continue  # that attempt had failed by itself: a lost one is tried under its number
+            held += 1
+            self.recoveries += [after[0].at - strike.at] if after else []
         if not held:
             raise Weak("the worker had no step in hand")
 
@@ -318,30 +329,29 @@ class Drill:
         hit = [firsts[found] - start for found in strike.in_flight if found in firsts]
         return max(hit, default=None)
 
-    def throughput_back(self, strike: Strike, healed: float) -> None:
-        """Recovery: from the heal until effects a second are at 90 % of those before the fault.
-
-        Only those of the even traffic count. When it ended before its rate was back, the sample is
-        the time until then, and a note says so.
-
-        Whatever a server does, nobody has to start a worker again by hand.
-        """
-        gone = [worker.log.stem for worker in self.fleet.workers if worker.ended]
-        self.expect("workers that ended with the server", gone, [])
-        told = self.fleet.effects("effect")
-        times = sorted(effect.at for effect in told if effect.execution in self._steady)
-        window = 2.0
-        before = sum(strike.at - 2 * window <= at < strike.at for at in times) / (2 * window)
-        if before < 1:
-            raise Weak("too little ran before the fault to compare with")
-        for at in times:
-            if at < healed + window:
-                continue
-            if sum(at - window <= other < at for other in times) / window >= 0.9 * before:
-                self.recoveries.append(max(0.0, at - window - healed))
+    def _throughput_back(self, strike: Strike, healed: float) -> None:
+        """Recovery: from the heal until the throughput of new work is back."""
+        before = throughput.rate([at for _, at in self._ends()], until=strike.at)
+        if before < A_SECOND / 2:
+            raise Weak(f"{before:.1f} executions a second before the fault: too few to compare")
+        until = time.time() + LATEST
+        while time.time() < until:
+            new = [at for begun, at in self._ends() if begun >= healed]
+            at = throughput.back(new, before=before)
+            if at is not None:
+                self.recoveries.append(at - healed)
                 return
-        self.recoveries.append(times[-1] - healed)
-        self.notes.append("the traffic ended before its rate was back")
+            time.sleep(0.5)
+        self.broken.append(f"the throughput was not back {LATEST:g} s after the heal")
+
+    def _ends(self) -> list[tuple[float, float]]:
+        """Return when each execution of the even traffic began and completed, if it did."""
+        sql = "SELECT id, finished_at FROM executions WHERE status = 'completed'"
+        try:
+            found = self.fleet.query(sql)
+        except Unavailable:
+            return []
+        return [(self._steady[name], at / 1e6) for name, at in found if name in self._steady]
 
     def expect(self, what: str, found: object, wanted: object) -> None:
         """Count what is not as it was promised as a wrong end."""

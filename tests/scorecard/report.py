@@ -133,7 +133,7 @@ class Card:
             lines += [f"- **{name}** is red: no run" if not runs else ""] if not runs else []
             for verdict in runs:
                 if verdict.red:
-                    said = [verdict.weak, *verdict.breaches[:3]]
+                    said = [*verdict.weak.splitlines()[:1], *verdict.breaches[:3]]
                     told = "; ".join(filter(None, said)) or "see the counts"
                     lines.append(f"- **{name}** is red with seed {verdict.seed}: {told}")
         return lines

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scorecard import report
+from tests.scorecard import report, throughput
 from tests.scorecard.bench import Bench, bench
 from tests.scorecard.conftest import SEED
 from tests.scorecard.registry import POSTGRES, SQLITE
@@ -89,6 +89,20 @@ def test_the_document_names_every_row() -> None:
     assert named == set(ROWS)
 
 
+def test_throughput_is_back_when_new_work_completes_at_nine_tenths_of_the_rate_before() -> None:
+    fifth = [n / 5 for n in range(100)]  # five a second
+    assert throughput.rate(fifth, until=10) == 5
+    # After a heal at 0 new work trickles for 3 s, then is served as before.
+    served = [1.0, 2.0, *(3 + n / 5 for n in range(20))]
+    assert throughput.back(served, before=5) == 3.0
+    assert throughput.back(served, before=6) is None
+    assert throughput.back([], before=5) is None
+
+
+def test_two_seconds_that_are_not_over_show_no_throughput() -> None:
+    assert throughput.back([n / 5 for n in range(8)], before=5) is None
+
+
 # --- the report -----------------------------------------------------------------------------------
 
 
@@ -124,6 +138,11 @@ def test_a_card_is_red_after_one_broken_promise_or_one_run_that_shows_nothing(
 ) -> None:
     assert card(verdict=verdict).red == ["flushall"]
     assert "flushall** is red with seed 7" in card(verdict=verdict).markdown()
+
+
+def test_a_red_row_is_told_of_in_one_line() -> None:
+    told = card(verdict=Verdict(7, weak="not within 9 s\na long report")).markdown()
+    assert "- **flushall** is red with seed 7: not within 9 s\n" in told
 
 
 def test_a_row_that_was_not_run_is_red_and_one_that_does_not_apply_says_why() -> None:

@@ -71,10 +71,14 @@ def sleeping(duration: str) -> Given:
     return _given("sleeping", steps, "after", 2)
 
 
-def long(seconds: float) -> Given:
-    """Return a step that takes long when it is first called, and one after it."""
-    steps = {"long": call("long", n=0, seconds=seconds), "after": call("work", n=number("long"))}
-    return _given("long", steps, "after", 2)
+def long(seconds: float, **options: Any) -> Given:
+    """Return a step that takes long when it is first called, and one after it.
+
+    It has the queue of long steps, so that none waits in the hands of a worker that is busy while
+    another has nothing to do.
+    """
+    step = call("long", n=0, seconds=seconds, options={"queue": "long", **options})
+    return _given("long", {"long": step, "after": call("work", n=number("long"))}, "after", 2)
 
 
 def alone(name: str, function: str, **params: Any) -> Given:

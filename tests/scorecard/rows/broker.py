@@ -13,7 +13,7 @@ from tests.scorecard.registry import BY_MESSAGE, row
 from tests.scorecard.rows.worker import MOVES_ON
 from tests.support.processes import eventually
 
-BACK = "Redis is back → 90 % of the throughput before, a sample a fault"
+BACK = "Redis is back → 90 % of the throughput before, of new work, a sample a fault"
 
 
 @row("Redis", "FLUSHALL", recovery=MOVES_ON, variables=BY_MESSAGE)

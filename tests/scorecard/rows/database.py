@@ -22,7 +22,7 @@ from tests.scorecard.registry import BY_MESSAGE, POSTGRES, SQLITE, row
 from tests.scorecard.rows.worker import MOVES_ON
 from tests.support.processes import eventually
 
-BACK = "the database is back → 90 % of the throughput before, a sample a fault"
+BACK = "the database is back → 90 % of the throughput before, of new work, a sample a fault"
 WRITERS = 8
 
 

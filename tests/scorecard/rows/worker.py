@@ -10,22 +10,23 @@ import time
 import psutil
 
 from tests.scorecard import steps, workload
-from tests.scorecard.drill import Drill, Wanted
+from tests.scorecard.drill import THREADS, Drill, Wanted
 from tests.scorecard.registry import BY_MESSAGE, row
 from tests.support.fleet import Worker
 from tests.support.processes import eventually
 
 RUNS_AGAIN = "kill → the step it held starts again, a sample a step"
+HELD = 4.0  # seconds: long enough for all to have begun, over before the killed worker's lease
 MOVES_ON = "fault → all in flight have moved on, a sample a fault"
 
 
 @row("worker", "SIGKILL mid-step", recovery=RUNS_AGAIN)
 def kill_mid_step(drill: Drill) -> None:
-    """Kill one worker of two with steps in hand, and later the other."""
+    """Kill one worker of two with its hands full, and later the other."""
     first, second = drill.workers(2)
     for victim in drill.chance.sample([first, second], 2):
         drill.mixture()
-        drill.long_steps(8, 1.5 * drill.lease)
+        drill.long_steps(2 * THREADS, HELD)
         drill.moment(0.0, 0.5)
         pid = victim.pid
         strike = drill.kill(victim)
