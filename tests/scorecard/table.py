@@ -21,6 +21,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "maxmemory",
         "7 s stall",
         "cut and heal",
+        "single messages lost",
         "doubled and reordered messages",
         "undecodable message",
         "unknown actor",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from engine.store.steps import Ticket
 from tests.scorecard.drill import Drill, Weak
@@ -14,6 +17,7 @@ from tests.scorecard.rows.worker import MOVES_ON
 from tests.support.processes import eventually
 
 BACK = "Redis is back → 90 % of the throughput before, of new work, a sample a fault"
+LOSSES = 40  # messages that vanish in a run
 
 
 @row("Redis", "FLUSHALL", recovery=MOVES_ON, variables=BY_MESSAGE)
@@ -140,6 +144,72 @@ def chaos(drill: Drill) -> Iterator[list[Ticket]]:
     finally:
         over.set()
         thread.join(20)
+
+
+@row(
+    "Redis",
+    "single messages lost",
+    recovery="loss → its step, or its dispatch, starts, a sample a message",
+    variables=BY_MESSAGE,
+)
+def message_lost(drill: Drill) -> None:
+    """Messages vanish one by one, each as it is sent, with their content; all else stays."""
+    drill.workers(2)
+    lost: dict[tuple[Any, ...], float] = {}
+    with drill.traffic():
+        for number in range(max(8, int(LOSSES * min(1.0, drill.scale)))):
+            if number % 10 == 0:
+                drill.mixture()
+            drill.moment(0.3, 1.2)
+            drill.strike()
+            _lose(drill, drill.chance.choice(("dispatch", "steps", "steps", "steps")), lost)
+        drill.heal()
+    drill.settle()
+    starts = _starts(drill)
+    for what, at in lost.items():
+        # One that was sent twice, and came the other time, has cost nothing.
+        after = [start for start in starts.get(what, ()) if start > at]
+        drill.recoveries += [min(after) - at] if after else []
+    drill.notes.append(f"{len(lost)} messages lost, {len(drill.recoveries)} of them waited for")
+    if len(drill.recoveries) < 0.7 * len(lost):
+        raise Weak("too few of the lost messages were waited for")
+
+
+def _lose(drill: Drill, queue: str, lost: dict[tuple[Any, ...], float]) -> None:
+    """Take the next message that is sent through ``queue`` and note whose it was, and when.
+
+    Redis hands it over before any worker hears of it. Until its content is gone too, a trip
+    later, it looks like one that a worker holds.
+    """
+    client: Any = drill.fleet.client.redis
+    taken = client.blpop([f"engine:{queue}"], timeout=10)
+    if taken is None:
+        raise Weak(f"nothing was sent through {queue}")
+    with client.pipeline(transaction=True) as pipe:
+        pipe.hget(f"engine:{queue}.msgs", taken[1])
+        pipe.hdel(f"engine:{queue}.msgs", taken[1])
+        content, _ = pipe.execute()
+    message = json.loads(content)
+    what = (message["actor_name"], *message["args"][:3])
+    if what in lost:
+        # It was lost before, and sent again: single losses are measured, so it goes back.
+        client.hset(f"engine:{queue}.msgs", taken[1], content)
+        client.rpush(f"engine:{queue}", taken[1])
+    else:
+        lost[what] = time.time()
+
+
+def _starts(drill: Drill) -> dict[tuple[Any, ...], list[float]]:
+    """Return when each dispatch, and each step run, started."""
+    sql = "SELECT type, execution_id, step, item, at FROM events"
+    found: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for kind, execution_id, step, item, at in drill.fleet.query(sql):
+        if kind == "started":
+            found[("dispatch", execution_id)].append(at / 1e6)
+        if kind == "step_started":
+            run = ("run_step", execution_id, step, -1 if item is None else item)
+            found[run].append(at / 1e6)
+    return found
 
 
 @row("Redis", "undecodable message", recovery=MOVES_ON, variables=BY_MESSAGE)
