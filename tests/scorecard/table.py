@@ -53,6 +53,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         "edit mid-run",
         "UI server killed",
         "a websocket client that never reads",
+        "clients that reconnect 1,000 times",
         "webhook receiver down",
         "webhook receiver slow",
         "webhook receiver redirecting",
