@@ -87,6 +87,12 @@ def die() -> None:
     os._exit(7)
 
 
+def crash() -> None:
+    """Read what nobody owns, as a faulty C extension does."""
+    record("start")
+    ctypes.string_at(0)
+
+
 def gobble(megabytes: int) -> None:
     """Take more memory than there is, and go on taking."""
     record("start")
@@ -135,7 +141,7 @@ def _hold(seconds: float) -> None:
 
 inside.prepare()
 
-_ALL = (work, newer, quiet, total, flaky, long, hog, die, gobble, large, weigh, nested)
+_ALL = (work, newer, quiet, total, flaky, long, hog, die, crash, gobble, large, weigh, nested)
 for _function in _ALL:
     if _function.__name__ != os.environ.get(WITHOUT):
         register_step(f"{__name__}.{_function.__name__}", _function)

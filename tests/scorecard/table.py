@@ -10,6 +10,8 @@ TABLE: dict[str, tuple[str, ...]] = {
         "GIL-hogging step",
         "os._exit",
         "OOM",
+        "segfault in a process of its own",
+        "SIGKILL with a process of a step's own",
         "SIGTERM under load",
         "rolling restart",
         "old code meets new step",
