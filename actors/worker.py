@@ -37,7 +37,7 @@ from engine.worker.execute import Executor
 from engine.worker.guest import Guest
 from engine.worker.insist import flush_lines, release
 
-PULSE_SECONDS = 0.5  # how often lines of running steps are written
+PULSE_SECONDS = 0.5  # how often lines of running steps are written, and a beat may be due
 YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book
 RELEASE_SECONDS = 1.5  # what interrupted threads get to give their claims back
 MANY_STUCK = 0.5  # share of threads lost to steps that ignore their timeout: then start afresh
@@ -166,6 +166,7 @@ class Crew:
         # (Dramatiq's workers are multiprocessing's, which run no atexit handlers.)
         Finalize(None, self._give_back, exitpriority=10)
         self._start("pulse", self._pulse, PULSE_SECONDS)
+        self._start("lines", self._write_lines, PULSE_SECONDS)
 
     def drain(self) -> None:
         """Begin nothing new; interrupt what is left when the drain time is over."""
@@ -227,7 +228,8 @@ class Crew:
 
         threading.Thread(target=loop, name=name, daemon=True).start()
 
-    def _pulse(self) -> None:
+    def _write_lines(self) -> None:
+        """Write what running steps said. Apart from the pulse: a locked execution takes long."""
         for claim in self.claims.all():
             try:
                 look = flush_lines(self.database, claim)
@@ -235,6 +237,8 @@ class Crew:
                     self.looks.add(look)
             except NotFound:
                 claim.stop = Stop.LOST
+
+    def _pulse(self) -> None:
         self._pass_on_ends()
         if time.monotonic() - self._last_beat >= self.settings.heartbeat_seconds:
             self._beat()
