@@ -9,18 +9,20 @@ no queued message is made stale, which would be a livelock.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from engine.codec import encode
 from engine.definition import Definition
 from engine.definition.model import ACTOR_QUEUE
-from engine.errors import InvalidDocument, NotFound, StaleClaim
+from engine.errors import InvalidDocument, NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.deliver import Deliverer, expire_wait
 from engine.flow.ending import end_if_idle, start_ending
+from engine.flow.evidence import QUIET, Evidence, forgot, lost_before
 from engine.flow.expiry import expire
 from engine.flow.follow import after_failure
 from engine.flow.journal import Journal
@@ -49,32 +51,15 @@ from engine.store.turn import Turn
 LEASE = "rescue"
 QUEUES = ("steps", "steps.long", ACTOR_QUEUE)
 BATCH = 500
-HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
-QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wide
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 ALONE_AGAIN = 15_000_000  # µs after which its message is sent again if nobody has claimed it
+HELD_AGAIN = 10.0  # seconds until an execution that another transaction holds is tried again
 UNKNOWN_AGAIN = 5_000_000  # µs until a step that no live worker knows is looked at again
 
 _log = logging.getLogger(__name__)
-
-
-class Evidence(Protocol):
-    """What the broker can tell about its messages."""
-
-    def generation(self) -> str:
-        """Return a word that changes whenever the broker has lost its memory."""
-        ...
-
-    def is_empty(self, queue: str) -> bool:
-        """Return whether no message waits in ``queue`` to be fetched."""
-        ...
-
-    def is_idle(self, queue: str) -> bool:
-        """Return whether ``queue`` has no message at all, not even one that a worker holds."""
-        ...
 
 
 @dataclass(slots=True)
@@ -86,6 +71,7 @@ class Rescue:
     versions: Versions
     evidence: Evidence
     look: Callable[[Look], None]
+    _held: dict[str, float] = field(default_factory=dict)  # until when, by ``time.monotonic``
 
     def sweep(self, holder: str, *, steady: bool) -> Sends:
         """Sweep once if the lease is ``holder``'s; return the messages to send.
@@ -180,8 +166,8 @@ class Rescue:
             )
         )
         if run is not None and (run.due_at is None or run.due_at < now - ALONE_AGAIN):
-            self.database.write(lambda connection: liveness.sent_again(connection, [run], now))
-            sends.now.append(run.ticket)
+            free = self.database.write(lambda c: liveness.sent_again(c, [run], now))
+            sends.now += [run.ticket for run in free]
 
     def _revoke(self, taken: Turn, run: RunRow) -> list[Ticket]:
         ending = taken.head.ending or ExecutionStatus.FAILED
@@ -337,40 +323,18 @@ class Rescue:
     def _send_lost(self, sends: Sends, now: int, dead_before: int) -> None:
         """Send again what is owed and provably has no message on its way."""
         alive = self.database.read(lambda connection: liveness.alive(connection, dead_before))
-        forgotten = self._broker_forgot()
+        forgotten = forgot(self.evidence, self.database, LEASE)
         for queue in QUEUES:
             self._send_steps(sends, queue, now, alive, forgotten=forgotten)
-        before = self._lost_before("dispatch", alive, now, forgotten=forgotten)
+        before = lost_before(self.evidence, "dispatch", alive, now, forgotten=forgotten)
         self._send_dispatches(sends, before, now)
         self._send_notices(sends, min(before, now - QUIET), now)
         self._send_unknown(sends, alive, now)
 
-    def _broker_forgot(self) -> bool:
-        """Return whether the broker lost its memory since the last sweep that looked."""
-        generation = self.evidence.generation()
-        known = self.database.read(lambda connection: liveness.lease_note(connection, LEASE))
-        if known == generation:
-            return False
-        self.database.write(
-            lambda connection: liveness.write_lease_note(connection, LEASE, generation)
-        )
-        return known is not None
-
-    def _lost_before(self, queue: str, alive: liveness.Alive, now: int, *, forgotten: bool) -> int:
-        """Return the time before which an unclaimed row's message is known to be lost."""
-        if forgotten:
-            return now
-        if self.evidence.is_idle(queue):
-            return now - QUIET
-        mark = min(alive.watermarks.get(queue, 0), now - QUIET)
-        # Nothing waits in the broker, but workers hold messages that they have not begun: these
-        # are not lost, so it takes longer to believe that one is.
-        return max(mark, now - HELD) if self.evidence.is_empty(queue) else mark
-
     def _send_steps(
         self, sends: Sends, queue: str, now: int, alive: liveness.Alive, *, forgotten: bool
     ) -> None:
-        before = self._lost_before(queue, alive, now, forgotten=forgotten)
+        before = lost_before(self.evidence, queue, alive, now, forgotten=forgotten)
         rows = self.database.read(
             lambda connection: liveness.unclaimed(
                 connection, queue, before, now, BATCH, patient=not forgotten
@@ -379,20 +343,22 @@ class Rescue:
         if not rows:
             return
         _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
-        self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
-        sends.now += [run.ticket for run in rows]
+        free = self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
+        sends.now += [run.ticket for run in free]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
         ids = self.database.read(lambda connection: overdue.undispatched(connection, before, BATCH))
         if ids:
-            self.database.write(lambda connection: overdue.postpone(connection, ids, now))
-        sends.dispatches += ids
+            sends.dispatches += self.database.write(
+                lambda connection: overdue.postpone(connection, ids, now)
+            )
 
     def _send_notices(self, sends: Sends, before: int, now: int) -> None:
         ids = self.database.read(lambda connection: notices.left(connection, before, BATCH))
         if ids:
-            self.database.write(lambda connection: notices.sent_again(connection, ids, now))
-        sends.dispatches += ids
+            sends.dispatches += self.database.write(
+                lambda connection: notices.sent_again(connection, ids, now)
+            )
 
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
         """Send step runs that waited for their code to those who have it now."""
@@ -427,19 +393,40 @@ class Rescue:
         self._turn(run.execution_id, sends, lambda taken: move(taken, run))
 
     def _turn(self, execution_id: str, sends: Sends, move: Callable[[Turn], list[Ticket]]) -> None:
+        if self._held.get(execution_id, 0.0) > time.monotonic():
+            return
+
         def work(taken: Turn) -> tuple[list[Ticket], Look]:
             return move(taken), Look.of(taken.head)
 
         try:
-            tickets, look = commit(self.database, execution_id, work, Journal(self.versions), sends)
+            journal, first = Journal(self.versions), liveness.impatient
+            tickets, look = commit(self.database, execution_id, work, journal, sends, first=first)
         except (StaleClaim, NotFound):
+            return
+        except Unavailable as error:
+            self._leave(execution_id, error)
             return
         except InvalidDocument as error:
             # One version that this code cannot read must not stop the sweep for all others.
             _log.warning("execution %s cannot be looked after: %s", execution_id, error.message)
             return
+        self._held.pop(execution_id, None)
         self.look(look)
         sends.now += tickets
+
+    def _leave(self, execution_id: str, error: Unavailable) -> None:
+        """Leave an execution alone that another transaction holds: all others must not wait for it.
+
+        A process that stands still in a transaction holds it until the server ends its session.
+
+        Raises:
+            Unavailable: it is the database that does not answer.
+        """
+        if not liveness.is_held(error):
+            raise error
+        self._held[execution_id] = time.monotonic() + HELD_AGAIN
+        _log.warning("execution %s is looked after later: %s", execution_id, error.message)
 
 
 def _widen_one(taken: Turn, key: RunKey) -> list[Ticket]:

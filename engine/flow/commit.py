@@ -20,11 +20,14 @@ def commit(
     work: Callable[[Turn], T],
     journal: Journal | None = None,
     sends: Sends | None = None,
+    *,
+    first: Callable[[Connection], None] | None = None,
 ) -> T:
     """Run ``work`` in one turn of the execution and return what it returns.
 
     Once the turn has committed, ``journal`` is told, and ``sends`` gets a dispatch for each other
-    execution that it owes something; without one rescue finds them.
+    execution that it owes something; without one rescue finds them. ``first`` runs before the turn,
+    in the same transaction.
 
     Raises:
         StaleClaim, NotFound: from the guards; nothing was changed.
@@ -33,6 +36,8 @@ def commit(
     now = database.now()
 
     def transaction(connection: Connection) -> tuple[T, Turn]:
+        if first is not None:
+            first(connection)
         with turn(connection, execution_id, now) as taken:
             result = work(taken)
         if failpoints.armed:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, text, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
+from engine.errors import Unavailable
 from engine.machine.change import RunKey
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.store.database import drivers_own
 from engine.store.models import EXPIRING, LIVE_STEP, Execution, Lease, StepRun, Worker
 from engine.store.steps import RunRow, as_run, run_columns
 
@@ -26,6 +28,7 @@ _EXPIRING = text(EXPIRING.replace("status", "step_runs.status", 1))
 _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
 _LEASE = select(_LEASES.c.holder, _LEASES.c.until).where(_LEASES.c.name == bindparam("name"))
+_NOT_FREE = "55P03"  # lock_not_available; SQLite has one lock, and no word for it
 
 FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
 
@@ -324,8 +327,13 @@ _SENT_AGAIN = (
 )
 
 
-def sent_again(connection: Connection, runs: Iterable[RunRow], due_at: int) -> None:
-    """Note that messages were sent again: from now on only newer evidence counts."""
+def sent_again(connection: Connection, runs: Sequence[RunRow], due_at: int) -> list[RunRow]:
+    """Note that messages were sent again: from now on only newer evidence counts.
+
+    Returns those it noted: rows that another transaction holds are left out, for it may stand
+    still, and all others would wait for it.
+    """
+    free = _free(connection, runs)
     rows = [
         {
             "b_execution": run.execution_id,
@@ -334,10 +342,34 @@ def sent_again(connection: Connection, runs: Iterable[RunRow], due_at: int) -> N
             "b_epoch": run.epoch,
             "b_due": due_at,
         }
-        for run in runs
+        for run in free
     ]
     if rows:
         connection.execute(_SENT_AGAIN, rows)
+    return free
+
+
+def _free(connection: Connection, runs: Sequence[RunRow]) -> list[RunRow]:
+    if not runs:
+        return []
+    keys = [_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item]
+    wanted = tuple_(*keys).in_([(run.execution_id, run.step, run.item) for run in runs])
+    # SQLite has one writer, which is this one: nobody holds a row, and the words are left out.
+    rows = connection.execute(select(*keys).where(wanted).with_for_update(skip_locked=True))
+    locked = {tuple(row) for row in rows}
+    return [run for run in runs if (run.execution_id, run.step, run.item) in locked]
+
+
+def impatient(connection: Connection) -> None:
+    """Have this transaction wait a second at most for a row that another one holds."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
+
+
+def is_held(error: Unavailable) -> bool:
+    """Return whether it failed because a row was held for longer than it may wait."""
+    cause = error.__cause__
+    return cause is not None and getattr(drivers_own(cause), "sqlstate", None) == _NOT_FREE
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ whose carrier died is found by rescue.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -164,11 +164,19 @@ def left(connection: Connection, before: int, limit: int) -> list[str]:
     return list(dict.fromkeys(rows.scalars()))
 
 
-def sent_again(connection: Connection, ids: Iterable[str], now: int) -> None:
-    """Note that a message was sent for these executions: only newer evidence counts from now on."""
-    connection.execute(
-        update(_NOTICES).where(_NOTICES.c.execution_id.in_(list(ids))).values(created_at=now)
-    )
+def sent_again(connection: Connection, ids: Sequence[str], now: int) -> list[str]:
+    """Note that a message was sent for these executions: only newer evidence counts from now on.
+
+    Returns those of which it noted any: rows that another transaction holds are left out.
+    """
+    if not ids:
+        return []
+    owed = select(_NOTICES.c.id, _NOTICES.c.execution_id).where(_NOTICES.c.execution_id.in_(ids))
+    rows = connection.execute(owed.with_for_update(skip_locked=True)).all()
+    if rows:
+        noted = [row.id for row in rows]
+        connection.execute(update(_NOTICES).where(_NOTICES.c.id.in_(noted)).values(created_at=now))
+    return list(dict.fromkeys(row.execution_id for row in rows))
 
 
 def forget(connection: Connection, execution_id: str) -> None:

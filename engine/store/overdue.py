@@ -83,15 +83,20 @@ def late(connection: Connection, now: int, limit: int) -> list[str]:
     )
 
 
-def postpone(connection: Connection, ids: Sequence[str], due_at: int) -> None:
-    """Look at these open executions again at ``due_at``."""
-    if ids:
+def postpone(connection: Connection, ids: Sequence[str], due_at: int) -> list[str]:
+    """Look at these open executions again at ``due_at``.
+
+    Returns those it put off: rows that another transaction holds are left out, for it may stand
+    still, and all others would wait for it.
+    """
+    if not ids:
+        return []
+    free = select(_EXECUTIONS.c.id).where(
+        _EXECUTIONS.c.id.in_(ids), _EXECUTIONS.c.due_at.is_not(None), text(OPEN_EXECUTION)
+    )
+    locked = set(connection.execute(free.with_for_update(skip_locked=True)).scalars())
+    if locked:
         connection.execute(
-            update(_EXECUTIONS)
-            .where(
-                _EXECUTIONS.c.id.in_(ids),
-                _EXECUTIONS.c.due_at.is_not(None),
-                text(OPEN_EXECUTION),
-            )
-            .values(due_at=due_at)
+            update(_EXECUTIONS).where(_EXECUTIONS.c.id.in_(locked)).values(due_at=due_at)
         )
+    return [execution_id for execution_id in ids if execution_id in locked]

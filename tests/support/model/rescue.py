@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.flow.evidence import QUIET
 from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
-from engine.rescue import ALONE_AGAIN, HEAD_START, LATE_RETRY, QUIET
+from engine.rescue import ALONE_AGAIN, HEAD_START, LATE_RETRY
 from tests.support.model.flow import Flow
 from tests.support.model.shapes import Shape
 from tests.support.model.table import ID, Guards, Key, Message
