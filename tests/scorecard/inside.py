@@ -19,6 +19,7 @@ import engine.store.turn
 from engine import failpoints
 from engine.flow.sends import Sends
 from engine.store.models import StepRun
+from engine.store.prepared import Prepared
 from engine.worker import execute
 from engine.worker.claims import Claim
 from tests.support import effects
@@ -81,12 +82,12 @@ def _unguarded(what: str) -> Callable[..., Any]:
     kept = [column for name, column in guards.items() if name != what]
 
     @lru_cache(maxsize=256)
-    def statement(values: tuple[str, ...], adds: tuple[str, ...]) -> Any:
+    def statement(values: tuple[str, ...], adds: tuple[str, ...]) -> Prepared:
         columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in values}
         columns |= {name: runs.c[name] + bindparam(f"a_{name}") for name in adds}
         columns["status"] = bindparam("v_status")
         keys = [("execution_id", "b_execution"), ("step", "b_step"), ("item", "b_item"), *kept]
-        return (
+        return Prepared(
             update(runs)
             .where(*(runs.c[column] == bindparam(name) for column, name in keys))
             .values(columns)
