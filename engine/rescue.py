@@ -17,12 +17,11 @@ from typing import Any
 
 from engine.codec import encode
 from engine.definition import Definition
-from engine.definition.model import ACTOR_QUEUE
 from engine.errors import InvalidDocument, NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit
 from engine.flow.deliver import Deliverer, expire_wait
 from engine.flow.ending import end_if_idle, start_ending
-from engine.flow.evidence import QUIET, Evidence, forgot, lost_before
+from engine.flow.evidence import QUIET, Evidence, forgot
 from engine.flow.expiry import expire
 from engine.flow.follow import after_failure
 from engine.flow.journal import Journal
@@ -33,6 +32,7 @@ from engine.machine import retry as retries
 from engine.machine.change import RunKey
 from engine.machine.event import EventType
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.resend import BATCH, LEASE, Resend
 from engine.settings import Settings
 from engine.store import (
     executions,
@@ -48,16 +48,12 @@ from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
 
-LEASE = "rescue"
-QUEUES = ("steps", "steps.long", ACTOR_QUEUE)
-BATCH = 500
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wide
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 ALONE_AGAIN = 15_000_000  # µs after which its message is sent again if nobody has claimed it
 HELD_AGAIN = 10.0  # seconds until an execution that another transaction holds is tried again
-UNKNOWN_AGAIN = 5_000_000  # µs until a step that no live worker knows is looked at again
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +83,8 @@ class Rescue:
         if not self._holds_lease(holder, now):
             return sends
         if not self.database.read(lambda connection: glance.anything_owed(connection, now)):
-            self._broker_forgot()  # noted, or it would count against messages yet to be sent
+            # Noted, or it would count against messages yet to be sent.
+            forgot(self.evidence, self.database, LEASE)
             return sends
         self._take_from_the_dead(sends, now - length if steady else None)
         self._try_last_chance(sends)
@@ -97,7 +94,7 @@ class Rescue:
         self._expire(sends, now)
         self._end_late(sends, now)
         self._end_executions(sends, now)
-        self._send_lost(sends, now, now - length)
+        Resend(self.database, self.versions, self.evidence).send_lost(sends, now, now - length)
         return sends
 
     def _holds_lease(self, holder: str, now: int) -> bool:
@@ -317,65 +314,6 @@ class Rescue:
             grace=self._grace,
             reason=Reason.TIMEOUT,
         )
-
-    # --- messages -----------------------------------------------------------------------------
-
-    def _send_lost(self, sends: Sends, now: int, dead_before: int) -> None:
-        """Send again what is owed and provably has no message on its way."""
-        alive = self.database.read(lambda connection: liveness.alive(connection, dead_before))
-        forgotten = forgot(self.evidence, self.database, LEASE)
-        for queue in QUEUES:
-            self._send_steps(sends, queue, now, alive, forgotten=forgotten)
-        before = lost_before(self.evidence, "dispatch", alive, now, forgotten=forgotten)
-        self._send_dispatches(sends, before, now)
-        self._send_notices(sends, min(before, now - QUIET), now)
-        self._send_unknown(sends, alive, now)
-
-    def _send_steps(
-        self, sends: Sends, queue: str, now: int, alive: liveness.Alive, *, forgotten: bool
-    ) -> None:
-        before = lost_before(self.evidence, queue, alive, now, forgotten=forgotten)
-        rows = self.database.read(
-            lambda connection: liveness.unclaimed(
-                connection, queue, before, now, BATCH, patient=not forgotten
-            )
-        )
-        if not rows:
-            return
-        _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
-        free = self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
-        sends.now += [run.ticket for run in free]
-
-    def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
-        ids = self.database.read(lambda connection: overdue.undispatched(connection, before, BATCH))
-        if ids:
-            sends.dispatches += self.database.write(
-                lambda connection: overdue.postpone(connection, ids, now)
-            )
-
-    def _send_notices(self, sends: Sends, before: int, now: int) -> None:
-        ids = self.database.read(lambda connection: notices.left(connection, before, BATCH))
-        if ids:
-            sends.dispatches += self.database.write(
-                lambda connection: notices.sent_again(connection, ids, now)
-            )
-
-    def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
-        """Send step runs that waited for their code to those who have it now."""
-        rows = self.database.read(lambda connection: liveness.unknown(connection, now, BATCH))
-        if not rows:
-            return
-        known: list[RunRow] = []
-        for run in rows:
-            pinned = self.database.read(
-                lambda connection, run=run: executions.pinned(connection, run.execution_id)  # type: ignore[misc]
-            )
-            if pinned is not None:
-                step = self.versions.get(pinned.workflow_id, pinned.version).steps[run.step]
-                known += [run] if step.function in alive.functions else []
-        later = now + UNKNOWN_AGAIN
-        self.database.write(lambda connection: liveness.sent_again(connection, rows, later))
-        sends.now += [run.ticket for run in known]
 
     # --- helpers ------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ from engine.machine.finding import Finding, Rule
 from engine.machine.history import History, World
 from engine.machine.judge import judge
 from engine.machine.owed import judge_owed
-from engine.rescue import LEASE, SWEEPS
+from engine.rescue import SWEEPS
+from engine.resend import LEASE
 from engine.settings import Settings
 from engine.store import histories
 from engine.store.database import Connection, Database

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from engine.rescue import LEASE, SWEEPS
+from engine.rescue import SWEEPS
+from engine.resend import LEASE
 from engine.store import glance, liveness
 from engine.store.database import Database
 from tests.support.house import House, python

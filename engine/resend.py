@@ -1,0 +1,87 @@
+"""Messages that were lost are sent again, without a new epoch: the first claim wins."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from engine.definition.model import ACTOR_QUEUE
+from engine.flow.evidence import QUIET, Evidence, forgot, lost_before
+from engine.flow.sends import Sends
+from engine.flow.versions import Versions
+from engine.store import executions, liveness, notices, overdue
+from engine.store.database import Database
+from engine.store.steps import RunRow
+
+LEASE = "rescue"
+QUEUES = ("steps", "steps.long", ACTOR_QUEUE)
+BATCH = 500
+UNKNOWN_AGAIN = 5_000_000  # µs until a step that no live worker knows is looked at again
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """One sweep's part of it, in the name of the lease's holder."""
+
+    database: Database
+    versions: Versions
+    evidence: Evidence
+
+    def send_lost(self, sends: Sends, now: int, dead_before: int) -> None:
+        """Send again what is owed and provably has no message on its way."""
+        alive = self.database.read(lambda connection: liveness.alive(connection, dead_before))
+        forgotten = forgot(self.evidence, self.database, LEASE)
+        for queue in QUEUES:
+            self._send_steps(sends, queue, now, alive, forgotten=forgotten)
+        before = lost_before(self.evidence, "dispatch", alive, now, forgotten=forgotten)
+        self._send_dispatches(sends, before, now)
+        self._send_notices(sends, min(before, now - QUIET), now)
+        self._send_unknown(sends, alive, now)
+
+    def _send_steps(
+        self, sends: Sends, queue: str, now: int, alive: liveness.Alive, *, forgotten: bool
+    ) -> None:
+        before = lost_before(self.evidence, queue, alive, now, forgotten=forgotten)
+        rows = self.database.read(
+            lambda connection: liveness.unclaimed(
+                connection, queue, before, now, BATCH, patient=not forgotten
+            )
+        )
+        if not rows:
+            return
+        _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
+        free = self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
+        sends.now += [run.ticket for run in free]
+
+    def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
+        ids = self.database.read(lambda connection: overdue.undispatched(connection, before, BATCH))
+        if ids:
+            sends.dispatches += self.database.write(
+                lambda connection: overdue.postpone(connection, ids, now)
+            )
+
+    def _send_notices(self, sends: Sends, before: int, now: int) -> None:
+        ids = self.database.read(lambda connection: notices.left(connection, before, BATCH))
+        if ids:
+            sends.dispatches += self.database.write(
+                lambda connection: notices.sent_again(connection, ids, now)
+            )
+
+    def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
+        """Send step runs that waited for their code to those who have it now."""
+        rows = self.database.read(lambda connection: liveness.unknown(connection, now, BATCH))
+        if not rows:
+            return
+        known: list[RunRow] = []
+        for run in rows:
+            pinned = self.database.read(
+                lambda connection, run=run: executions.pinned(connection, run.execution_id)  # type: ignore[misc]
+            )
+            if pinned is not None:
+                step = self.versions.get(pinned.workflow_id, pinned.version).steps[run.step]
+                known += [run] if step.function in alive.functions else []
+        later = now + UNKNOWN_AGAIN
+        self.database.write(lambda connection: liveness.sent_again(connection, rows, later))
+        sends.now += [run.ticket for run in known]
