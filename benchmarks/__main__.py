@@ -1,163 +1,121 @@
 """Measure the whole product: throughput, latency, fan-out, against the floor of the same run.
 
-The floor is one INSERT and one COMMIT per step on the same database, with no engine at all:
-machines differ, and a ratio to it travels where a number does not. Nothing here passes or fails
-by time; a run whose executions did not all complete with the right output fails.
+On SQLite (``synchronous`` NORMAL; FULL for throughput and latency only) and on PostgreSQL, if
+there is one: what ``--database`` names, else a server of our own with its own defaults. Each
+measurement is repeated and the median counts. Nothing here passes or fails by time; a run whose
+executions did not all complete with the right output fails.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
-import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from sqlalchemy import text
-
+from benchmarks import floor, measure, report
+from benchmarks.measure import Result, repeated
 from benchmarks.product import Product, product
-from engine.store.database import Database
+from benchmarks.stored import stored
 
-AT_ONCE = 200
-ONE_BY_ONE = 30
-FANS = 20
-WIDTH = 50
 REST_SECONDS = 2.5  # long enough for every queue to have gone to sleep
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured: times in seconds, the rest are counts."""
+
+    runs: int = 3
+    executions: int = 200
+    one_by_one: int = 100
+    after_rest: int = 5
+    fans: int = 20
+    idle_seconds: float = 5
+    floor_seconds: float = 2
+
+
+SHORT = Sizes(
+    runs=1, executions=50, one_by_one=20, after_rest=2, fans=5, idle_seconds=2, floor_seconds=0.5
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the measurements that the command line asks for."""
-    options = _options()
-    results: dict[str, Any] = {"machine": platform.platform(), "python": platform.python_version()}
-    with product(options.database) as running:
-        for _ in range(20):
-            running.start("bench-ten")
-        running.wait(20, pause=0.05)
-        running.calm_down()
-        results["w10"] = _at_once(running, options.executions)
-        results["latency"] = _one_by_one(running, ONE_BY_ONE, rest=0)
-        results["latency_after_rest"] = _one_by_one(running, 5, rest=REST_SECONDS)
-        results["f50"] = _fans(running)
-        results["idle"] = _idle(running)
-    results["floor_steps_s"] = _floor(options.database)
-    results["w10"]["ratio_to_floor"] = round(
-        results["w10"]["steps_s"] / results["floor_steps_s"], 3
-    )
-    _print(results)
-    print(json.dumps(results))
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    sizes = _sizes(options)
+    results: dict[str, Any] = {}
+    with report.ending(parser), report.databases(options) as urls:
+        results |= report.machine(urls) | {"runs": sizes.runs, "databases": {}}
+        measured = results["databases"]
+        if report.SQLITE in urls:
+            measured[report.SQLITE] = _sqlite(sizes)
+            if not options.short:
+                measured["sqlite_full"] = _sqlite_full(sizes)
+        if report.POSTGRES in urls:
+            measured[report.POSTGRES] = _postgres(
+                report.fresh("bench", urls[report.POSTGRES], options), sizes
+            )
+        report.tell("Execution Engine, whole product running", results, measured, options.out)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("--database", default="", help="a PostgreSQL URL; default: SQLite")
-    parser.add_argument("--executions", type=int, default=AT_ONCE, help="how many at once")
-    return parser.parse_args()
+def _parser() -> argparse.ArgumentParser:
+    parser = report.parser("benchmarks", __doc__)
+    report.add_database_options(parser)
+    parser.add_argument("--runs", type=int, help="of each measurement; the median counts")
+    parser.add_argument("--executions", type=int, help="how many at once")
+    parser.add_argument("--short", action="store_true", help="little of everything, for CI")
+    return parser
 
 
-def _at_once(running: Product, count: int) -> dict[str, float]:
-    def work() -> None:
-        for _ in range(count):
-            running.start("bench-ten")
-        running.wait(count, pause=0.02)
+def _sizes(options: argparse.Namespace) -> Sizes:
+    given = {"runs": options.runs, "executions": options.executions}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    return replace(SHORT if options.short else Sizes(), **wanted)
 
-    seconds, cpu = _timed(running, work)
-    assert running.outputs() == {"10"}
+
+def _sqlite(sizes: Sizes) -> Result:
+    with product() as running:
+        results = _everything(running, "", sizes)
+    return _with_floor(results, floor.sqlite_floor(sizes.floor_seconds, "NORMAL"))
+
+
+def _sqlite_full(sizes: Sizes) -> Result:
+    with product(ENGINE_SQLITE_SYNCHRONOUS="FULL") as running:
+        measure.warm_up(running)
+        results = _throughput_and_latency(running, sizes)
+    return _with_floor(results, floor.sqlite_floor(sizes.floor_seconds, "FULL"))
+
+
+def _postgres(url: str, sizes: Sizes) -> Result:
+    with product(url) as running:
+        results = _everything(running, url, sizes)
+    return _with_floor(results, floor.postgres_floor(url, sizes.floor_seconds))
+
+
+def _everything(running: Product, url: str, sizes: Sizes) -> Result:
+    measure.warm_up(running)
     return {
-        "executions": count,
-        "seconds": round(seconds, 3),
-        "executions_s": round(count / seconds, 1),
-        "steps_s": round(10 * count / seconds),
-        "cpu_s_per_1000_steps": round(cpu / (10 * count) * 1000, 2),
+        **_throughput_and_latency(running, sizes),
+        "latency_after_rest": measure.one_by_one(running, sizes.after_rest, rest=REST_SECONDS),
+        "f50": repeated(partial(measure.fans, running, sizes.fans), sizes.runs),
+        "stored": stored(running, url, sizes.executions),
+        "idle": measure.at_rest(running, sizes.idle_seconds),
     }
 
 
-def _one_by_one(running: Product, count: int, *, rest: float) -> dict[str, float]:
-    running.forget()
-    times = []
-    for number in range(1, count + 1):
-        time.sleep(rest)
-        begin = time.perf_counter()
-        running.start("bench-ten")
-        running.wait(number, pause=0.001)
-        times.append((time.perf_counter() - begin) * 1000)
-    times.sort()
+def _throughput_and_latency(running: Product, sizes: Sizes) -> Result:
     return {
-        "n": count,
-        "p50_ms": round(statistics.median(times), 1),
-        "p95_ms": round(times[min(int(count * 0.95), count - 1)], 1),
-        "max_ms": round(times[-1], 1),
+        "w10": repeated(partial(measure.at_once, running, sizes.executions), sizes.runs),
+        "latency": repeated(partial(measure.one_by_one, running, sizes.one_by_one), sizes.runs),
     }
 
 
-def _fans(running: Product) -> dict[str, float]:
-    def work() -> None:
-        for _ in range(FANS):
-            running.start("bench-fan", count=WIDTH)
-        running.wait(FANS, pause=0.02)
-
-    seconds, cpu = _timed(running, work)
-    steps = FANS * (WIDTH + 2)
-    assert running.outputs() == {str(WIDTH * (WIDTH + 1) // 2)}
-    return {
-        "fans": FANS,
-        "width": WIDTH,
-        "seconds": round(seconds, 3),
-        "steps_s": round(steps / seconds),
-        "cpu_s_per_1000_steps": round(cpu / steps * 1000, 2),
-    }
-
-
-def _idle(running: Product, seconds: float = 5) -> dict[str, float]:
-    running.forget()
-    running.calm_down()
-    before = running.cpu_seconds()
-    time.sleep(seconds)
-    cpu = running.cpu_seconds() - before
-    return {
-        "cpu_percent_of_a_core": round(cpu / seconds * 100, 1),
-        "memory_pss_mb": round(running.memory_mb()),
-    }
-
-
-def _timed(running: Product, work: Callable[[], None]) -> tuple[float, float]:
-    running.forget()
-    cpu = running.cpu_seconds()
-    begin = time.perf_counter()
-    work()
-    return time.perf_counter() - begin, running.cpu_seconds() - cpu
-
-
-def _floor(database_url: str, seconds: float = 2) -> int:
-    """Return how many single-row commits per second one thread makes on such a database."""
-    with tempfile.TemporaryDirectory(prefix="engine-floor-") as folder:
-        database = Database.open(database_url or f"sqlite:///{folder}/floor.db")
-        make = text("CREATE TABLE floor (n INTEGER)")
-        database.write(lambda connection: connection.execute(make))
-        insert = text("INSERT INTO floor (n) VALUES (:n)")
-        count, until = 0, time.perf_counter() + seconds
-        while time.perf_counter() < until:
-            database.write(lambda connection: connection.execute(insert, {"n": 1}))
-            count += 1
-        drop = text("DROP TABLE floor")
-        database.write(lambda connection: connection.execute(drop))
-        database.close()
-    return round(count / seconds)
-
-
-def _print(results: dict[str, Any]) -> None:
-    table = Table("measured", "value", title="Execution Engine, whole product running")
-    for name, value in results.items():
-        if isinstance(value, dict):
-            for key, number in value.items():
-                table.add_row(f"{name}.{key}", str(number))
-        else:
-            table.add_row(name, str(value))
-    Console().print(table)
+def _with_floor(results: Result, commits: int) -> Result:
+    w10 = results["w10"]
+    ratio = round(w10["steps_s"] / commits, 3)
+    return {**results, "w10": {**w10, "ratio_to_floor": ratio}, "floor_commits_s": commits}
 
 
 if __name__ == "__main__":

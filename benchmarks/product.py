@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 import urllib.error
@@ -15,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
+from sys import executable
 from typing import Any
 
 import psutil
 from sqlalchemy import text
 
 from actors.client import Client, open_client
+from benchmarks.costs import DATABASE, Costs, database_server, family, groups_of_up, of_product
+from benchmarks.servers import free_port, process
 from engine.definition import parse
 from engine.publish import publish
 from engine.settings import Settings
@@ -28,6 +28,8 @@ from engine.store import users
 
 BUSY = 0.15  # CPU seconds in one second above which the product is not at rest
 READY_SECONDS = 300  # a first start builds the pages
+OPEN = {"running", "pending", "waiting"}
+_OF_EXECUTIONS = ("step_runs", "events", "logs", "attempts", "artifacts", "notices", "executions")
 
 
 @dataclass
@@ -36,9 +38,9 @@ class Product:
 
     client: Client
     owner_id: str
-    process: psutil.Process
+    costs: Costs
 
-    def start(self, workflow: str, **input: int) -> str:
+    def start(self, workflow: str, **input: Any) -> str:
         """Start an execution and return its id."""
         started = self.client.start(
             owner_id=self.owner_id, workflow_id=workflow, input=input, trigger="api"
@@ -49,55 +51,72 @@ class Product:
         """Publish a workflow's document."""
         publish(self.client.database, self.owner_id, parse(document))
 
-    def wait(self, expected: int, *, pause: float, seconds: float = 300) -> None:
+    def query(self, sql: str, **values: Any) -> list[Any]:
+        """Return the rows of a SELECT."""
+        statement = text(sql)
+        return self.client.database.read(
+            lambda connection: list(connection.execute(statement, values).all())
+        )
+
+    def wait(
+        self, expected: int, *, pause: float, seconds: float = 300, workflow: str = ""
+    ) -> None:
         """Return once ``expected`` executions have completed.
+
+        Args:
+            expected: how many.
+            pause: seconds between two looks.
+            seconds: how long it may take.
+            workflow: count those of this workflow only.
 
         Raises:
             AssertionError: one failed, or time is up: a number without its work is none.
         """
         until = time.monotonic() + seconds
         while True:
-            counts = self.counts()
-            assert set(counts) <= {"completed", "running", "pending", "waiting"}, counts
+            counts = self.counts(workflow)
+            assert set(counts) <= {"completed", *OPEN}, counts
             if counts.get("completed", 0) >= expected:
                 return
             assert time.monotonic() < until, f"not done in {seconds} s: {counts}"
             time.sleep(pause)
 
-    def counts(self) -> dict[str, int]:
-        """Return how many executions stand where."""
-        sql = text("SELECT status, count(*) AS n FROM executions GROUP BY status")
-        rows = self.client.database.read(lambda connection: connection.execute(sql).all())
+    def wait_for(self, execution_id: str, *, pause: float, seconds: float = 60) -> None:
+        """Return once this execution has completed; raises AssertionError as ``wait``."""
+        until = time.monotonic() + seconds
+        sql = "SELECT status FROM executions WHERE id = :id"
+        while (status := self.query(sql, id=execution_id)[0].status) != "completed":
+            assert status in OPEN, status
+            assert time.monotonic() < until, f"not done in {seconds} s: {status}"
+            time.sleep(pause)
+
+    def counts(self, workflow: str = "") -> dict[str, int]:
+        """Return how many executions, or those of one workflow, stand where."""
+        rows = self.query(
+            f"SELECT status, count(*) AS n FROM executions {_only(workflow)} GROUP BY status",
+            **self._named(workflow),
+        )
         return {row.status: row.n for row in rows}
 
-    def outputs(self) -> set[str]:
+    def outputs(self, workflow: str = "") -> set[str]:
         """Return the different outputs there are."""
-        sql = text("SELECT DISTINCT output FROM executions")
-        rows = self.client.database.read(lambda connection: connection.execute(sql).all())
-        return {row.output for row in rows}
+        sql = f"SELECT DISTINCT output FROM executions {_only(workflow)}"
+        return {row.output for row in self.query(sql, **self._named(workflow))}
 
-    def forget(self) -> None:
-        """Delete all executions, so that each measurement starts from nothing."""
-        for table in (
-            "step_runs",
-            "events",
-            "logs",
-            "attempts",
-            "artifacts",
-            "notices",
-            "executions",
-        ):
-            sql = text(f"DELETE FROM {table}")
-            self.client.database.write(lambda connection, sql=sql: connection.execute(sql))  # type: ignore[misc]
+    def forget(self, workflow: str = "") -> None:
+        """Delete all executions, or those of a workflow: each measurement starts from nothing."""
+        values = self._named(workflow)
+        # Table by table, without the database having to follow each row's references
+        tables = ("executions",) if workflow else _OF_EXECUTIONS
+        for table in tables:
+            sql = text(f"DELETE FROM {table} {_only(workflow)}")
+            self.client.database.write(
+                lambda connection, sql=sql: connection.execute(sql, values)  # type: ignore[misc]
+            )
 
     def cpu_seconds(self) -> float:
         """Return the CPU time of all processes of the product so far."""
-        family = [self.process, *self.process.children(recursive=True)]
-        total = 0.0
-        for member in family:
-            times = member.cpu_times()
-            total += times.user + times.system
-        return total
+        return of_product(self.costs.cpu())
 
     def calm_down(self, seconds: float = 30) -> None:
         """Return once nothing is busy starting any more: that would be counted as work."""
@@ -109,15 +128,25 @@ class Product:
                 return
 
     def memory_mb(self) -> float:
-        """Return the memory of all processes, shared pages counted once (PSS)."""
-        family = [self.process, *self.process.children(recursive=True)]
-        return sum(member.memory_full_info().pss for member in family) / 1e6
+        """Return the memory of all processes of the product, shared pages counted once (PSS)."""
+        return of_product(self.costs.memory_mb())
 
     def worker_memory_mb(self) -> float:
         """Return the memory of the worker processes, shared pages counted once (PSS)."""
-        family = self.process.children(recursive=True)
-        workers = [member for member in family if member.name().startswith(("worker ", "long "))]
-        return sum(member.memory_full_info().pss for member in workers) / 1e6
+        memory = self.costs.memory_mb()
+        return memory["workers"] + memory["long steps"]
+
+    def _named(self, workflow: str) -> dict[str, str]:
+        if not workflow:
+            return {}
+        sql = "SELECT id FROM workflows WHERE owner_id = :owner AND name = :name"
+        found = self.query(sql, owner=self.owner_id, name=workflow)
+        return {"owner": self.owner_id, "workflow": found[0].id}
+
+
+def _only(workflow: str) -> str:
+    # By the owner too: an index begins with it
+    return "WHERE owner_id = :owner AND workflow_id = :workflow" if workflow else ""
 
 
 @contextmanager
@@ -129,48 +158,52 @@ def product(database_url: str = "", **settings: str) -> Iterator[Product]:
         settings: other variables, e.g. ``ENGINE_WORKER_PROCESSES``.
     """
     with tempfile.TemporaryDirectory(prefix="engine-bench-") as home:
-        port = _free_port()
+        port = free_port()
         environment = {
             **os.environ,
             "ENGINE_HOME": home,
             "ENGINE_PORT": str(port),
             "ENGINE_MODULES": "benchmarks.workflows",
-            **({"DATABASE_URL": database_url} if database_url else {}),
+            "DATABASE_URL": database_url or f"sqlite:///{home}/engine.db",
             **settings,
         }
-        command = [sys.executable, "-m", "engine_app.cli", "up"]
-        with Path(home, "up.log").open("w+") as log:
-            process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        log = Path(home, "up.log")
+        with process([executable, "-m", "engine_app.cli", "up"], log=log, env=environment) as up:
+            _await_ready(up, port, log)
+            ours: dict[str, Any] = {"home": home, "DATABASE_URL": environment["DATABASE_URL"]}
+            if "ENGINE_SQLITE_SYNCHRONOUS" in settings:  # what we start is part of the work
+                ours["sqlite_synchronous"] = settings["ENGINE_SQLITE_SYNCHRONOUS"]
+            client = open_client(Settings(**ours))
             try:
-                _await_ready(process, port, log.name)
-                yield _connect(process, home, database_url)
+                yield connected(client, _costs(psutil.Process(up.pid), database_url))
             finally:
-                process.send_signal(signal.SIGTERM)
-                process.wait(timeout=60)
+                client.close()
 
 
-def _connect(process: subprocess.Popen[bytes], home: str, database_url: str) -> Product:
-    found = {"ENGINE_HOME": home, "DATABASE_URL": database_url}
-    os.environ.update({name: value for name, value in found.items() if value})
-    client = open_client(Settings())
+def connected(client: Client, costs: Costs) -> Product:
+    """Return the product that a client works on, whose first user owns all that is measured."""
     first = client.database.read(users.first)
     assert first is not None
-    return Product(client, first.id, psutil.Process(process.pid))
+    return Product(client, first.id, costs)
 
 
-def _await_ready(process: subprocess.Popen[bytes], port: int, log: str) -> None:
+def _costs(up: psutil.Process, database_url: str) -> Costs:
+    server = database_server(database_url) if database_url else []
+
+    def groups() -> dict[str, list[psutil.Process]]:
+        beside = {DATABASE: [member for first in server for member in family(first)]}
+        return {**groups_of_up(up), **(beside if server else {})}
+
+    return Costs(groups)
+
+
+def _await_ready(up: Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
-        assert process.poll() is None, Path(log).read_text()
+        assert up.poll() is None, log.read_text()
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/ready", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.2)
-    raise AssertionError(f"not ready in {READY_SECONDS} s:\n{Path(log).read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    raise AssertionError(f"not ready in {READY_SECONDS} s:\n{log.read_text()}")

