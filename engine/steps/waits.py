@@ -35,16 +35,15 @@ class Signal:
         Raises:
             StepError: the correlation or a duration means nothing.
         """
-        correlation = params.get("correlation") or ""
-        if not isinstance(correlation, str):
-            correlation = str(correlation)
+        given = params.get("correlation")
+        # Zero is a number as good as any: only what is not there means none
+        correlation = "" if given is None else str(given)
         if len(correlation) > MAX_CORRELATION:
             raise _rejected(
                 context, f"with.correlation has over {MAX_CORRELATION} characters", "send a hash"
             )
-        given = params.get("look_back")
-        if given is not None:
-            _duration(given, "look_back", context)
+        if (back := params.get("look_back")) is not None:
+            _duration(back, "look_back", context)
         wanted = SignalWanted(params["name"], correlation, look_back(params))
         return Park(_deadline(params, context), wanted)
 

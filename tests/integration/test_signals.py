@@ -75,6 +75,16 @@ def test_of_early_signals_the_oldest_is_taken_first(house: House) -> None:
     assert [house.output(waiting(house)) for _ in range(3)] == [1, 2, 3]
 
 
+def test_zero_is_a_correlation_as_any_other_number(house: House) -> None:
+    nought, one = waiting(house, correlation=0), waiting(house, correlation=1)
+    assert signal(house, body=1).execution_id is None
+    assert signal(house, body=8, correlation="1").execution_id == one
+    assert signal(house, body=9, correlation="0").execution_id == nought
+    house.drain()
+    assert (house.output(nought), house.output(one)) == (9, 8)
+    check(house.database)
+
+
 def test_a_correlation_tells_signals_of_one_name_apart(house: House) -> None:
     steps = {"a": waits(correlation="${{ input.order }}")}
     workflow_id = house.publish("orders", steps)
