@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from engine import step, workflow
+from engine import sleep, step, wait_for_signal, workflow
 
 
 @step
@@ -32,6 +32,13 @@ def work(seconds: float) -> None:
         time.sleep(seconds)
 
 
+@step
+def wait_for_io(seconds: float) -> int:
+    """Hold a thread, but no processor, for ``seconds``, and return 1."""
+    time.sleep(seconds)
+    return 1
+
+
 @workflow(name="bench-ten")
 def bench_ten(start: int = 0) -> int:
     """Ten steps in a row."""
@@ -46,3 +53,45 @@ def bench_fan(count: int = 50) -> int:
     """A step, as many in parallel as asked for, a join."""
     total: int = add_up(add_one.map(number_list(count), name="each"))
     return total
+
+
+@workflow(name="bench-one")
+def bench_one() -> int:
+    """One short step."""
+    value: int = add_one(0)
+    return value
+
+
+@workflow(name="bench-sleep")
+def bench_sleep() -> int:
+    """Parked for an hour before its only step."""
+    value: int = add_one.using(after=[sleep("1h")])(0)
+    return value
+
+
+@workflow(name="bench-signal")
+def bench_signal(number: int) -> int:
+    """Parked until the signal for its number comes, whose body is its output."""
+    value: int = wait_for_signal("bench", correlation=number)
+    return value
+
+
+@workflow(name="bench-io")
+def bench_io(seconds: float = 1) -> int:
+    """A step that waits for something else than the processor."""
+    value: int = wait_for_io(seconds)
+    return value
+
+
+@workflow(name="bench-long")
+def bench_long(seconds: float = 60) -> int:
+    """A step of a minute, on the queue for such steps."""
+    value: int = wait_for_io.using(queue="long")(seconds)
+    return value
+
+
+@workflow(name="bench-long-among-short")
+def bench_long_among_short(seconds: float = 60) -> int:
+    """A step of a minute that nobody has marked as long."""
+    value: int = wait_for_io.using(queue="default")(seconds)
+    return value
