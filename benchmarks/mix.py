@@ -55,6 +55,7 @@ def _mix(running: Product, variant: str, options: argparse.Namespace) -> Result:
     long, seconds = LONG[variant], LONG_SECONDS * options.scale
     at_once = min(options.long, _room(running, variant))
     running.forget()
+    before = running.sent_again()
     for _ in range(options.long):
         running.start(long, seconds=seconds)
     await_true(
@@ -72,6 +73,7 @@ def _mix(running: Product, variant: str, options: argparse.Namespace) -> Result:
         "long": {"n": options.long, "seconds": seconds, "by_worker": _by_worker(running, long)},
         "short": {"n": count, "per_s": round(count / took, 1)},
         "queued": milliseconds(_waits(running, "step_runs.queued_at")),
+        "sent_again": running.sent_again() - before,
         "since_start": milliseconds(_waits(running, "executions.created_at")),
     }
 

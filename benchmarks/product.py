@@ -39,6 +39,7 @@ class Product:
     client: Client
     owner_id: str
     costs: Costs
+    log: Path | None = None  # what its processes say
 
     def start(self, workflow: str, **input: Any) -> str:
         """Start an execution and return its id."""
@@ -114,6 +115,11 @@ class Product:
                 lambda connection, sql=sql: connection.execute(sql, values)  # type: ignore[misc]
             )
 
+    def sent_again(self) -> int:
+        """Return how often messages of steps counted as lost so far: each time costs seconds."""
+        assert self.log is not None
+        return self.log.read_text().count("sending them again")
+
     def cpu_seconds(self) -> float:
         """Return the CPU time of all processes of the product so far."""
         return of_product(self.costs.cpu())
@@ -175,7 +181,9 @@ def product(database_url: str = "", **settings: str) -> Iterator[Product]:
                 ours["sqlite_synchronous"] = settings["ENGINE_SQLITE_SYNCHRONOUS"]
             client = open_client(Settings(**ours))
             try:
-                yield connected(client, _costs(psutil.Process(up.pid), database_url))
+                running = connected(client, _costs(psutil.Process(up.pid), database_url))
+                running.log = log
+                yield running
             finally:
                 client.close()
 

@@ -169,12 +169,14 @@ def _io(url: str, options: argparse.Namespace) -> Result:
 
         result = timed(running.costs, work, steps=options.steps)
         assert running.outputs(IO) == {"1"}
+        sent_again = running.sent_again()
     ideal = options.steps * options.seconds / at_once
     return {
         "steps": options.steps,
         "at_once": at_once,
         "ideal_s": round(ideal, 3),
         "overhead_s": round(result["seconds"] - ideal, 3),
+        "sent_again": sent_again,
         **result,
     }
 
