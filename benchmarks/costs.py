@@ -13,12 +13,17 @@ Groups = dict[str, list[psutil.Process]]
 OURSELVES = "client"  # this process: it starts executions and looks for their ends
 DATABASE = "database"
 
-# What stands in the command line of a group's first process. The first that fits counts.
+# What stands in the name or the command line of a group's first process. The first that fits
+# counts. Copies of the supervisor have its command line, and names of their own.
 _SIGNS = (
+    ("long steps", "long steps"),
     ("long steps", "steps.long"),
     ("workers", "dramatiq"),
+    ("workers", "worker "),
     ("web", "granian"),
     ("scheduler", "periodiq"),
+    ("scheduler", "scheduler"),
+    ("web", "web"),
     ("valkey", "valkey"),
     ("valkey", "redis-server"),
 )
@@ -66,7 +71,7 @@ def groups_of_up(process: psutil.Process) -> Groups:
     """Return the processes of an ``engine up``."""
     groups: Groups = {"supervisor": [process]}
     for child in process.children():
-        groups.setdefault(group_of(_command_line(child)), []).extend(family(child))
+        groups.setdefault(group_of(_words(child)), []).extend(family(child))
     return groups
 
 
@@ -110,8 +115,8 @@ def _pss(process: psutil.Process) -> float:
         return 0.0
 
 
-def _command_line(process: psutil.Process) -> list[str]:
+def _words(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        return [process.name(), *process.cmdline()]
     except psutil.NoSuchProcess:
         return []

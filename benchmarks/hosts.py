@@ -28,7 +28,7 @@ from benchmarks.network import NETWORK, Host, hosts
 from benchmarks.product import Product, connected
 from benchmarks.servers import await_true, create_database, postgres, process, valkey
 from engine.settings import Settings
-from engine_app.bootstrap import Bootstrap
+from engine_app import bootstrap
 from engine_app.supervisor import programs
 
 WORKERS_SECONDS = 60  # until all workers must have introduced themselves
@@ -75,9 +75,7 @@ def _measure(
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="engine-bench-")))
         ours: dict[str, Any] = {"DATABASE_URL": url, "REDIS_URL": redis_url, "home": home}
         settings = Settings(**ours, modules=("benchmarks.workflows",))
-        boot = Bootstrap(settings)
-        boot.publish()
-        boot.close()
+        bootstrap.prepare(settings)
         started = {host.name: _start_workers(stack, host, settings, options) for host in workers}
         client = open_client(settings)
         stack.callback(client.close)
