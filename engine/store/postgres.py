@@ -31,6 +31,8 @@ class PostgresDatabase(Database):
             pool_pre_ping=False,
             connect_args={
                 "connect_timeout": 10,
+                # The statements are few and the same for ever: each is worth preparing at once.
+                "prepare_threshold": 0,
                 "options": "-c lock_timeout=10s -c statement_timeout=60s"
                 " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
             },
