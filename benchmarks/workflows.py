@@ -14,6 +14,14 @@ def add_one(x: int) -> int:
 
 
 @step
+def say(x: int) -> int:
+    """Return x + 1 and leave two lines in the log."""
+    print(f"looked at {x}")
+    print(f"and found {x + 1}")
+    return x + 1
+
+
+@step
 def number_list(count: int) -> list[int]:
     """Return 0 … count - 1."""
     return list(range(count))
