@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.store import prune as store
+from engine.store import stored
 from engine.store.database import Connection, Database
-from engine.store.stored import in_use
 
 ROWS = 5_000  # deleted at once: what SQLite's one writer does in a fraction of a second
 
@@ -76,8 +76,10 @@ def _forget_payloads(database: Database, gone: list[str]) -> None:
     """Only of what went here: the store may hold what another database speaks of."""
     if not gone or database.payloads.url is None:
         return
-    there = set(gone) & set(database.payloads.executions())
-    for execution_id in there - database.read(in_use):
+    left = set(gone) & set(database.payloads.executions())
+    if not left:
+        return
+    for execution_id in left - database.read(stored.taken_over):
         database.payloads.remove(execution_id)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, text, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
@@ -14,7 +14,16 @@ from engine.errors import Unavailable
 from engine.machine.change import RunKey
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.store.database import drivers_own
-from engine.store.models import EXPIRING, LIVE_STEP, Execution, Lease, StepRun, Worker
+from engine.store.models import (
+    CRASHED,
+    EXPIRING,
+    LIVE_STEP,
+    Execution,
+    Lease,
+    StepRun,
+    Worker,
+    literally,
+)
 from engine.store.steps import RunRow, as_run, run_columns
 
 _RUNS: Any = StepRun.__table__
@@ -22,9 +31,10 @@ _WORKERS: Any = Worker.__table__
 _LEASES: Any = Lease.__table__
 _EXECUTIONS: Any = Execution.__table__
 
-# Literal, with the table's name: SQLite uses a partial index only where its own words stand.
-_LIVE = text("step_runs." + LIVE_STEP)
-_EXPIRING = text(EXPIRING.replace("status", "step_runs.status", 1))
+_LIVE = literally("step_runs", LIVE_STEP)
+_EXPIRING = literally("step_runs", EXPIRING)
+_CRASHED = literally("step_runs", CRASHED)
+_RUNNING = literally("step_runs", "status = 'running'")
 _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
 _LEASE = select(_LEASES.c.holder, _LEASES.c.until).where(_LEASES.c.name == bindparam("name"))
@@ -78,9 +88,7 @@ def beat(
         .values(beat_at=now, stopped_at=None, watermarks=encode(dict(watermarks)))
     )
     rows = connection.execute(
-        select(*run_columns()).where(
-            _RUNS.c.worker_id == worker_id, text("step_runs.status = 'running'")
-        )
+        select(*run_columns()).where(_RUNS.c.worker_id == worker_id, _RUNNING)
     )
     return [as_run(row) for row in rows]
 
@@ -102,7 +110,7 @@ def told_to_end(connection: Connection, worker_id: str) -> list[Told]:
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(
             _RUNS.c.worker_id == worker_id,
-            text("step_runs.status = 'running'"),
+            _RUNNING,
             _EXECUTIONS.c.ending.is_not(None),
             _EXECUTIONS.c.phase != Phase.CLOSING.value,
         )
@@ -174,16 +182,12 @@ def abandoned(connection: Connection, *, dead_before: int | None, limit: int) ->
     rows = connection.execute(
         select(*run_columns())
         .join(_WORKERS, _WORKERS.c.id == _RUNS.c.worker_id, isouter=True)
-        .where(
-            text("step_runs.status = 'running'"),
-            _RUNS.c.worker_id.is_not(None),
-            _RUNS.c["items"].is_(None),
-            or_(*gone),
-        )
-        .order_by(_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
+        .where(_RUNNING, _RUNS.c.worker_id.is_not(None), _RUNS.c["items"].is_(None), or_(*gone))
+        # In no order: for that of the table SQLite would read all of it.
         .limit(limit)
     )
-    return [as_run(row) for row in rows]
+    runs = [as_run(row) for row in rows]
+    return sorted(runs, key=lambda run: (run.execution_id, run.step, run.item))
 
 
 def due(
@@ -218,7 +222,7 @@ def overrun(connection: Connection, before: int, limit: int) -> list[RunRow]:
         select(*run_columns())
         .join(_WORKERS, _WORKERS.c.id == _RUNS.c.worker_id)
         .where(
-            text("step_runs.status = 'running'"),
+            _RUNNING,
             _RUNS.c.due_at < before,
             _WORKERS.c.beat_at >= _RUNS.c.due_at,
         )
@@ -256,7 +260,7 @@ def last_chance(connection: Connection, crashes: int, since: int) -> RunRow | No
     row = connection.execute(
         select(*run_columns())
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(_LIVE, _RUNS.c.crashes >= crashes, or_(queued & _NOT_PAUSED, trying))
+        .where(_CRASHED, _RUNS.c.crashes >= crashes, or_(queued & _NOT_PAUSED, trying))
         # 'running' before 'queued'
         .order_by(_RUNS.c.status.desc(), _RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
         .limit(1)
@@ -303,7 +307,7 @@ def unknown(connection: Connection, before: int, limit: int) -> list[RunRow]:
     rows = connection.execute(
         select(*run_columns())
         .where(
-            text(LIVE_STEP),
+            _LIVE,
             _RUNS.c.status == StepStatus.QUEUED.value,
             _RUNS.c.reason == Reason.UNKNOWN_STEP.value,
             _RUNS.c.due_at < before,

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from engine.payloads import MARK, reference
-from engine.store.models import Execution, StepRun
+from engine.store.models import REUSED, Execution, StepRun, literally
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
@@ -20,12 +20,18 @@ def in_use(connection: Connection) -> set[str]:
     of these lie where they were made.
     """
     found = set(connection.execute(select(_EXECUTIONS.c.id)).scalars())
+    return found | taken_over(connection)
+
+
+def taken_over(connection: Connection) -> set[str]:
+    """Return the executions whose large values step runs of others took over."""
+    found: set[str] = set()
     for name in ("input", "output", "value"):
         column = _RUNS.c[name]
-        taken_over = select(column).where(
-            _RUNS.c.reused_from.is_not(None), column.startswith(MARK, autoescape=True)
+        large = select(column).where(
+            literally("step_runs", REUSED), column.startswith(MARK, autoescape=True)
         )
-        for text in connection.execute(taken_over).scalars():
+        for text in connection.execute(large).scalars():
             known = reference(text)
             assert known is not None
             found.add(known.key.partition("/")[0])

@@ -6,16 +6,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, exists, func, or_, select, text
+from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from engine.machine.status import STEP_ENDS, Phase
-from engine.store.models import OPEN_EXECUTION, Execution, StepRun, Workflow
+from engine.store.models import OPEN_EXECUTION, Execution, StepRun, Workflow, literally
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _WORKFLOWS: Any = Workflow.__table__
-# With the table's name, for step runs have a status too; SQLite knows its partial index by it.
-_OPEN = text("executions." + OPEN_EXECUTION)
+_OPEN = literally("executions", OPEN_EXECUTION)
+# Not the bare columns: their indexes have all that ever ran, and SQLite would go through one.
+_OWNER: Any = _EXECUTIONS.c.owner_id.concat("")
+_BY_AGE: Any = _EXECUTIONS.c.id.concat("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +42,19 @@ class Candidate:
 
 def open_versions(connection: Connection, owner_id: str | None) -> list[OpenVersion]:
     """Return the versions of open executions: of this owner, or of all."""
-    statement = (
-        select(_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.version)
-        .where(_OPEN)
-        .group_by(_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.version)
-    )
-    if owner_id is not None:
-        statement = statement.where(_EXECUTIONS.c.owner_id == owner_id)
-    pinned = statement.subquery()
+    columns = [_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.version, _OWNER.label("owner_id")]
+    pinned = select(*columns).where(_OPEN).distinct().subquery()
     rows = connection.execute(
-        select(
-            pinned.c.workflow_id, pinned.c.version, _WORKFLOWS.c.name, _WORKFLOWS.c.latest_version
-        )
+        select(pinned, _WORKFLOWS.c.name, _WORKFLOWS.c.latest_version)
         .join(_WORKFLOWS, _WORKFLOWS.c.id == pinned.c.workflow_id)
         .order_by(_WORKFLOWS.c.name, pinned.c.version)
     )
-    return [OpenVersion(row.workflow_id, row.name, row.version, row.latest_version) for row in rows]
+    found = [
+        OpenVersion(row.workflow_id, row.name, row.version, row.latest_version)
+        for row in rows
+        if owner_id in (None, row.owner_id)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def count(
@@ -103,7 +102,7 @@ def candidates(
         ),
     )
     waiting = _waiting(columns, of, owner_id, steps, at_end=at_end)
-    rows = connection.execute(waiting.order_by(_EXECUTIONS.c.id).limit(limit))
+    rows = connection.execute(waiting.order_by(_BY_AGE).limit(limit))
     return [Candidate(row.id, row.input, bool(row.running), bool(row.awaited)) for row in rows]
 
 
@@ -123,7 +122,7 @@ def _waiting(
     ways = [before_it, _EXECUTIONS.c.runs_total == 0]
     if at_end:
         ways.append(_EXECUTIONS.c.phase == Phase.STEPS.value)
-    owned = [] if owner_id is None else [_EXECUTIONS.c.owner_id == owner_id]
+    owned = [] if owner_id is None else [owner_id == _OWNER]
     return statement.select_from(_EXECUTIONS).where(
         _OPEN,
         _EXECUTIONS.c.workflow_id == of.workflow_id,

@@ -18,6 +18,7 @@ from engine.store.models import (
     Worker,
     Workflow,
     WorkflowVersion,
+    literally,
 )
 from engine.store.views_executions import as_error
 from engine.store.views_rows import (
@@ -177,7 +178,7 @@ def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[W
     """
     claimed = (
         select(_RUNS.c.worker_id, func.count().label("n"))
-        .where(_RUNS.c.status == "running", _RUNS.c.worker_id.is_not(None))
+        .where(literally("step_runs", "status = 'running'"), _RUNS.c.worker_id.is_not(None))
         .group_by(_RUNS.c.worker_id)
         .subquery()
     )

@@ -220,7 +220,8 @@ def lacking(connection: Connection, owner_id: str) -> list[LackRow]:
         )
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
-        .where(queued_for_code(), _EXECUTIONS.c.owner_id == owner_id)
+        # Not the bare column: SQLite would begin with all of the owner's executions.
+        .where(queued_for_code(), _EXECUTIONS.c.owner_id.concat("") == owner_id)
         .group_by(*(_EXECUTIONS.c[name] for name in names), _RUNS.c.step, _WORKFLOWS.c.name)
         .order_by(_WORKFLOWS.c.name, _EXECUTIONS.c.version, _RUNS.c.step)
         .limit(LACKS_SHOWN)
