@@ -12,8 +12,10 @@ import time
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 13
+LAST_ID = ALPHABET[-1] * LENGTH
 _RANDOM_BITS = 24
 _EPOCH_MS = 1_704_067_200_000  # 2024-01-01: 41 bits of milliseconds last until 2093
+_LAST_MS = 2**41 - 1
 
 
 def new_id() -> str:
@@ -24,7 +26,15 @@ def new_id() -> str:
 
 def first_id(micros: int) -> str:
     """Return the least id that can be made at that time, µs since 1970."""
-    return encode(max(micros // 1000 - _EPOCH_MS, 0) << _RANDOM_BITS)
+    return encode(min(max(micros // 1000 - _EPOCH_MS, 0), _LAST_MS) << _RANDOM_BITS)
+
+
+def made_at(known_id: str) -> int:
+    """Return when the id was made, in µs since 1970: to the millisecond."""
+    number = 0
+    for letter in known_id:
+        number = number << 5 | ALPHABET.index(letter)
+    return ((number >> _RANDOM_BITS) + _EPOCH_MS) * 1000
 
 
 def encode(number: int) -> str:

@@ -50,6 +50,7 @@ from engine.store.views_rows import (
     WorkflowRow,
 )
 from engine.store.views_stream import artifact_bodies, artifacts, events, logs, news
+from engine.store.walks import Filter
 
 __all__ = [
     "COUNT_CAP",
@@ -63,6 +64,7 @@ __all__ = [
     "ExecutionDetail",
     "ExecutionRow",
     "FailureRow",
+    "Filter",
     "ItemRow",
     "Large",
     "LinkRow",

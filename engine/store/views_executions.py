@@ -12,8 +12,6 @@ from sqlalchemy import (
     case,
     func,
     literal,
-    literal_column,
-    or_,
     select,
     union_all,
 )
@@ -22,14 +20,16 @@ from engine.codec import decode
 from engine.definition import Definition
 from engine.errors import InvalidQuery
 from engine.ids import is_id
-from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, StepStatus
-from engine.store import workflows
-from engine.store.models import UNKNOWN, Execution, StepRun, Workflow
+from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, StepStatus, Trigger
+from engine.store import walks, workflows
+from engine.store.models import UNKNOWN, Execution, StepRun, Workflow, literally
 from engine.store.views_rows import ExecutionRow, Page
 from engine.store.views_words import Ending, Telling, execution_detail
+from engine.store.walks import Filter
 
 COUNT_CAP = 1000  # counting further would read the whole history at each look
 MAX_LIMIT = 200
+EVERY = Filter()
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _WORKFLOWS: Any = Workflow.__table__
@@ -54,26 +54,21 @@ def select_rows() -> Select[Any]:
 def executions(
     connection: Connection,
     owner_id: str,
+    wanted: Filter = EVERY,
     *,
     now: int,
-    workflow: str | None = None,
-    status: Sequence[str] | None = None,
-    text: str | None = None,
-    since: int | None = None,
-    until: int | None = None,
-    lacks_code: bool = False,
     cursor: str | None = None,
     offset: int = 0,
     limit: int = 50,
 ) -> Page[ExecutionRow]:
     """Return the owner's executions, newest first.
 
+    What only their rows tell is looked for among the next ``walks.REACH`` of them: a page may hold
+    fewer than ``limit``, even none, and have a next one.
+
     Args:
+        wanted: which of them.
         now: µs by the database's clock: the sentences count from it.
-        workflow: id or name.
-        text: found in the id, the workflow's name, the error or the trigger's detail.
-        since, until: µs of creation, ``until`` not included.
-        lacks_code: only those with a step that waits for code which no worker has.
         cursor: of the page before; stays right while new executions come.
         offset: for small tables; reads what it leaves out.
         limit: 1 to 200.
@@ -81,63 +76,31 @@ def executions(
     Raises:
         InvalidQuery: a filter that means nothing.
     """
-    _check(status, cursor, offset, limit)
-    statement = select_rows().where(_EXECUTIONS.c.owner_id == owner_id)
-    for condition in _conditions(
-        workflow=workflow, status=status, text=text, since=since, until=until, cursor=cursor
-    ):
-        statement = statement.where(condition)
-    if lacks_code:
-        lacking = select(_RUNS.c.execution_id).where(queued_for_code())
-        statement = statement.where(_EXECUTIONS.c.id.in_(lacking))
+    _check(wanted, cursor, offset, limit)
+    ids, more = walks.page(connection, owner_id, wanted, cursor=cursor, offset=offset, limit=limit)
+    if not ids:
+        return Page([], more)
     found = connection.execute(
-        statement.order_by(_EXECUTIONS.c.id.desc()).limit(limit + 1).offset(offset)
+        select_rows().where(_EXECUTIONS.c.id.in_(ids)).order_by(_EXECUTIONS.c.id.desc())
     ).all()
-    rows = as_rows(connection, found[:limit], now)
-    return Page(rows, rows[-1].id if len(found) > limit else None)
+    return Page(as_rows(connection, found, now), more)
 
 
 def queued_for_code() -> Any:
-    """Return the condition on step runs that wait for code which no worker has.
-
-    As literal text: SQLite uses a partial index only where its own words stand.
-    """
-    return literal_column("step_runs." + UNKNOWN.replace("AND ", "AND step_runs."))
+    """Return the condition on step runs that wait for code which no worker has."""
+    return literally("step_runs", UNKNOWN)
 
 
-def matching(
-    connection: Connection,
-    owner_id: str,
-    *,
-    ids: Sequence[str] | None = None,
-    workflow: str | None = None,
-    status: Sequence[str] | None = None,
-    text: str | None = None,
-    since: int | None = None,
-    until: int | None = None,
-) -> int:
-    """Return how many of the owner's executions the list would show, counted to ``COUNT_CAP``.
+def matching(connection: Connection, owner_id: str, wanted: Filter) -> int:
+    """Return how many of the owner's executions are wanted.
 
-    Args:
-        ids: only these; the rest filters as ``executions`` does.
+    Counted to ``COUNT_CAP``, and among the newest ``walks.FAR`` where no index tells.
 
     Raises:
         InvalidQuery: a filter that means nothing.
     """
-    check_status(status or ())
-    some = (
-        select(literal(1).label("one"))
-        .select_from(_EXECUTIONS)
-        .join(_WORKFLOWS, _WORKFLOWS.c.id == _EXECUTIONS.c.workflow_id)
-        .where(
-            _EXECUTIONS.c.owner_id == owner_id,
-            *_conditions(workflow=workflow, status=status, text=text, since=since, until=until),
-        )
-        .limit(COUNT_CAP)
-    )
-    if ids is not None:
-        some = some.where(_EXECUTIONS.c.id.in_(ids))
-    return connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    _check_words(wanted)
+    return walks.count(connection, owner_id, wanted, COUNT_CAP)
 
 
 def check_status(status: Iterable[str]) -> None:
@@ -152,54 +115,27 @@ def check_status(status: Iterable[str]) -> None:
         raise InvalidQuery(f"there is no status {unknown[0]!r}", hint=f"use one of {known}")
 
 
-def _check(status: Sequence[str] | None, cursor: str | None, offset: int, limit: int) -> None:
-    check_status(status or ())
+def _check_words(wanted: Filter) -> None:
+    check_status(wanted.status or ())
+    if unknown := sorted(set(wanted.trigger or ()) - set(Trigger)):
+        known = ", ".join(Trigger)
+        raise InvalidQuery(f"there is no trigger {unknown[0]!r}", hint=f"use one of {known}")
+
+
+def _check(wanted: Filter, cursor: str | None, offset: int, limit: int) -> None:
+    _check_words(wanted)
     if cursor is not None and not is_id(cursor):
         raise InvalidQuery("the cursor is not one that a page gave", hint="leave it out")
     if not 1 <= limit <= MAX_LIMIT or offset < 0:
         raise InvalidQuery(f"limit must be 1 to {MAX_LIMIT} and offset 0 or more")
 
 
-def _conditions(
-    *,
-    workflow: str | None,
-    status: Sequence[str] | None,
-    text: str | None,
-    since: int | None,
-    until: int | None,
-    cursor: str | None = None,
-) -> Iterable[Any]:
-    if workflow is not None:
-        yield (_WORKFLOWS.c.id if is_id(workflow) else _WORKFLOWS.c.name) == workflow
-    if status:
-        yield _EXECUTIONS.c.status.in_(status)
-    if text:
-        columns = (
-            _EXECUTIONS.c.id,
-            _WORKFLOWS.c.name,
-            _EXECUTIONS.c.error,
-            _EXECUTIONS.c.trigger_detail,
-        )
-        yield or_(*(column.icontains(text, autoescape=True) for column in columns))
-    if since is not None:
-        yield _EXECUTIONS.c.created_at >= since
-    if until is not None:
-        yield _EXECUTIONS.c.created_at < until
-    if cursor is not None:
-        yield _EXECUTIONS.c.id < cursor
-
-
 def counts(connection: Connection, owner_id: str) -> dict[str, int]:
     """Return how many executions stand where, each at most ``COUNT_CAP``."""
     parts = []
     for status in ExecutionStatus:
-        some = (
-            select(literal(1).label("one"))
-            .select_from(_EXECUTIONS)
-            .where(_EXECUTIONS.c.owner_id == owner_id, _EXECUTIONS.c.status == status.value)
-            .limit(COUNT_CAP)
-            .subquery()
-        )
+        way = walks.Way([_EXECUTIONS.c.owner_id, _EXECUTIONS.c.status], [owner_id, status.value])
+        some = way.newest().limit(COUNT_CAP).subquery()
         parts.append(
             select(literal(status.value).label("status"), func.count().label("n")).select_from(some)
         )

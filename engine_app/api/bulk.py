@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -35,11 +35,12 @@ class Filter(BaseModel):
     model_config = ConfigDict(extra="forbid")
     workflow: str | None = None
     status: list[str] | None = None
+    trigger: list[str] | None = None
     text: str | None = Field(None, max_length=200)
     since: str | None = Field(None, description="ISO 8601")
     until: str | None = Field(None, description="ISO 8601, not included")
 
-    def conditions(self, action: str) -> dict[str, Any] | None:
+    def fitting(self, action: str) -> views.Filter | None:
         """Return what the list is asked for: of these, those that the action fits. None: none.
 
         Raises:
@@ -49,13 +50,14 @@ class Filter(BaseModel):
         fitting = _FITTING[action] if self.status is None else _FITTING[action] & set(self.status)
         if not fitting:
             return None
-        return {
-            "workflow": self.workflow,
-            "status": sorted(fitting),
-            "text": self.text,
-            "since": micros(self.since, "since"),
-            "until": micros(self.until, "until"),
-        }
+        return views.Filter(
+            workflow=self.workflow,
+            status=sorted(fitting),
+            trigger=self.trigger,
+            text=self.text,
+            since=micros(self.since, "since"),
+            until=micros(self.until, "until"),
+        )
 
 
 class Bulk(BaseModel):
@@ -158,12 +160,11 @@ def bulk(
     """Do one thing to many executions of yours, 200 at most in one call. Those that it does not
     fit are left out by a filter, and refused by id. With an `Idempotency-Key`, a retry that is
     sent again starts nothing twice."""
-    given = (wanted.filter or Filter()).conditions(wanted.action)
+    given = (wanted.filter or Filter()).fitting(wanted.action)
     work, matched, next_cursor = _Work(parts, me, wanted, idempotency_key), 0, None
     if given is not None:
-        matched = parts.database.read(
-            lambda connection: views.matching(connection, me.id, ids=wanted.ids, **given)
-        )
+        given = replace(given, ids=wanted.ids)
+        matched = parts.database.read(lambda connection: views.matching(connection, me.id, given))
     if given is not None and not wanted.dry_run:
         ids, next_cursor = (
             (wanted.ids, None) if wanted.ids is not None else _listed(parts, me, wanted, given)
@@ -181,12 +182,12 @@ def bulk(
 
 
 def _listed(
-    parts: Parts, me: Viewer, wanted: Bulk, given: dict[str, Any]
+    parts: Parts, me: Viewer, wanted: Bulk, given: views.Filter
 ) -> tuple[list[str], str | None]:
     now = parts.database.now()
     page = parts.database.read(
         lambda connection: views.executions(
-            connection, me.id, now=now, cursor=wanted.cursor, limit=views.MAX_LIMIT, **given
+            connection, me.id, given, now=now, cursor=wanted.cursor, limit=views.MAX_LIMIT
         )
     )
     return [row.id for row in page.rows], page.next_cursor

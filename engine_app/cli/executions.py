@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.ids import made_at
 from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.store import views
 from engine.store.database import Database
@@ -113,6 +114,9 @@ def list_(
     *,
     workflow: Annotated[str | None, typer.Option(help="Name or id.")] = None,
     statuses: Annotated[list[str] | None, typer.Option("--status", help="May be repeated.")] = None,
+    triggers: Annotated[
+        list[str] | None, typer.Option("--trigger", help="May be repeated.")
+    ] = None,
     text: Annotated[str | None, typer.Option(help="In id, workflow, error.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=views.MAX_LIMIT)] = 20,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
@@ -120,18 +124,12 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List executions, newest first."""
+    wanted = views.Filter(workflow=workflow, status=statuses, trigger=triggers, text=text)
     with database() as opened:
         user, now = acting(opened, as_user), opened.now()
         page = opened.read(
             lambda connection: views.executions(
-                connection,
-                user.id,
-                now=now,
-                workflow=workflow,
-                status=statuses,
-                text=text,
-                cursor=cursor,
-                limit=limit,
+                connection, user.id, wanted, now=now, cursor=cursor, limit=limit
             )
         )
     if as_json:
@@ -150,7 +148,12 @@ def list_(
         for row in page.rows
     )
     columns = ("id", "status", "workflow", "done", "created", "took", "")
-    print_table(columns, rows, empty="no executions: start one with `engine run WORKFLOW`")
+    further = page.next_cursor if len(page.rows) < limit else None
+    empty = "no executions: start one with `engine run WORKFLOW`"
+    print_table(columns, rows, empty="nothing so far" if further else empty)
+    if further:
+        back = moment(made_at(further))
+        console.print(f"looked back to {back}; to go on: --cursor {further}")
 
 
 def show(execution: Execution, *, as_user: As = None, as_json: Json = False) -> None:

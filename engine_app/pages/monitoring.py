@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
+from engine.store.walks import REACH
 from engine_app.components import executions, kit, parts
 from engine_app.components.notices import notices
 from engine_app.components.parts import link
@@ -88,11 +89,27 @@ def _list() -> rx.Component:
             executions.table([getattr(MonitoringState, f"row{number}") for number in range(SLOTS)]),
             _pager(),
         ),
-        rx.el.div(_nothing(), class_name="panel"),
+        rx.fragment(
+            rx.el.div(_nothing(), class_name="panel"),
+            rx.cond(MonitoringState.reached > 0, _pager()),
+        ),
     )
 
 
 def _nothing() -> rx.Component:
+    return rx.cond(
+        MonitoringState.reached > 0,
+        parts.empty(
+            "Nothing so far",
+            f"{REACH:,} executions were looked through, and there are older ones. With a status "
+            "chosen only those in it are looked through.",
+            link("Look further", to=MonitoringState.older, class_name="btn"),
+        ),
+        _nothing_at_all(),
+    )
+
+
+def _nothing_at_all() -> rx.Component:
     return rx.cond(
         MonitoringState.filtered | (MonitoringState.first != ""),
         parts.empty(
@@ -113,6 +130,10 @@ def _pager() -> rx.Component:
     return rx.el.nav(
         rx.el.span(
             MonitoringState.shown, rx.cond(MonitoringState.shown == 1, " execution", " executions")
+        ),
+        rx.cond(
+            MonitoringState.reached > 0,
+            rx.el.span("looked back to ", kit.Day.create(at=MonitoringState.reached)),
         ),
         rx.el.span(class_name="grow"),
         rx.cond(MonitoringState.first != "", link("← newest", to=MonitoringState.first)),

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import reflex as rx
 
 from engine.errors import EngineError
+from engine.ids import made_at
 from engine.machine.status import ExecutionStatus
 from engine.store import views, views_standing
 from engine_app.auth.viewer import Viewer
@@ -34,6 +35,15 @@ class Filters:
     cursor: str = ""
     lacks: str = ""  # "code": only those that wait for code which no worker has
 
+    def wanted(self) -> views.Filter:
+        """Return it as the store is asked."""
+        return views.Filter(
+            workflow=self.workflow or None,
+            status=[self.status] if self.status else None,
+            text=self.text or None,
+            lacks_code=self.lacks == "code",
+        )
+
     def path(self) -> str:
         """Return the address that asks for it."""
         named = {"status": self.status, "workflow": self.workflow, "q": self.text}
@@ -48,6 +58,7 @@ class _Look:
 
     lines: list[Line]
     next_cursor: str
+    reached: int
     summary: str
     workflows: list[str]
     lacks: list[Lack]
@@ -64,6 +75,7 @@ class MonitoringState(Following, rx.State):
     workflow: str = ""
     text: str = ""
     older: str = ""
+    reached: int = 0
     first: str = ""
     workflows: list[str] = []
     lacks: list[Lack] = []
@@ -118,6 +130,7 @@ class MonitoringState(Following, rx.State):
         self._set(
             shown=len(look.lines),
             older=older.path() if look.next_cursor else "",
+            reached=look.reached,
             summary=look.summary,
             workflows=look.workflows,
             lacks=look.lacks,
@@ -179,18 +192,16 @@ def _read(owner_id: str, filters: Filters) -> _Look:
         page = views.executions(
             connection,
             owner_id,
+            filters.wanted(),
             now=now,
-            workflow=filters.workflow or None,
-            status=[filters.status] if filters.status else None,
-            text=filters.text or None,
             cursor=filters.cursor or None,
-            lacks_code=filters.lacks == "code",
             limit=SLOTS,
         )
         names = {row.name for row in views.workflows(connection, owner_id)}
         return _Look(
             [line(row) for row in page.rows],
             page.next_cursor or "",
+            _reached(page),
             _summary(views.counts(connection, owner_id)),
             sorted(names),
             [lack(row) for row in views_standing.lacking(connection, owner_id)],
@@ -198,6 +209,13 @@ def _read(owner_id: str, filters: Filters) -> _Look:
         )
 
     return db.read(read)
+
+
+def _reached(page: views.Page[views.ExecutionRow]) -> int:
+    """Return how far back (µs) was looked, when there is more to look through; else 0."""
+    if page.next_cursor is None or len(page.rows) == SLOTS:
+        return 0
+    return made_at(page.next_cursor)
 
 
 def _summary(counts: dict[str, int]) -> str:

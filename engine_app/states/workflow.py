@@ -209,7 +209,8 @@ def _read(owner_id: str, asked: str) -> _Look:
     def read(connection: Any) -> _Look:
         detail = views.workflow(connection, owner_id, asked)
         workflow_id = detail.row.id
-        page = views.executions(connection, owner_id, now=now, workflow=workflow_id, limit=SLOTS)
+        ours = views.Filter(workflow=workflow_id)
+        page = views.executions(connection, owner_id, ours, now=now, limit=SLOTS)
         return _Look(
             views.definition(connection, owner_id, workflow_id, version=detail.version),
             workflow_id,

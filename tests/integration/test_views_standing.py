@@ -123,7 +123,10 @@ def test_code_that_no_worker_has_is_named_with_who_waits_for_it(house: House) ->
     assert (lack.needs, lack.executions) == ("nobody.has_it", 2)
     page = house.database.read(
         lambda connection: views.executions(
-            connection, house.owner_id, now=house.database.now(), lacks_code=True
+            connection,
+            house.owner_id,
+            views.Filter(lacks_code=True),
+            now=house.database.now(),
         )
     )
     assert sorted(row.id for row in page.rows) == executions
