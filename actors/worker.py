@@ -22,6 +22,7 @@ from engine.definition.model import SHORT_QUEUE
 from engine.errors import EngineError, NotFound
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
+from engine.ids import new_id
 from engine.payloads import Payloads
 from engine.rescue import Rescue
 from engine.settings import Settings
@@ -51,7 +52,7 @@ class Crew:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.id = str(uuid.uuid4())
+        self.id = new_id()  # short: each step run and each of its starts names it
         self.claims = Claims()
         self.broker: EngineBroker | None = None
         self._threads = 0
