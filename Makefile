@@ -12,10 +12,10 @@ DEV_STAMP = $(VENV)/installed-dev-$(HASH)
 PIP = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev test lint format bench scorecard docs clean
+.PHONY: help run dev test lint format bench bench-scale scorecard docs clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 run: $(RUN_STAMP)  ## Start everything: pages, API, workers, scheduler, embedded Valkey
 	@exec $(BIN)/engine up
@@ -38,6 +38,9 @@ format: $(DEV_STAMP)  ## Put the sources in the one style
 
 bench: $(DEV_STAMP)  ## Measure; the last line is JSON
 	@$(BIN)/python -m benchmarks
+
+bench-scale: $(DEV_STAMP)  ## What a million executions cost: EXECUTIONS=, DATABASE=, ONLY=, KEEP= (a folder)
+	@$(BIN)/python -m benchmarks.scale $(foreach option,EXECUTIONS DATABASE ONLY KEEP,$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option))))
 
 scorecard: $(DEV_STAMP)  ## Break it on purpose: DB=, SEED=, MINUTES=, ROWS=, SCALE=, WRITE= (a document)
 	@$(BIN)/python -m tests.scorecard $(foreach option,DB SEED MINUTES ROWS SCALE WRITE,$(if $($(option)),--$(shell echo $(option) | tr A-Z a-z) $($(option))))

@@ -40,6 +40,7 @@ class Product:
     owner_id: str
     costs: Costs
     log: Path | None = None  # what its processes say
+    url: str = ""  # of its web server
 
     def start(self, workflow: str, **input: Any) -> str:
         """Start an execution and return its id."""
@@ -160,7 +161,7 @@ def product(database_url: str = "", **settings: str) -> Iterator[Product]:
     """Run the product until the block ends.
 
     Args:
-        database_url: PostgreSQL's, or empty for SQLite in the product's own folder.
+        database_url: empty for SQLite in the product's own folder.
         settings: other variables, e.g. ``ENGINE_WORKER_PROCESSES``.
     """
     with tempfile.TemporaryDirectory(prefix="engine-bench-") as home:
@@ -182,7 +183,7 @@ def product(database_url: str = "", **settings: str) -> Iterator[Product]:
             client = open_client(Settings(**ours))
             try:
                 running = connected(client, _costs(psutil.Process(up.pid), database_url))
-                running.log = log
+                running.log, running.url = log, f"http://127.0.0.1:{port}"
                 yield running
             finally:
                 client.close()
@@ -196,7 +197,8 @@ def connected(client: Client, costs: Costs) -> Product:
 
 
 def _costs(up: psutil.Process, database_url: str) -> Costs:
-    server = database_server(database_url) if database_url else []
+    has_server = database_url and not database_url.startswith("sqlite")
+    server = database_server(database_url) if has_server else []
 
     def groups() -> dict[str, list[psutil.Process]]:
         beside = {DATABASE: [member for first in server for member in family(first)]}

@@ -13,6 +13,7 @@ from engine.errors import EngineError
 from engine.ids import made_at
 from engine.machine.status import ExecutionStatus
 from engine.store import views, views_standing
+from engine.store.database import Database
 from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import client, database, in_thread
@@ -100,7 +101,7 @@ class MonitoringState(Following, rx.State):
 
     def _aim(self) -> Callable[[Viewer], _Look]:
         filters = self._filters
-        return lambda viewer: _read(viewer.id, filters)
+        return lambda viewer: read(database(), viewer.id, filters)
 
     def _open(self) -> None:
         """Read the address; rows of other filters must not stay while the new ones are read."""
@@ -184,11 +185,11 @@ for _number in range(SLOTS):
     MonitoringState.add_var(f"row{_number}", Line, Line())
 
 
-def _read(owner_id: str, filters: Filters) -> _Look:
-    db = database()
+def read(db: Database, owner_id: str, filters: Filters) -> _Look:
+    """Return what the page shows its owner now."""
     now = db.now()
 
-    def read(connection: Any) -> _Look:
+    def look(connection: Any) -> _Look:
         page = views.executions(
             connection,
             owner_id,
@@ -208,7 +209,7 @@ def _read(owner_id: str, filters: Filters) -> _Look:
             [letter(row) for row in views.dead_letters(connection, owner_id)[:LETTERS_SHOWN]],
         )
 
-    return db.read(read)
+    return db.read(look)
 
 
 def _reached(page: views.Page[views.ExecutionRow]) -> int:
