@@ -71,12 +71,12 @@ def insert_unless_there(table: Any, columns: Iterable[str], *returning: Any) -> 
     return Prepared(inserts)
 
 
-def insert_many(table: Any, columns: Iterable[str], count: int) -> Prepared:
+def insert_many(table: Any, columns: Iterable[str], count: int) -> Any:
     """Return an INSERT of ``count`` rows at once, whose values ``numbered`` names."""
     rows: list[dict[str, Any]] = [
         {name: bindparam(f"{name}_{number}") for name in columns} for number in range(count)
     ]
-    return Prepared(insert(table).values(rows))
+    return insert(table).values(rows)
 
 
 def numbered(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

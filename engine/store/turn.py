@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, insert, select, true, update
 
 from engine.codec import encode
 from engine.errors import NotFound, StaleClaim
@@ -47,11 +47,18 @@ _HEAD_COLUMNS = (
     "runs_done",
     "runs_total",
 )
-_LOCK_HEAD = Prepared(
-    select(*(_EXECUTIONS.c[name] for name in _HEAD_COLUMNS))
-    .where(_EXECUTIONS.c.id == bindparam("execution_id"))
-    .with_for_update()
-)
+
+
+def _lock_head() -> Any:
+    return (
+        select(*(_EXECUTIONS.c[name] for name in _HEAD_COLUMNS))
+        .where(_EXECUTIONS.c.id == bindparam("execution_id"))
+        .with_for_update()
+    )
+
+
+_LOCK_HEAD = Prepared(_lock_head())
+_HEADS_WIDTH = len(_HEAD_COLUMNS)
 _WRITTEN = _HEAD_COLUMNS[8:]
 
 
@@ -70,14 +77,38 @@ class Line:
 class Turn:
     """One transaction on one execution. Made by ``turn``, which closes it."""
 
-    def __init__(self, connection: Connection, head: Head, now: int) -> None:
-        self.connection = connection
-        self.head = head
+    def __init__(self, connection: Connection, execution_id: str, now: int) -> None:
+        self._connection = connection
+        self._execution_id = execution_id
+        self._head: Head | None = None
         self.now = now
         self._events: list[Event] = []
         self._lines: list[Line] = []
         self._values: dict[str, Any] = {}
         self.owed: list[str] = []  # executions that someone must look at once this has committed
+
+    @property
+    def head(self) -> Head:
+        """The execution's head, locked from the first time that anybody asks for it.
+
+        Raises:
+            NotFound: there is no such execution.
+        """
+        if self._head is None:
+            row = _LOCK_HEAD.row(self._connection, {"execution_id": self._execution_id})
+            self._head = self._found(row)
+        return self._head
+
+    @property
+    def connection(self) -> Connection:
+        """What statements are to be run on: only once the head is locked, or locks would cross."""
+        _ = self.head
+        return self._connection
+
+    def _found(self, row: Row | None) -> Head:
+        if row is None:
+            raise NotFound(f"there is no execution {self._execution_id}")
+        return _as_head(row[:_HEADS_WIDTH])
 
     def apply(self, key: RunKey, epoch: int, change: Change) -> int:
         """Carry out ``change`` and return the step run's count of attempts.
@@ -85,12 +116,11 @@ class Turn:
         Raises:
             StaleClaim: the step run has another epoch or status by now; nothing was changed.
         """
-        values = {f"v_{name}": value for name, value in change.values.items()}
-        values |= {f"a_{name}": value for name, value in change.adds.items()}
-        row = _change_statement(tuple(change.values), tuple(change.adds)).row(
-            self.connection,
+        row = self._carry_out(
+            (tuple(change.values), tuple(change.adds)),
             {
-                **values,
+                **{f"v_{name}": value for name, value in change.values.items()},
+                **{f"a_{name}": value for name, value in change.adds.items()},
                 "b_execution": key.execution_id,
                 "b_step": key.step,
                 "b_item": key.item,
@@ -125,6 +155,18 @@ class Turn:
                 },
             )
         return int(attempts)
+
+    def _carry_out(self, columns: Columns, values: dict[str, Any]) -> Row | None:
+        """Run the guarded UPDATE; on PostgreSQL a first one locks the head in the same trip."""
+        if self._head is not None or self._connection.dialect.name != "postgresql":
+            return _change_statement(*columns).row(self.connection, values)
+        row = _lock_and_change(*columns).row(
+            self._connection, {**values, "execution_id": self._execution_id}
+        )
+        self._head = self._found(row)
+        assert row is not None
+        changed = row[_HEADS_WIDTH:]
+        return None if changed[0] is None else changed
 
     def _follow(self, key: RunKey, change: Change, attempt: int | None) -> None:
         self.head.active += change.active
@@ -163,12 +205,18 @@ class Turn:
     def close(self) -> None:
         """Write the head, the events and the lines."""
         self._settle_waiting()
-        head = self.head
-        self._write_events(head)
-        self._write_lines(head)
-        values = {f"v_{name}": getattr(head, name) for name in _WRITTEN}
+        told, extra = self._told(), tuple(self._values)
+        self._write_lines(self.head)
+        values = {f"v_{name}": getattr(self.head, name) for name in _WRITTEN}
         values |= {f"v_{name}": value for name, value in self._values.items()}
-        _head_statement(tuple(self._values)).run(self.connection, {**values, "b_id": head.id})
+        values["b_id"] = self.head.id
+        if not 0 < len(told) <= _EVENTS_AT_ONCE or self.connection.dialect.name != "postgresql":
+            for start in range(0, len(told), _EVENTS_AT_ONCE):
+                some = told[start : start + _EVENTS_AT_ONCE]
+                _insert_events(len(some)).run(self.connection, numbered(some))
+            _write_head(extra).run(self.connection, values)
+            return
+        _tell_and_write(len(told), extra).run(self.connection, {**numbered(told), **values})
 
     def _settle_waiting(self) -> None:
         """Keep the status true: an execution with nothing queued or running is waiting."""
@@ -181,12 +229,13 @@ class Turn:
             head.status = ExecutionStatus.WAITING
             self.emit(EventType.WAITING)
 
-    def _write_events(self, head: Head) -> None:
-        if not self._events:
-            return
-        rows = [
+    def _told(self) -> list[dict[str, Any]]:
+        """Number the facts; return their rows."""
+        first = self.head.last_seq + 1
+        self.head.last_seq += len(self._events)
+        return [
             {
-                "execution_id": head.id,
+                "execution_id": self.head.id,
                 "seq": seq,
                 "type": fact.type.value,
                 "step": fact.step,
@@ -195,12 +244,8 @@ class Turn:
                 "at": self.now,
                 "data": encode(fact.data) if fact.data else None,
             }
-            for seq, fact in enumerate(self._events, head.last_seq + 1)
+            for seq, fact in enumerate(self._events, first)
         ]
-        head.last_seq += len(rows)
-        for start in range(0, len(rows), _EVENTS_AT_ONCE):
-            some = rows[start : start + _EVENTS_AT_ONCE]
-            _insert_events(len(some)).run(self.connection, numbered(some))
 
     def _write_lines(self, head: Head) -> None:
         if not self._lines:
@@ -228,20 +273,17 @@ _INSERT_LINES = Prepared(insert(_LINES))
 
 @lru_cache(maxsize=_EVENTS_AT_ONCE)
 def _insert_events(count: int) -> Prepared:
-    return insert_many(_EVENTS, _EVENTS.c.keys(), count)
+    return Prepared(insert_many(_EVENTS, _EVENTS.c.keys(), count))
 
 
 @contextmanager
 def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
-    """Lock the execution and yield its turn; what it changed is written when the block ends.
+    """Yield the execution's turn; what it changed is written when the block ends.
 
     Raises:
         NotFound: there is no such execution.
     """
-    row = _LOCK_HEAD.row(connection, {"execution_id": execution_id})
-    if row is None:
-        raise NotFound(f"there is no execution {execution_id}")
-    taken = Turn(connection, _as_head(row), now)
+    taken = Turn(connection, execution_id, now)
     yield taken
     taken.close()
 
@@ -254,12 +296,14 @@ def _as_head(row: Row) -> Head:
     return head
 
 
-@lru_cache(maxsize=256)
-def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Prepared:
+Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, and adds to
+
+
+def _change(values: Sequence[str], adds: Sequence[str]) -> Any:
     columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in values}
     columns |= {name: _RUNS.c[name] + bindparam(f"a_{name}") for name in adds}
     columns["status"] = bindparam("v_status")
-    return Prepared(
+    return (
         update(_RUNS)
         .where(
             _RUNS.c.execution_id == bindparam("b_execution"),
@@ -273,8 +317,31 @@ def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Prepared:
     )
 
 
-@lru_cache(maxsize=64)
-def _head_statement(extra: Sequence[str]) -> Prepared:
+@lru_cache(maxsize=256)
+def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Prepared:
+    return Prepared(_change(values, adds))
+
+
+@lru_cache(maxsize=256)
+def _lock_and_change(values: Sequence[str], adds: Sequence[str]) -> Prepared:
+    """Both in one statement. The head is locked first: without it nothing is changed."""
+    head = _lock_head().cte("head")
+    changed = _change(values, adds).where(exists(select(head.c.id))).cte("changed")
+    return Prepared(select(head, changed).select_from(head.outerjoin(changed, true())))
+
+
+def _head(extra: Sequence[str]) -> Any:
     columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in (*_WRITTEN, *extra)}
-    statement = update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id"))
-    return Prepared(statement.values(columns))
+    return update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id")).values(columns)
+
+
+@lru_cache(maxsize=64)
+def _write_head(extra: Sequence[str]) -> Prepared:
+    return Prepared(_head(extra))
+
+
+@lru_cache(maxsize=256)
+def _tell_and_write(count: int, extra: Sequence[str]) -> Prepared:
+    """Both in one statement."""
+    events = insert_many(_EVENTS, _EVENTS.c.keys(), count)
+    return Prepared(_head(extra).add_cte(events.cte("told")))

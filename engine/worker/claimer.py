@@ -50,11 +50,13 @@ class Claimer:
         """
 
         def move(taken: Turn) -> int:
-            if not taken.head.moving:
-                raise StaleClaim("the execution ends or is paused: nothing new starts")
             text = work.prepared.text if isinstance(work.prepared, Call) else None
             move = change.claim(work.run.status, **self.terms(work.step, taken.now, input=text))
-            return taken.apply(work.key, work.run.epoch, move)
+            # First: PostgreSQL takes it in one trip with the lock. A refusal rolls it back.
+            attempts = taken.apply(work.key, work.run.epoch, move)
+            if not taken.head.moving:
+                raise StaleClaim("the execution ends or is paused: nothing new starts")
+            return attempts
 
         attempts = commit(self._database, work.run.execution_id, move, self._journal)
         # A held step run is due when rescue looks at it again: that says nothing of its message,
