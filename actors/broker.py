@@ -30,7 +30,6 @@ from engine.settings import Settings
 NAMESPACE = "engine"
 WAKE = f"{NAMESPACE}:wake"
 GENERATION = f"{NAMESPACE}:generation"
-LONG_QUEUE = "steps.long"
 
 # A consumer that heard nothing looks by itself this often: a word on a channel may be lost.
 IDLE_SECONDS = 1.0
@@ -95,18 +94,15 @@ class EngineBroker(RedisBroker):
             **options,
         )
         self._alarm = _Alarm(self.client)
+        self._hands = _Hands()
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5000) -> Any:
-        """Return a consumer that waits to be woken.
-
-        Dramatiq fetches two messages a thread: the second saves a trip, but a long step fetched
-        ahead waits behind another. Decided here and not by Dramatiq's environment variables, so
-        that a bare ``dramatiq actors`` behaves like the workers of ``engine up``.
-        """
-        if queue_name == LONG_QUEUE:
-            prefetch = max(prefetch // 2, 1)
+        """Return a consumer that waits to be woken."""
         consumer: Any = super().consume(queue_name, prefetch, timeout)
         consumer.alarm = self._alarm
+        # What is delayed waits in memory and needs no thread until it is due.
+        consumer.hands = _Hands() if queue_name.endswith(".DQ") else self._hands
+        consumer.hands.take(consumer)
         return consumer
 
     @property
@@ -233,16 +229,45 @@ class _Alarm:
                     self.ring(word["data"].decode())
 
 
+class _Hands:
+    """How many messages a process holds over all its queues, which share its threads.
+
+    Counted by queue, a worker whose threads are all busy would still fetch what others could begin
+    at once: seen to wait for 10 s, until rescue sent it again.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._consumers: dict[str, Any] = {}
+
+    def take(self, consumer: Any) -> None:
+        """Count what the consumer holds, in place of the one that its queue had before."""
+        self._consumers[consumer.queue_name] = consumer
+
+    def fetch(self, consumer: Any) -> None:
+        """Let the consumer fetch as many messages as there are hands free."""
+        with self._lock:
+            held = sum(one.outstanding_message_count for one in self._consumers.values())
+            if held < consumer.prefetch:
+                free = consumer.prefetch - held
+                consumer.message_cache = consumer.broker.do_fetch(consumer.queue_name, free)
+
+    @property
+    def queues(self) -> list[str]:
+        """The queues that are counted."""
+        return list(self._consumers)
+
+
 class _WakingConsumer(_RedisConsumer):
     """Dramatiq's consumer, but an empty queue is waited for instead of polled."""
 
     alarm: _Alarm
+    hands: _Hands
 
     def __next__(self) -> Any:
         try:
-            if not self.message_cache and self.outstanding_message_count < self.prefetch:
-                wanted = self.prefetch - self.outstanding_message_count
-                self.message_cache = self.broker.do_fetch(self.queue_name, wanted)
+            if not self.message_cache:
+                self.hands.fetch(self)
         except redis.ConnectionError as error:
             raise ConnectionClosed(error) from None
         if not self.message_cache:
@@ -251,10 +276,18 @@ class _WakingConsumer(_RedisConsumer):
         return super().__next__()
 
     def ack(self, message: Any) -> None:
-        """Tell Redis that the message is done, and look for more when hands are half empty."""
+        """Tell Redis that the message is done, and look for more: a hand is empty."""
         super().ack(message)
-        if self.outstanding_message_count <= self.prefetch // 2:
-            self.alarm.ring(self.queue_name)
+        self._ring()
+
+    def nack(self, message: Any) -> None:
+        """Tell Redis that the message is dead, and look for more: a hand is empty."""
+        super().nack(message)
+        self._ring()
+
+    def _ring(self) -> None:
+        for queue in self.hands.queues:
+            self.alarm.ring(queue)
 
     def _idle_seconds(self) -> float:
         # Delayed messages are handed on between two looks: while there are any, look often.

@@ -17,7 +17,8 @@ from engine.store.steps import Ticket
 _log = logging.getLogger(__name__)
 
 
-FETCHED_PER_THREAD = 2  # the second saves a trip
+# None ahead, and over all queues: what a worker holds waits for its threads while others rest.
+FETCHED_PER_THREAD = 1
 DELAYED_PER_THREAD = 1_000  # they wait in the worker's memory, and hold no thread
 
 
@@ -72,7 +73,7 @@ class Presence(Middleware):
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Introduce the worker before it can fetch anything, and say how much it fetches."""
         # Dramatiq took these from the environment when it was imported; a bare `dramatiq actors`
-        # has to behave like the workers of `engine up`. The broker halves it for long steps.
+        # has to behave like the workers of `engine up`.
         worker.queue_prefetch = FETCHED_PER_THREAD * worker.worker_threads
         worker.delay_prefetch = DELAYED_PER_THREAD * worker.worker_threads
         self._crew.board(queues=worker.consumer_whitelist, threads=worker.worker_threads)

@@ -89,7 +89,7 @@ def test_the_wheel_holds_the_packages_and_no_tests(wheel: Path) -> None:
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == SHIPPED
     assert not [name for name in names if "tests" in name.split("/")[:-1]]
-    assert "engine/store/migrations/versions/r0003_signal_keys.py" in names
+    assert "engine/store/migrations/versions/r0004_signal_keys.py" in names
 
 
 def test_a_project_with_its_own_tests_imports_the_engine(
