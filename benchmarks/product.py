@@ -94,11 +94,13 @@ class Product:
 
     def counts(self, workflow: str = "") -> dict[str, int]:
         """Return how many executions, or those of one workflow, stand where."""
+        # Not the bare column: SQLite would take the index by status, and with it all workflows'.
         rows = self.query(
-            f"SELECT status, count(*) AS n FROM executions {_only(workflow)} GROUP BY status",
+            "SELECT status || '' AS standing, count(*) AS n FROM executions"
+            f" {_only(workflow)} GROUP BY status || ''",
             **self._named(workflow),
         )
-        return {row.status: row.n for row in rows}
+        return {row.standing: row.n for row in rows}
 
     def outputs(self, workflow: str = "") -> set[str]:
         """Return the different outputs there are."""
