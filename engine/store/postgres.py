@@ -7,10 +7,11 @@ import time
 from typing import TypeVar
 
 import psycopg
-from sqlalchemy import create_engine
+from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from engine.store.database import RUN_AGAIN, Database, Work, as_unavailable, drivers_own
+from engine.store.prepared import driver
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class PostgresDatabase(Database):
         for attempt in range(1, _TRIES + 1):
             try:
                 with self._engine.begin() as connection:
-                    return work(connection)
+                    return self._run(work, connection)
             except (DBAPIError, psycopg.Error) as error:
                 if (
                     getattr(drivers_own(error), "sqlstate", None) not in RUN_AGAIN
@@ -62,16 +63,27 @@ class PostgresDatabase(Database):
     def read(self, work: Work[T]) -> T:
         try:
             with self._readers.connect() as connection:
-                return work(connection)
+                return self._run(work, connection)
         except (DBAPIError, psycopg.Error) as error:
             raise _as_unavailable(error) from error
 
     def snapshot(self, work: Work[T]) -> T:
         try:
             with self._still.connect() as connection:
-                return work(connection)
+                return self._run(work, connection)
         except (DBAPIError, psycopg.Error) as error:
             raise _as_unavailable(error) from error
+
+    def _run(self, work: Work[T], connection: Connection) -> T:
+        try:
+            return work(connection)
+        except psycopg.Error as error:
+            # SQLAlchemy knows of a lost connection by what went through itself. What a `Prepared`
+            # met it must be told: this one is lost, and the others are as old.
+            if driver(connection).closed:
+                connection.invalidate(error)
+                self._engine.dispose()
+            raise
 
     def now(self) -> int:
         # Asking the server at each step would cost a round trip; clocks drift apart far slower
