@@ -106,7 +106,7 @@ def postgres(address: str = LOCAL, *, clients: str = "") -> Iterator[str]:
         user = other_user()
         if user is not None:
             shutil.chown(folder, user)
-        data = _cluster(binaries, Path(folder), user)
+        data = cluster(binaries, Path(folder), user)
         if clients:
             with (data / "pg_hba.conf").open("a") as rules:
                 rules.write(f"host all all {clients} trust\n")
@@ -183,7 +183,12 @@ def answers(address: str, port: int) -> bool:
         return probe.connect_ex((address, port)) == 0
 
 
-def _cluster(binaries: Path, folder: Path, user: str | None) -> Path:
+def cluster(binaries: Path, folder: Path, user: str | None) -> Path:
+    """Make an empty PostgreSQL in ``folder`` and return where its data is.
+
+    Raises:
+        Lacking: its binaries make none.
+    """
     data = folder / "data"
     how = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
     done = subprocess.run(

@@ -18,7 +18,7 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import make_url
 
-from benchmarks.servers import find_postgres, other_user
+from benchmarks.servers import Lacking, cluster, find_postgres, other_user
 from tests.support.needs import lacking
 from tests.support.processes import eventually, free_port, server
 
@@ -80,28 +80,11 @@ def _prepared(binaries: Path, folder: Path, *, durable: bool) -> tuple[list[str]
     user = other_user()
     if user is not None:
         shutil.chown(folder, user)
-    data, port = folder / "data", free_port()
-    init = [
-        str(binaries / "initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-    ]
-    done = subprocess.run(
-        [*init, "--locale=C.UTF-8", "--no-sync"],
-        user=user,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        lacking(f"PostgreSQL's initdb failed: {done.stderr.strip()}")
+    port = free_port()
+    try:
+        data = cluster(binaries, folder, user)
+    except Lacking as error:
+        lacking(str(error))
     options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
     options["max_connections"] = "200"
     if not durable:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
 import socket
 import subprocess
@@ -14,8 +12,7 @@ from pathlib import Path
 
 import psutil
 
-_PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
-_libc = ctypes.CDLL(None)
+from benchmarks import servers
 
 
 def free_port() -> int:
@@ -57,7 +54,7 @@ def server(
     *,
     port: int,
     log: Path,
-    user: str | int | None = None,
+    user: str | None = None,
     env: Mapping[str, str] | None = None,
     stop: signal.Signals = signal.SIGTERM,
     seconds: float = 20,
@@ -67,20 +64,7 @@ def server(
     ``stop`` ends it, also when this process dies first (a killed test run must leave nothing).
     """
 
-    def end_with_parent() -> None:
-        _libc.prctl(_PR_SET_PDEATHSIG, int(stop), 0, 0, 0)
-
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [os.fspath(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            user=user,
-            env=env,
-            preexec_fn=end_with_parent,  # noqa: PLW1509  # prctl allocates nothing and takes no lock
-        )
-    try:
+    with servers.process(command, log=log, env=env, user=user, stop=stop) as process:
         eventually(
             lambda: answers(port) or process.poll() is not None,
             seconds=seconds,
@@ -89,10 +73,3 @@ def server(
         if process.poll() is not None:
             raise AssertionError(f"{command[0]} ended at start:\n{log.read_text()[-2000:]}")
         yield process
-    finally:
-        process.send_signal(stop)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
