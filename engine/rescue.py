@@ -42,6 +42,7 @@ from engine.store import (
     liveness,
     notices,
     overdue,
+    patience,
     steps,
 )
 from engine.store.database import Database
@@ -338,7 +339,7 @@ class Rescue:
             return move(taken), Look.of(taken.head)
 
         try:
-            journal, first = Journal(self.versions), liveness.impatient
+            journal, first = Journal(self.versions), patience.impatient
             tickets, look = commit(self.database, execution_id, work, journal, sends, first=first)
         except (StaleClaim, NotFound):
             return
@@ -361,7 +362,7 @@ class Rescue:
         Raises:
             Unavailable: it is the database that does not answer.
         """
-        if not liveness.is_held(error):
+        if not patience.is_held(error):
             raise error
         self._held[execution_id] = time.monotonic() + HELD_AGAIN
         _log.warning("execution %s is looked after later: %s", execution_id, error.message)

@@ -66,7 +66,8 @@ class Database(ABC):
         """Run ``work`` in one transaction and return what it returns.
 
         ``work`` may run more than once, so it must do nothing but SQL: no I/O, no expression,
-        no JSON, or every other writer waits for it. Must not be called from inside ``work``.
+        no JSON but the few words of a fact, or every other writer waits for it. Must not be
+        called from inside ``work``.
 
         Raises:
             Unavailable: the database did not answer; whether it committed is then unknown.

@@ -10,10 +10,8 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_, updat
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
-from engine.errors import Unavailable
 from engine.machine.change import RunKey
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
-from engine.store.database import drivers_own
 from engine.store.models import (
     CRASHED,
     EXPIRING,
@@ -38,7 +36,6 @@ _RUNNING = literally("step_runs", "status = 'running'")
 _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
 _LEASE = select(_LEASES.c.holder, _LEASES.c.until).where(_LEASES.c.name == bindparam("name"))
-_NOT_FREE = "55P03"  # lock_not_available; SQLite has one lock, and no word for it
 
 FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
 
@@ -362,18 +359,6 @@ def _free(connection: Connection, runs: Sequence[RunRow]) -> list[RunRow]:
     rows = connection.execute(select(*keys).where(wanted).with_for_update(skip_locked=True))
     locked = {tuple(row) for row in rows}
     return [run for run in runs if (run.execution_id, run.step, run.item) in locked]
-
-
-def impatient(connection: Connection) -> None:
-    """Have this transaction wait a second at most for a row that another one holds."""
-    if connection.dialect.name == "postgresql":
-        connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
-
-
-def is_held(error: Unavailable) -> bool:
-    """Return whether it failed because a row was held for longer than it may wait."""
-    cause = error.__cause__
-    return cause is not None and getattr(drivers_own(cause), "sqlstate", None) == _NOT_FREE
 
 
 @dataclass(frozen=True, slots=True)

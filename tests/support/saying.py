@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 from engine import answer, control
@@ -97,3 +98,27 @@ def statuses(house: House, execution_id: str) -> dict[Any, str]:
 def error(house: House, execution_id: str) -> str:
     """Return the message of an execution's error."""
     return str(decode(house.execution(execution_id, "error")[0])["message"])
+
+
+def waiting(house: House, **params: Any) -> str:
+    """Return an execution that waits for a signal, and gives its body."""
+    steps = {"a": waits(**params), "b": transform("${{ steps.a.output }}")}
+    return house.run(house.publish("waiting", steps))
+
+
+def together(*works: Any) -> None:
+    """Run these at once and fail with the first error of any."""
+    failures: list[BaseException] = []
+
+    def guarded(work: Any) -> None:
+        try:
+            work()
+        except BaseException as problem:
+            failures.append(problem)
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert failures == []
