@@ -22,7 +22,8 @@ from engine.artifacts import kind_of
 from engine.definition import check_input, parse
 from engine.steps.capture import Progress
 from engine.steps.context import Context, entered
-from examples import artifacts, crash_drill, fan_out, flaky, weather
+from engine.testing import Harness
+from examples import artifacts, crash_drill, fan_out, flaky, quote, weather
 
 DATA = Path(examples.__file__).parent / "data"
 
@@ -135,7 +136,7 @@ def test_years_the_wrong_way_round_are_refused() -> None:
 def test_every_example_has_what_a_form_needs_and_runs_on_nothing() -> None:
     names = {
         *("weather", "flaky", "fan-out", "crash-drill", "release", "trip", "order", "parcel"),
-        *("isolated", "artifacts"),
+        *("isolated", "artifacts", "quote"),
     }
     found = {item.name: item for item in registry.workflows() if item.name in names}
     assert found.keys() == names
@@ -189,6 +190,19 @@ def test_fan_out_has_two_hundred_items_and_a_join() -> None:
     numbers = fan_out.list_numbers.fn(200)
     squares = [fan_out.square.fn(number, 0) for number in numbers]
     assert fan_out.add_up.fn(squares) == {"items": 200, "sum": 200 * 201 * 401 // 6}
+
+
+def test_a_quote_keeps_its_rate_rests_and_refuses_what_costs_too_much() -> None:
+    with Harness() as harness:
+        first = harness.run(quote.quote, amount=100)
+        again = harness.run(quote.quote, amount=100)
+        assert first.status == again.status == "completed"
+        assert first.output == again.output
+        assert (first.step("rate").reason, again.step("rate").reason) == (None, "cached")
+        refused = harness.run(quote.quote, amount=100_000)
+        assert (refused.status, refused.step("refuse").status) == ("failed", "failed")
+        harness.clock.advance("2m")
+        assert harness.run(quote.quote, amount=100).step("rate").reason is None
 
 
 DRILL = """
