@@ -1,4 +1,4 @@
-"""Commit one turn of an execution."""
+"""Commit one turn of an execution, in a transaction or in a single statement."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TypeVar
 from engine import failpoints
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.store import short_turns
 from engine.store.database import Connection, Database
+from engine.store.short_turns import ShortTurn, Taken
 from engine.store.turn import Turn, turn
 
 T = TypeVar("T")
@@ -52,3 +54,25 @@ def commit(
     if sends is not None:
         sends.dispatches += taken.owed
     return result
+
+
+def commit_short(database: Database, wanted: ShortTurn, journal: Journal) -> Taken | None:
+    """Carry out a short turn and return what came of it, or None: nothing was changed, and a turn
+    must be taken.
+
+    Raises:
+        Unavailable: the database did not answer; whether it committed is unknown.
+    """
+
+    def statement(connection: Connection) -> Taken | None:
+        if failpoints.armed:
+            failpoints.reach("before_commit")
+        return short_turns.take(connection, wanted)
+
+    taken = database.write_at_once(statement)
+    if taken is None:
+        return None
+    if failpoints.armed:
+        failpoints.reach("after_commit")
+    journal.tell(taken)
+    return taken

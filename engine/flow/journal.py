@@ -7,6 +7,7 @@ import logging
 from engine.errors import EngineError
 from engine.flow.versions import Versions
 from engine.machine.event import Event, EventType
+from engine.store.short_turns import Taken
 from engine.store.turn import Turn
 
 _log = logging.getLogger("engine.lifecycle")
@@ -29,7 +30,7 @@ class Journal:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
-    def tell(self, taken: Turn) -> None:
+    def tell(self, taken: Turn | Taken) -> None:
         """Log each fact of a turn that has committed."""
         head = taken.head
         for fact in taken.facts:

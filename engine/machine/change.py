@@ -72,11 +72,9 @@ def claim(
     )
 
 
-def ride(*, worker_id: str, now: int, deadline: int, input: str | None, needs: int = 1) -> Change:
+def ride(*, worker_id: str, now: int, deadline: int, input: str) -> Change:
     """Its only need completes in the same commit, and the worker of that need takes it along:
     ``advance`` and ``claim`` in one.
-
-    An item of a fan-out, with no ``needs``, is taken along by whoever completed another one.
     """
     claimed = claim(
         StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=input
@@ -84,7 +82,19 @@ def ride(*, worker_id: str, now: int, deadline: int, input: str | None, needs: i
     return replace(
         claimed,
         values={**claimed.values, "needs_left": 0, "queued_at": now},
-        adds={**claimed.adds, "epoch": 1, "needs_ran": needs},
+        adds={**claimed.adds, "epoch": 1, "needs_ran": 1},
+    )
+
+
+def ride_item(*, worker_id: str, now: int, deadline: int) -> Change:
+    """Another item of its fan-out completes in the same commit, and that one's worker takes it
+    along. Its row holds its parameters."""
+    claimed = claim(StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=None)
+    values = {name: value for name, value in claimed.values.items() if name != "input"}
+    return replace(
+        claimed,
+        values={**values, "queued_at": now},
+        adds={**claimed.adds, "epoch": 1},
     )
 
 

@@ -73,6 +73,16 @@ class Database(ABC):
             Unavailable: the database did not answer; whether it committed is then unknown.
         """
 
+    def write_at_once(self, work: Work[T]) -> T | None:
+        """Run ``work``, a single statement that commits itself, and return what it returns.
+
+        None where there is no server, and so no trip to be saved: ``work`` was not run.
+
+        Raises:
+            Unavailable: the database did not answer; whether it committed is then unknown.
+        """
+        return None
+
     @abstractmethod
     def read(self, work: Work[T]) -> T:
         """Run ``work`` on a connection that only reads, and return what it returns."""

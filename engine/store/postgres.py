@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from typing import TypeVar
 
 import psycopg
+from psycopg import IsolationLevel
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -30,6 +32,8 @@ class PostgresDatabase(Database):
             max_overflow=0,
             pool_timeout=30,
             pool_pre_ping=False,
+            pool_reset_on_return=None,  # nothing is left open: see ``_transaction``
+            isolation_level="AUTOCOMMIT",  # a statement alone takes one trip, not three
             connect_args={
                 "connect_timeout": 10,
                 # The statements are few and the same for ever: each is worth preparing at once.
@@ -40,16 +44,19 @@ class PostgresDatabase(Database):
                 " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
             },
         )
-        self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._still = self._engine.execution_options(isolation_level="REPEATABLE READ")
         self._offset = 0
         self._synced = float("-inf")
 
     def write(self, work: Work[T]) -> T:
+        return self._insist(lambda: self._transaction(work))
+
+    def write_at_once(self, work: Work[T]) -> T | None:
+        return self._insist(lambda: self._run(work))
+
+    def _insist(self, once: Callable[[], T]) -> T:
         for attempt in range(1, _TRIES + 1):
             try:
-                with self._engine.begin() as connection:
-                    return self._run(work, connection)
+                return once()
             except (DBAPIError, psycopg.Error) as error:
                 if (
                     getattr(drivers_own(error), "sqlstate", None) not in RUN_AGAIN
@@ -62,28 +69,37 @@ class PostgresDatabase(Database):
 
     def read(self, work: Work[T]) -> T:
         try:
-            with self._readers.connect() as connection:
-                return self._run(work, connection)
+            return self._run(work)
         except (DBAPIError, psycopg.Error) as error:
             raise _as_unavailable(error) from error
 
     def snapshot(self, work: Work[T]) -> T:
         try:
-            with self._still.connect() as connection:
-                return self._run(work, connection)
+            return self._transaction(work, IsolationLevel.REPEATABLE_READ)
         except (DBAPIError, psycopg.Error) as error:
             raise _as_unavailable(error) from error
 
-    def _run(self, work: Work[T], connection: Connection) -> T:
-        try:
-            return work(connection)
-        except psycopg.Error as error:
-            # SQLAlchemy knows of a lost connection by what went through itself. What a `Prepared`
-            # met it must be told: this one is lost, and the others are as old.
-            if driver(connection).closed:
-                connection.invalidate(error)
-                self._engine.dispose()
-            raise
+    def _transaction(self, work: Work[T], isolation: IsolationLevel | None = None) -> T:
+        def whole(connection: Connection) -> T:
+            raw = driver(connection)
+            if raw.isolation_level is not isolation:
+                raw.set_isolation_level(isolation)  # of the next BEGIN; the server hears it there
+            with raw.transaction():
+                return work(connection)
+
+        return self._run(whole)
+
+    def _run(self, work: Work[T]) -> T:
+        with self._engine.connect() as connection:
+            try:
+                return work(connection)
+            except psycopg.Error as error:
+                # SQLAlchemy knows of a lost connection by what went through itself. What a
+                # `Prepared` met it must be told: this one is lost, and the others are as old.
+                if driver(connection).closed:
+                    connection.invalidate(error)
+                    self._engine.dispose()
+                raise
 
     def now(self) -> int:
         # Asking the server at each step would cost a round trip; clocks drift apart far slower

@@ -28,7 +28,7 @@ _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _EVENTS: Any = EventRow.__table__
 _LINES: Any = LogLine.__table__
-_HEAD_COLUMNS = (
+HEAD_COLUMNS = (
     "id",
     "owner_id",
     "workflow_id",
@@ -51,15 +51,15 @@ _HEAD_COLUMNS = (
 
 def _lock_head() -> Any:
     return (
-        select(*(_EXECUTIONS.c[name] for name in _HEAD_COLUMNS))
+        select(*(_EXECUTIONS.c[name] for name in HEAD_COLUMNS))
         .where(_EXECUTIONS.c.id == bindparam("execution_id"))
         .with_for_update()
     )
 
 
 _LOCK_HEAD = Prepared(_lock_head())
-_HEADS_WIDTH = len(_HEAD_COLUMNS)
-_WRITTEN = _HEAD_COLUMNS[8:]
+_HEADS_WIDTH = len(HEAD_COLUMNS)
+_WRITTEN = HEAD_COLUMNS[8:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Turn:
     def _found(self, row: Row | None) -> Head:
         if row is None:
             raise NotFound(f"there is no execution {self._execution_id}")
-        return _as_head(row[:_HEADS_WIDTH])
+        return as_head(row[:_HEADS_WIDTH])
 
     def apply(self, key: RunKey, epoch: int, change: Change) -> int:
         """Carry out ``change`` and return the step run's count of attempts.
@@ -288,7 +288,8 @@ def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
     taken.close()
 
 
-def _as_head(row: Row) -> Head:
+def as_head(row: Row) -> Head:
+    """Return a row of ``HEAD_COLUMNS`` as a value."""
     head = Head(*row)
     head.status = ExecutionStatus(head.status)
     head.ending = ExecutionStatus(head.ending) if head.ending else None

@@ -69,6 +69,9 @@ class Clocked(Database):
     def write(self, work: Callable[[Connection], T]) -> T:
         return self._database.write(work)
 
+    def write_at_once(self, work: Callable[[Connection], T]) -> T | None:
+        return self._database.write_at_once(work)
+
     def read(self, work: Callable[[Connection], T]) -> T:
         return self._database.read(work)
 

@@ -8,14 +8,16 @@ from typing import Any
 from engine import steps
 from engine.definition import Step
 from engine.errors import StaleClaim, Unavailable
-from engine.flow.commit import commit
+from engine.flow.commit import commit, commit_short
 from engine.flow.journal import Journal
 from engine.machine import change
+from engine.machine.change import Change
 from engine.machine.status import Reason
 from engine.registry import function_names, has_function
 from engine.settings import Settings
 from engine.steps.capture import AttemptLog
 from engine.store.database import Database
+from engine.store.short_turns import Move, ShortTurn
 from engine.store.turn import Turn
 from engine.worker.claims import Claim, Claims
 from engine.worker.prepare import Call, prepare
@@ -48,29 +50,40 @@ class Claimer:
         Raises:
             StaleClaim: another has it, or the execution ends: nothing was changed.
         """
+        text = work.prepared.text if isinstance(work.prepared, Call) else None
+
+        def claimed(now: int) -> Change:
+            return change.claim(work.run.status, **self.terms(work.step, now), input=text)
 
         def move(taken: Turn) -> int:
-            text = work.prepared.text if isinstance(work.prepared, Call) else None
-            move = change.claim(work.run.status, **self.terms(work.step, taken.now, input=text))
             # First: PostgreSQL takes it in one trip with the lock. A refusal rolls it back.
-            attempts = taken.apply(work.key, work.run.epoch, move)
+            attempts = taken.apply(work.key, work.run.epoch, claimed(taken.now))
             if not taken.head.moving:
                 raise StaleClaim("the execution ends or is paused: nothing new starts")
             return attempts
 
-        attempts = commit(self._database, work.run.execution_id, move, self._journal)
+        now = self._database.now()
+        short = ShortTurn(now, Move(work.key, work.run.epoch, claimed(now)))
+        taken = commit_short(self._database, short, self._journal)
+        if taken is not None:
+            attempts = taken.attempts
+        else:
+            attempts = commit(self._database, work.run.execution_id, move, self._journal)
         # A held step run is due when rescue looks at it again: that says nothing of its message,
         # and lies ahead, where it would make every message that waits look lost.
         was_held = work.run.reason == Reason.UNKNOWN_STEP
         return self.held(work, attempts, sent_at=None if was_held else work.run.due_at)
 
-    def terms(self, step: Step, now: int, *, input: str | None) -> dict[str, Any]:
+    def now(self) -> int:
+        """Return microseconds since 1970 by the database's clock."""
+        return self._database.now()
+
+    def terms(self, step: Step, now: int) -> dict[str, Any]:
         """Return on which terms this worker claims a step run, as ``change.claim`` takes them."""
         return {
             "worker_id": self._worker_id,
             "now": now,
             "deadline": now + int(self.timeout(step) * 1e6) + DEADLINE_GRACE,
-            "input": input,
         }
 
     def held(self, work: Work, attempts: int, *, sent_at: int | None) -> Claim:

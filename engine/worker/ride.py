@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from engine.codec import decode
 from engine.machine import change
-from engine.machine.change import RunKey
+from engine.machine.change import Change, RunKey
 from engine.store import fan_outs
-from engine.store.turn import Turn
+from engine.store.short_turns import Move, ShortTurn, Taken
+from engine.store.steps import Ticket
+from engine.store.turn import Line, Turn
 from engine.worker.claimer import Claimer
+from engine.worker.claims import Claim
+from engine.worker.insist import Usual
 from engine.worker.prepare import Call
 from engine.worker.work import Work, fresh_run
 
@@ -33,13 +39,12 @@ class Ride:
 
     def take_step(self, turn: Turn) -> int | None:
         """Claim the dependant that is surely ready now; return its index, or None."""
-        work = self._following
-        if work is None:
+        following = self._following
+        if following is None:
             return None
-        assert isinstance(work.prepared, Call)
-        terms = self._claimer.terms(work.step, turn.now, input=work.prepared.text)
-        self._attempts = turn.apply(work.key, _UNPLANNED, change.ride(**terms))
-        return work.step.index
+        move = self._ride(following, turn.now)
+        self._attempts = turn.apply(following.key, _UNPLANNED, move)
+        return following.step.index
 
     def take_item(self, turn: Turn, item: int) -> bool:
         """Claim another item of the same fan-out; return whether that could be done.
@@ -52,10 +57,50 @@ class Ride:
         text = fan_outs.pending_input(turn.connection, key)
         if text is None:
             return False
-        terms = self._claimer.terms(self._work.step, turn.now, input=text)
-        self._attempts = turn.apply(key, _UNPLANNED, change.ride(**terms, needs=0))
+        self._attempts = turn.apply(key, _UNPLANNED, self._ride_item(turn.now))
         self._item, self._text = item, text
         return True
+
+    def _ride(self, following: Work, now: int) -> Change:
+        assert isinstance(following.prepared, Call)
+        terms = self._claimer.terms(following.step, now)
+        return change.ride(**terms, input=following.prepared.text)
+
+    def _ride_item(self, now: int) -> Change:
+        return change.ride_item(**self._claimer.terms(self._work.step, now))
+
+    def usual(self, claim: Claim, output: str) -> Usual[list[Ticket]] | None:
+        """Return the turn of which nothing comes but what is taken along, if it may be so."""
+        if not self._takes_items and not self._follows_alone():
+            return None
+
+        def turn(lines: Sequence[Line]) -> ShortTurn:
+            self.forget()
+            now = self._claimer.now()
+            done = Move(claim.key, claim.epoch, change.complete(now=now, output=output))
+            return ShortTurn(now, done, self._then(now), lines)
+
+        return Usual(turn, self._note)
+
+    def _follows_alone(self) -> bool:
+        step, following = self._work.step, self._following
+        if following is None or step.handlers:
+            return False
+        return step.dependants == (following.step.index,)
+
+    def _then(self, now: int) -> Move:
+        following = self._following
+        if following is not None:
+            return Move(following.key, _UNPLANNED, self._ride(following, now))
+        fan_out = RunKey(self._work.key.execution_id, self._work.key.step)
+        return Move(fan_out, _UNPLANNED, self._ride_item(now))
+
+    def _note(self, taken: Taken) -> list[Ticket]:
+        self._work.stay.follow(taken.head)
+        if taken.then is not None:
+            self._attempts = taken.then.attempts
+            self._item, self._text = taken.then.item, taken.then.input or ""
+        return []
 
     def taken(self) -> Work | None:
         """Return what was taken along, claimed, once the turn has committed."""

@@ -110,6 +110,8 @@ class Settler:
         stay = work.stay
         if claim.key.item < 0:
             stay.scope.remember(work.step.index, returned.value)
+        assert isinstance(work.prepared, Call)
+        keep_as = work.prepared.keep
         rides = Ride(self._claimer, work)
         last = stay.steps_left == 1 and claim.key.item < 0 and stay.ends_with
         output, told = _output(stay) if last else (None, False)
@@ -121,7 +123,8 @@ class Settler:
             done = change.complete(now=taken.now, output=returned.text)
             taken.apply(claim.key, claim.epoch, done)
             artifacts.keep(taken, claim.key, claim.attempt, returned.kept)
-            self._keep(taken, work, returned.text)
+            if keep_as is not None:
+                caches.keep(taken, keep_as, returned.text)
             if child is not None:
                 _admit(taken, child)
             tickets = after_success(taken, stay.definition, claim.key, ran=True, rides=rides)
@@ -130,15 +133,12 @@ class Settler:
                 complete(taken, stay.definition, output)
             return tickets
 
-        ready = settle(self._database, claim, move, self._journal, sends)
+        plain = child is None and not returned.kept and keep_as is None
+        usual = rides.usual(claim, returned.text) if plain else None
+        ready = settle(self._database, claim, move, self._journal, sends, usual=usual)
         if ready is None or (told and not ready):
             return OVER
         return Settled(ready, rides.taken(), open=True)
-
-    def _keep(self, taken: Turn, work: Work, text: str) -> None:
-        assert isinstance(work.prepared, Call)
-        if work.prepared.keep is not None:
-            caches.keep(taken, work.prepared.keep, text)
 
     def _fail(self, work: Work, claim: Claim, failure: Failed, sends: Sends) -> Settled:
         stay, policy = work.stay, work.step.retry

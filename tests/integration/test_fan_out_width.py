@@ -10,6 +10,7 @@ from engine.settings import Settings
 from engine.store.database import Database
 from engine.worker import ride
 from tests.support.house import House, python
+from tests.support.longhand import Longhand
 from tests.support.saying import pause, resume
 from tests.support.transitions import fan, inc
 
@@ -133,8 +134,10 @@ def test_an_item_whose_parameters_fail_is_left_to_whoever_claims_it(house: House
 
 
 def test_of_a_commit_that_was_rolled_back_nothing_was_taken_along(
-    staying: House, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    staying = House(Longhand(database), Settings(continuation_ms=600_000))
+    staying.lanes = 10
     taken_item, broken = ride.Ride.take_item, [True]
 
     def fails_once(self: ride.Ride, *arguments: object) -> bool:

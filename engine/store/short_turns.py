@@ -1,0 +1,365 @@
+"""Turns in one statement: PostgreSQL's way for the three that make up nearly all of the work.
+
+A turn takes a trip to the server for its beginning, its lock, each of its changes and its commit,
+and holds the lock meanwhile. But of a claim, of a step completed together with the claim of its
+one dependant, and of an item completed together with the claim of the next, all that is to be
+changed is known before. Such a turn is a single statement that commits itself: it locks the head
+first, changes everything or nothing, and holds the lock for a fifth of a millisecond. Whatever is
+not as foreseen is left to ``turn``, which alone decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import (
+    CTE,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from engine.codec import encode
+from engine.machine.change import Change, RunKey, event_of
+from engine.machine.event import Event
+from engine.machine.head import Head
+from engine.machine.status import ExecutionStatus, Phase, StepStatus
+from engine.store.models import EventRow, Execution, LogLine, StepRun
+from engine.store.prepared import Prepared
+from engine.store.turn import HEAD_COLUMNS, Line, as_head
+
+MOST_LINES = 16  # each number of lines is a statement of its own, which the server keeps
+
+_EXECUTIONS: Any = Execution.__table__
+_RUNS: Any = StepRun.__table__
+_EVENTS: Any = EventRow.__table__
+_LINES: Any = LogLine.__table__
+_NODE = -1  # the item of what is no item
+_HEADS_WIDTH = len(HEAD_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change of one step run."""
+
+    key: RunKey
+    epoch: int
+    change: Change
+
+
+@dataclass(frozen=True, slots=True)
+class ShortTurn:
+    """What one statement is to do: ``first``, and with it ``then``.
+
+    Where ``first`` completes an item, ``then`` is the move of the next item of its fan-out, if
+    there is one, whichever that is: its key's own item says nothing.
+    """
+
+    now: int
+    first: Move
+    then: Move | None = None
+    lines: Sequence[Line] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Then:
+    """The step run that ``then`` moved."""
+
+    item: int
+    attempts: int
+    input: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A short turn that has been carried out."""
+
+    head: Head
+    facts: list[Event]
+    attempts: int  # of ``first``'s step run
+    then: Then | None  # None when no item was left
+
+
+def take(connection: Connection, wanted: ShortTurn) -> Taken | None:
+    """Carry it out and return what came of it, or None: then nothing was changed.
+
+    None says that the execution is ending or paused, that a step run has another epoch or status
+    than foreseen, or that more is to be done: the last item of a fan-out, or one whose parameters
+    nobody knows yet.
+    """
+    first, then = wanted.first, wanted.then
+    statement = _statement(
+        _columns(first.change),
+        None if then is None else _columns(then.change),
+        first.key.item != _NODE and then is not None,
+        len(wanted.lines),
+    )
+    row = statement.row(connection, _values(wanted))
+    if row is None:
+        return None
+    attempts, item, *more = row[_HEADS_WIDTH:]
+    facts = [event_of(first.change, first.key, attempts)]
+    moved = None
+    if then is not None and item is not None:
+        moved = Then(item, *more)
+        key = RunKey(then.key.execution_id, then.key.step, item)
+        facts.append(event_of(then.change, key, moved.attempts))
+    told = [fact for fact in facts if fact is not None]
+    return Taken(as_head(row[:_HEADS_WIDTH]), told, attempts, moved)
+
+
+# --- the values ------------------------------------------------------------------------------
+
+
+def _values(wanted: ShortTurn) -> dict[str, Any]:
+    values: dict[str, Any] = {"execution": wanted.first.key.execution_id, "now": wanted.now}
+    for name, move in (("first", wanted.first), ("then", wanted.then)):
+        if move is not None:
+            values |= _values_of(name, move)
+    for number, line in enumerate(wanted.lines):
+        values |= {f"line_{number}_{name}": getattr(line, name) for name in _LINE}
+    return values
+
+
+def _values_of(name: str, move: Move) -> dict[str, Any]:
+    change = move.change
+    assert change.event is not None
+    own = {
+        "step": move.key.step,
+        "item": move.key.item,
+        "epoch": move.epoch,
+        "source": change.source.value,
+        "target": change.target.value,
+        "event": change.event.value,
+        "data": encode(change.data) if change.data else None,
+        "active": change.active,
+        "ended": change.ended if move.key.item == _NODE else 0,
+        "progress": change.progress,
+        **{f"set_{column}": value for column, value in change.values.items()},
+        **{f"add_{column}": value for column, value in change.adds.items()},
+    }
+    return {f"{name}_{word}": value for word, value in own.items()}
+
+
+# --- the statement -----------------------------------------------------------------------------
+
+Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, and adds to
+_LINE = ("step", "item", "attempt", "at", "level", "message")
+
+
+def _columns(change: Change) -> Columns:
+    return tuple(change.values), tuple(change.adds)
+
+
+@lru_cache(maxsize=256)
+def _statement(first: Columns, then: Columns | None, counts: bool, lines: int) -> Prepared:
+    """Lock all that must be as foreseen; then ``first`` decides, and what follows hangs on it."""
+    head = _lock_head()
+    if then is None:
+        done = _finish(first, exists(select(head.c.id)))
+        return _closed(head, done, None, lines)
+    if not counts:
+        following = _lock_step(head)
+        done = _finish(first, exists(select(following.c.item)))
+        ridden = _ride(then, following, done)
+        return _closed(head, done, ridden, lines)
+    node = _lock_fan_out(head)
+    following = _lock_next_item(node)
+    # With none left to take along, others must be under way: or the execution waits.
+    none_left = select(node.c.items_next >= node.c["items"]).scalar_subquery()
+    others = select(head.c.active > 1).scalar_subquery()
+    done = _finish(first, or_(exists(select(following.c.item)), and_(none_left, others)))
+    ridden = _ride(then, following, done)
+    return _closed(head, done, ridden, lines, _count(done))
+
+
+def _lock_head() -> CTE:
+    """As ``Head.moving`` has it: of a paused or ending execution a turn must decide."""
+    columns = (_EXECUTIONS.c[name] for name in ("id", "last_seq", "last_log", "active"))
+    return (
+        select(*columns)
+        .where(
+            _EXECUTIONS.c.id == bindparam("execution"),
+            _EXECUTIONS.c.status.in_(
+                [literal(s.value) for s in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING)]
+            ),
+            or_(_EXECUTIONS.c.ending.is_(None), _EXECUTIONS.c.phase == Phase.CLOSING.value),
+        )
+        .with_for_update()
+        .cte("head")
+    )
+
+
+def _lock_step(head: CTE) -> CTE:
+    return (
+        select(_RUNS.c.item)
+        .where(*_pending(bindparam("then_item")), exists(select(head.c.id)))
+        .with_for_update()
+        .cte("following")
+    )
+
+
+def _lock_fan_out(head: CTE) -> CTE:
+    """The last item joins, which takes a turn."""
+    return (
+        select(_RUNS.c["items"], _RUNS.c.items_next)
+        .where(*_run("first", _NODE), _RUNS.c.items_left > 1, exists(select(head.c.id)))
+        .with_for_update()
+        .cte("node")
+    )
+
+
+def _lock_next_item(node: CTE) -> CTE:
+    """The next one, where its row holds its parameters: no expression runs in a turn."""
+    following = select(node.c.items_next).scalar_subquery()
+    return (
+        select(_RUNS.c.item)
+        .where(*_pending(following), _RUNS.c.input.is_not(None))
+        .with_for_update()
+        .cte("following")
+    )
+
+
+def _finish(columns: Columns, *ready: Any) -> CTE:
+    return _move(
+        "first",
+        columns,
+        *_run("first", bindparam("first_item")),
+        _RUNS.c.epoch == bindparam("first_epoch"),
+        _RUNS.c.status == bindparam("first_source"),
+        *ready,
+    ).cte("done")
+
+
+def _ride(columns: Columns, following: CTE, done: CTE) -> CTE:
+    item = select(following.c.item).scalar_subquery()
+    return _move("then", columns, *_pending(item), exists(select(done.c.item))).cte("ridden")
+
+
+def _move(name: str, columns: Columns, *where: Any) -> ReturningUpdate[Any]:
+    given, added = columns
+    values: dict[str, Any] = {column: bindparam(f"{name}_set_{column}") for column in given}
+    values |= {column: _RUNS.c[column] + bindparam(f"{name}_add_{column}") for column in added}
+    values["status"] = bindparam(f"{name}_target")
+    moved = update(_RUNS).where(*where).values(values)
+    return moved.returning(_RUNS.c.item, _RUNS.c.attempts, _RUNS.c.input)
+
+
+def _count(done: CTE) -> CTE:
+    """As ``fan_outs.count_item`` does."""
+    return (
+        update(_RUNS)
+        .where(*_run("first", _NODE), exists(select(done.c.item)))
+        .values(
+            items_left=_RUNS.c.items_left - 1,
+            items_next=_RUNS.c.items_next + 1,
+            items_failed=func.coalesce(_RUNS.c.items_failed, 0),
+        )
+        .cte("counted")
+    )
+
+
+def _run(name: str, item: Any) -> list[Any]:
+    return [
+        _RUNS.c.execution_id == bindparam("execution"),
+        _RUNS.c.step == bindparam(f"{name}_step"),
+        _RUNS.c.item == item,
+    ]
+
+
+def _pending(item: Any) -> list[Any]:
+    return [
+        *_run("then", item),
+        _RUNS.c.epoch == bindparam("then_epoch"),
+        _RUNS.c.status == StepStatus.PENDING.value,
+    ]
+
+
+def _closed(head: CTE, done: CTE, ridden: CTE | None, lines: int, *more: CTE) -> Prepared:
+    """Number the facts and lines, write the head, return it and what the moves returned."""
+    moves = {"first": done} | ({} if ridden is None else {"then": ridden})
+    written = _write_head(done, ridden, lines)
+    none = literal(None)
+    taken: tuple[Any, ...] = (none, none, none)
+    if ridden is not None:
+        taken = (ridden.c.item, ridden.c.attempts, ridden.c.input)
+    answer = select(written, done.c.attempts, *taken).select_from(
+        written.join(done, true())
+        if ridden is None
+        else written.join(done, true()).outerjoin(ridden, true())
+    )
+    answer = answer.add_cte(_tell(head, moves), *more)
+    if lines:
+        answer = answer.add_cte(_keep_lines(head, done, lines))
+    return Prepared(answer)
+
+
+def _tell(head: CTE, moves: Mapping[str, CTE]) -> CTE:
+    rows = [
+        select(
+            head.c.id,
+            head.c.last_seq + number,
+            bindparam(f"{name}_event", type_=_EVENTS.c.type.type),
+            bindparam(f"{name}_step", type_=_EVENTS.c.step.type),
+            moved.c.item,
+            moved.c.attempts,
+            bindparam("now", type_=_EVENTS.c.at.type),
+            bindparam(f"{name}_data", type_=_EVENTS.c.data.type),
+        ).select_from(head.join(moved, true()))
+        for number, (name, moved) in enumerate(moves.items(), 1)
+    ]
+    columns = ("execution_id", "seq", "type", "step", "item", "attempt", "at", "data")
+    return insert(_EVENTS).from_select(columns, union_all(*rows)).cte("told")
+
+
+def _keep_lines(head: CTE, done: CTE, count: int) -> CTE:
+    rows = [
+        select(
+            head.c.id,
+            head.c.last_log + number + 1,
+            *(bindparam(f"line_{number}_{name}", type_=_LINES.c[name].type) for name in _LINE),
+        ).select_from(head.join(done, true()))
+        for number in range(count)
+    ]
+    return insert(_LINES).from_select(("execution_id", "seq", *_LINE), union_all(*rows)).cte("kept")
+
+
+def _write_head(done: CTE, ridden: CTE | None, lines: int) -> CTE:
+    """Something runs when this has been done, so the execution does."""
+    rides: Any = literal(0)
+    if ridden is not None:
+        rides = select(func.count(ridden.c.item)).scalar_subquery()
+
+    def added(word: str) -> Any:
+        own = bindparam(f"first_{word}", type_=_EXECUTIONS.c.active.type)
+        if ridden is None:
+            return own
+        return own + rides * bindparam(f"then_{word}", type_=_EXECUTIONS.c.active.type)
+
+    return (
+        update(_EXECUTIONS)
+        .where(_EXECUTIONS.c.id == bindparam("execution"), exists(select(done.c.item)))
+        .values(
+            status=ExecutionStatus.RUNNING.value,
+            last_seq=_EXECUTIONS.c.last_seq + 1 + rides,
+            last_log=_EXECUTIONS.c.last_log + lines,
+            active=_EXECUTIONS.c.active + added("active"),
+            steps_left=_EXECUTIONS.c.steps_left - added("ended"),
+            runs_done=_EXECUTIONS.c.runs_done + added("progress"),
+        )
+        .returning(*(_EXECUTIONS.c[name] for name in HEAD_COLUMNS))
+        .cte("written")
+    )
