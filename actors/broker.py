@@ -164,7 +164,12 @@ class EngineBroker(RedisBroker):
         """Return whether ``queue`` has no message at all, not even one that a worker holds."""
         if queue == ACTOR_QUEUE:
             return all(actor.is_idle() for actor in registry.actors())
-        return not self.client.hlen(f"{self.namespace}:{queue}.msgs")
+        return not self.count(queue)
+
+    def count(self, queue: str) -> int:
+        """Return how many messages ``queue`` has, those included that a worker holds."""
+        found: Any = self.client.hlen(f"{self.namespace}:{queue}.msgs")
+        return int(found)
 
     def depths(self) -> list[dict[str, Any]]:
         """Return per queue: messages ready to fetch, delayed, and under way in workers."""

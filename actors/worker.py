@@ -14,6 +14,8 @@ from functools import cached_property
 from multiprocessing.util import Finalize
 from typing import Any
 
+import redis
+
 from actors import console, messages
 from actors.broker import EngineBroker
 from actors.looks import Looks
@@ -61,7 +63,7 @@ class Crew:
         self._last_beat = 0.0
         self._marks_before: dict[str, int] = {}
         self._parent = 0
-        self._lanes = 0  # threads of all workers, as of the last beat
+        self._threads_of_all = 0  # threads of all workers, as of the last beat
 
     @cached_property
     def database(self) -> Database:
@@ -94,7 +96,7 @@ class Crew:
             worker_id=self.id,
             claims=self.claims,
             look=self.looks.add,
-            lanes=lambda: self._lanes,
+            lanes=self._free_threads,
         )
 
     @cached_property
@@ -254,13 +256,23 @@ class Crew:
             lambda connection: liveness.beat(connection, self.id, marks, now)
         )
         self._keep_steady()
-        self._count_lanes(now)
+        self._count_threads(now)
         self._compare(held, vouched, now)
         self._restart_when_stuck()
 
-    def _count_lanes(self, now: int) -> None:
+    def _free_threads(self) -> int:
+        """Return how many threads of all workers have no message to work on, nor one to begin, and
+        the thread that asks."""
+        assert self.broker is not None
+        try:
+            busy = self.broker.count(SHORT_QUEUE)
+        except redis.RedisError:
+            return 1  # no other thread would hear of an item now
+        return (self._threads_of_all or self._threads) - busy + 1
+
+    def _count_threads(self, now: int) -> None:
         alive = now - int(self.settings.lease_seconds * 1e6)
-        self._lanes = self.database.read(
+        self._threads_of_all = self.database.read(
             lambda connection: liveness.threads(connection, SHORT_QUEUE, alive)
         )
 

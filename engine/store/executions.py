@@ -200,6 +200,7 @@ class Pinned:
     depth: int
     trigger: str
     steps_left: int
+    active: int  # step runs queued or running
     due_at: int | None
 
 

@@ -51,7 +51,7 @@ class Bench:
         self.versions = Versions(database)
         self.broker = QuietBroker()
         self.faults = Faults()
-        self.lanes = WINDOW  # threads for items, as workers take them to be
+        self.lanes = WINDOW  # threads free for items, as workers take them to be
         now = database.now()
         self.owner_id = database.write(lambda connection: users.add(connection, "owner", now))
 

@@ -1,9 +1,10 @@
 """Make the items of a fan-out, and open its window on them.
 
-At first only as many are queued as there are threads to run them. Whoever completes an item takes
-the next one along in that commit, so that short items cost no messages. A fan-out that has not
-ended after a second is opened to its full width by rescue: its items may be long, and threads that
-were busy or not there yet must find them.
+At first only as many are queued as threads have nothing else to do. Whoever completes an item takes
+the next one along in that commit, so that short items cost no messages, and busy threads that have
+an execution each do not all wait for the lock of one. A fan-out that has not ended after a second
+is opened to its full width by rescue: its items may be long, and threads that were busy or not
+there yet must find them.
 """
 
 from __future__ import annotations
@@ -27,14 +28,13 @@ from engine.worker.decide import decide
 from engine.worker.prepare import input_of_item
 from engine.worker.work import Work
 
-FEWEST_LANES = 8  # where workers have not introduced themselves yet
-
 
 class Expander:
     """Expands fan-outs in the name of one worker process."""
 
     def __init__(self, database: Database, journal: Journal, lanes: Callable[[], int]) -> None:
-        """Take what it works with; ``lanes`` tells how many threads there are for items."""
+        """Take what it works with; ``lanes`` tells how many threads are free for items, this one
+        included."""
         self._database = database
         self._journal = journal
         self._lanes = lanes
@@ -49,7 +49,7 @@ class Expander:
         for chunk in _chunks(work, items):
             self._insert_items(work, chunk, sends)
         size = window_of(work.step.max_parallel, len(items))
-        first = min(size, max(self._lanes(), FEWEST_LANES))
+        first = min(size, max(self._lanes(), 1))
         end = window_end(len(items), first, kept)
 
         def move(taken: Turn) -> list[Ticket]:
