@@ -36,7 +36,7 @@ def at_once(running: Product, executions: int) -> Result:
 
     def work() -> None:
         _start_at_once(running, executions, TEN)
-        running.wait(executions, pause=0.02, workflow=TEN)
+        running.wait(executions, pause=0.01, workflow=TEN)
 
     result = timed(running.costs, work, steps=STEPS_OF_TEN * executions)
     assert running.outputs(TEN) == {str(STEPS_OF_TEN)}
@@ -58,7 +58,7 @@ def fans(running: Product, count: int) -> Result:
 
     def work() -> None:
         _start_at_once(running, count, FAN, count=WIDTH)
-        running.wait(count, pause=0.02, workflow=FAN)
+        running.wait(count, pause=0.01, workflow=FAN)
 
     result = timed(running.costs, work, steps=count * (WIDTH + 2))
     assert running.outputs(FAN) == {str(WIDTH * (WIDTH + 1) // 2)}

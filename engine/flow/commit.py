@@ -56,13 +56,21 @@ def commit(
     return result
 
 
-def commit_short(database: Database, wanted: ShortTurn, journal: Journal) -> Taken | None:
+def commit_short(
+    database: Database, foresee: Callable[[], ShortTurn], journal: Journal
+) -> Taken | None:
     """Carry out a short turn and return what came of it, or None: nothing was changed, and a turn
     must be taken.
+
+    ``foresee`` tells what it is to do; it is not asked where there is no server, and so no trip to
+    be saved.
 
     Raises:
         Unavailable: the database did not answer; whether it committed is unknown.
     """
+    if not database.has_server:
+        return None
+    wanted = foresee()
 
     def statement(connection: Connection) -> Taken | None:
         if failpoints.armed:

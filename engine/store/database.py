@@ -25,6 +25,7 @@ class Database(ABC):
     """A database that is read from any thread and written in whole transactions."""
 
     dialect: str
+    has_server = False  # whether each statement is a trip to one
     payloads: Payloads  # where the values lie that are too large for a row
 
     @staticmethod
@@ -73,15 +74,15 @@ class Database(ABC):
             Unavailable: the database did not answer; whether it committed is then unknown.
         """
 
-    def write_at_once(self, work: Work[T]) -> T | None:
+    def write_at_once(self, work: Work[T]) -> T:
         """Run ``work``, a single statement that commits itself, and return what it returns.
 
-        None where there is no server, and so no trip to be saved: ``work`` was not run.
+        Only where the database has a server.
 
         Raises:
             Unavailable: the database did not answer; whether it committed is then unknown.
         """
-        return None
+        raise NotImplementedError
 
     @abstractmethod
     def read(self, work: Work[T]) -> T:

@@ -24,6 +24,7 @@ class PostgresDatabase(Database):
     """PostgreSQL through psycopg: each writer has its own connection and row locks order them."""
 
     dialect = "postgresql"
+    has_server = True
 
     def __init__(self, url: str, *, threads: int) -> None:
         self._engine = create_engine(
@@ -50,7 +51,7 @@ class PostgresDatabase(Database):
     def write(self, work: Work[T]) -> T:
         return self._insist(lambda: self._transaction(work))
 
-    def write_at_once(self, work: Work[T]) -> T | None:
+    def write_at_once(self, work: Work[T]) -> T:
         return self._insist(lambda: self._run(work))
 
     def _insist(self, once: Callable[[], T]) -> T:

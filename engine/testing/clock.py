@@ -62,6 +62,7 @@ class Clocked(Database):
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self.dialect = database.dialect
+        self.has_server = database.has_server
         self.payloads = database.payloads
         self._database = database
         self._clock = clock
@@ -69,7 +70,7 @@ class Clocked(Database):
     def write(self, work: Callable[[Connection], T]) -> T:
         return self._database.write(work)
 
-    def write_at_once(self, work: Callable[[Connection], T]) -> T | None:
+    def write_at_once(self, work: Callable[[Connection], T]) -> T:
         return self._database.write_at_once(work)
 
     def read(self, work: Callable[[Connection], T]) -> T:

@@ -62,8 +62,10 @@ class Claimer:
                 raise StaleClaim("the execution ends or is paused: nothing new starts")
             return attempts
 
-        now = self._database.now()
-        short = ShortTurn(now, Move(work.key, work.run.epoch, claimed(now)))
+        def short() -> ShortTurn:
+            now = self._database.now()
+            return ShortTurn(now, Move(work.key, work.run.epoch, claimed(now)))
+
         taken = commit_short(self._database, short, self._journal)
         if taken is not None:
             attempts = taken.attempts

@@ -72,7 +72,7 @@ def settle(
 
         def once() -> T:
             if usual is not None:
-                taken = commit_short(database, usual.turn(lines), journal)
+                taken = commit_short(database, lambda: usual.turn(lines), journal)
                 if taken is not None:
                     return usual.follow(taken)
             return commit(database, claim.key.execution_id, with_lines, journal, sends)

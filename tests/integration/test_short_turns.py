@@ -101,19 +101,19 @@ WORKFLOWS: dict[str, dict[str, Any]] = {
 
 
 class Counted(Longhand):
-    """Counts transactions, and statements that did all by themselves, unless they are forbidden."""
+    """Counts transactions, and statements that did all by themselves, unless it has no server."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self.transactions = self.statements = 0
-        self.forbidden = False
+        self.has_server = True
 
     def write(self, work: Work[T]) -> T:
         self.transactions += 1
         return super().write(work)
 
-    def write_at_once(self, work: Work[T]) -> T | None:
-        found = None if self.forbidden else self._database.write_at_once(work)
+    def write_at_once(self, work: Work[T]) -> T:
+        found = self._database.write_at_once(work)
         self.statements += found is not None
         return found
 
@@ -155,7 +155,7 @@ def test_what_they_leave_is_what_transactions_leave(
     house = House(counted, STAYING)
     short = left_by(house, document)
     assert counted.statements > 0
-    counted.forbidden = True
+    counted.has_server = False
     long = left_by(house, document)
     assert short == long
     assert short[0][0][0] == "completed"
