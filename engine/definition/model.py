@@ -101,9 +101,11 @@ class Definition:
     closing: tuple[Step, ...] = field(init=False, compare=False, repr=False)
     # Whether a step of it starts executions of other workflows.
     has_children: bool = field(init=False, compare=False)
+    _by_name: dict[str, Step] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        # Asked at each end of a step: looking through 20,000 of them then would be O(n²).
+        # Asked at each step: looking through 20,000 of them then would be O(n²).
+        object.__setattr__(self, "_by_name", {step.name: step for step in self.steps})
         object.__setattr__(self, "closing", tuple(step for step in self.steps if step.closing))
         object.__setattr__(
             self, "has_children", any(step.uses == "workflow" for step in self.steps)
@@ -115,10 +117,7 @@ class Definition:
         Raises:
             KeyError: there is none.
         """
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
+        return self._by_name[name]
 
     @property
     def roots(self) -> tuple[Step, ...]:

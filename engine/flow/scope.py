@@ -21,7 +21,6 @@ class Scope:
     def __init__(self, database: Database, pinned: Pinned, definition: Definition) -> None:
         self._database = database
         self._definition = definition
-        self._names = {step.name: step.index for step in definition.steps}
         self._outputs: dict[int, dict[str, Any]] = {}
         self._fixed = {
             "input": decode(pinned.input),
@@ -54,7 +53,7 @@ class Scope:
         self, names: Iterable[str], *, item: Any = None, index: int | None = None
     ) -> Mapping[str, Any]:
         """Return the variables of an expression that refers to the steps ``names``."""
-        wanted = [self._names[name] for name in names]
+        wanted = [self._definition.step(name).index for name in names]
         self._load([step for step in wanted if step not in self._outputs])
         ended = {self._definition.steps[step].name: self._outputs[step] for step in wanted}
         variables: dict[str, Any] = {**self._fixed, "steps": ended}

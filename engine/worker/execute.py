@@ -131,7 +131,7 @@ class Executor:
         The shorter, the more of its step runs are under way: hundreds of messages may wait before
         another execution's first one, and each of them stands for such a stay.
         """
-        share = min(1.0, SIDE_BY_SIDE / max(pinned.active, 1))
+        share = max(0, min(1.0, SIDE_BY_SIDE / max(pinned.active, 1)))
         return share * self._settings.continuation_ms / 1000
 
     def _prepared(self, stay: Stay, run: RunRow) -> Work | None:
