@@ -20,7 +20,6 @@ from actors import console, messages
 from actors.broker import EngineBroker
 from actors.looks import Looks
 from engine import registry, stranded
-from engine.definition.model import SHORT_QUEUE
 from engine.errors import EngineError, NotFound
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
@@ -63,7 +62,7 @@ class Crew:
         self._last_beat = 0.0
         self._marks_before: dict[str, int] = {}
         self._parent = 0
-        self._threads_of_all = 0  # threads of all workers, as of the last beat
+        self._threads_of_all: dict[str, int] = {}  # of all workers by queue, as of the last beat
 
     @cached_property
     def database(self) -> Database:
@@ -260,20 +259,20 @@ class Crew:
         self._compare(held, vouched, now)
         self._restart_when_stuck()
 
-    def _free_threads(self) -> int:
-        """Return how many threads of all workers have no message to work on, nor one to begin, and
-        the thread that asks."""
+    def _free_threads(self, queue: str) -> int:
+        """Return how many threads that serve ``queue`` have no message to work on, nor one to
+        begin; the thread that asks counts as one."""
         assert self.broker is not None
         try:
-            busy = self.broker.count(SHORT_QUEUE)
+            busy = self.broker.count(queue)
         except redis.RedisError:
             return 1  # no other thread would hear of an item now
-        return (self._threads_of_all or self._threads) - busy + 1
+        return self._threads_of_all.get(queue, self._threads) - busy + 1
 
     def _count_threads(self, now: int) -> None:
         alive = now - int(self.settings.lease_seconds * 1e6)
         self._threads_of_all = self.database.read(
-            lambda connection: liveness.threads(connection, SHORT_QUEUE, alive)
+            lambda connection: liveness.threads(connection, alive)
         )
 
     def _compare(self, held: list[Claim], vouched: list[RunRow], now: int) -> None:

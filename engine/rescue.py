@@ -51,7 +51,7 @@ from engine.store.turn import Turn
 
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
-NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wide
+NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wider
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 ALONE_AGAIN = 15_000_000  # µs after which its message is sent again if nobody has claimed it
 HELD_AGAIN = 10.0  # seconds until an execution that another transaction holds is tried again
@@ -235,13 +235,19 @@ class Rescue:
         return [run.ticket]
 
     def _widen(self, sends: Sends, now: int) -> None:
-        """Open fan-outs to their full width that have not ended soon: their items may be long."""
-
-        def begun_long_ago(connection: Any) -> list[RunKey]:
-            return fan_outs.narrow(connection, now - NARROW_FOR, BATCH)
-
-        for key in self.database.read(begun_long_ago):
-            self._turn(key.execution_id, sends, partial(_widen_one, key=key))
+        """Open fan-outs wider that have not ended soon: their items may be long."""
+        narrow = self.database.read(
+            lambda connection: fan_outs.narrow(connection, now - NARROW_FOR, BATCH)
+        )
+        if not narrow:
+            return
+        alive = now - int(self.settings.lease_seconds * 1e6)
+        threads = self.database.read(lambda connection: liveness.threads(connection, alive))
+        for one in narrow:
+            serving = threads.get(one.queue, 0)
+            if one.more(serving):
+                widen = partial(_widen_one, key=one.key, threads=serving)
+                self._turn(one.key.execution_id, sends, widen)
 
     def _expire(self, sends: Sends, now: int) -> None:
         """Fail step runs that were queued for longer than they may be."""
@@ -368,5 +374,5 @@ class Rescue:
         _log.warning("execution %s is looked after later: %s", execution_id, error.message)
 
 
-def _widen_one(taken: Turn, key: RunKey) -> list[Ticket]:
-    return fan_outs.widen(taken, key) if taken.head.moving else []
+def _widen_one(taken: Turn, key: RunKey, threads: int) -> list[Ticket]:
+    return fan_outs.widen(taken, key, threads) if taken.head.moving else []

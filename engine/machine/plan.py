@@ -135,8 +135,22 @@ def without(definition: Definition, steps: Mapping[int, int], name: str) -> dict
 
 
 def window_of(max_parallel: int, items: int) -> int:
-    """Return how many items of a fan-out are queued at first."""
+    """Return how many items of a fan-out may be in flight at once."""
     return min(max_parallel, WINDOW, items)
+
+
+def opened(*, in_flight: int, active: int, threads: int) -> int:
+    """Return how many more items of a fan-out to queue when it has taken a while.
+
+    One for each thread that has nothing of its execution to do: more messages would stand in the
+    way of others. Items that sleep or wait hold no thread: of those as many more as there are.
+
+    Args:
+        in_flight: items begun or queued that have not ended.
+        active: step runs of the execution that are queued or running.
+        threads: of all workers that serve the step's queue.
+    """
+    return max(threads - active, in_flight - active, 0)
 
 
 def window_end(items: int, size: int, kept: Set[int]) -> int:

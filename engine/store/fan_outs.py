@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, func, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from engine.machine.change import RunKey
+from engine.machine.plan import opened
 from engine.machine.status import Reason, StepStatus
-from engine.store.models import NARROW, StepRun
+from engine.store.models import NARROW, Execution, StepRun, literally
 from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.steps import Ticket, chunks
 from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
+_EXECUTIONS: Any = Execution.__table__
 _ITEM = ("execution_id", "step", "item", "status", "queue", "value", "input", "expires_in")
 _INSERT_ITEMS = insert_unless_there(_RUNS, _ITEM)
 
@@ -109,34 +111,64 @@ def pending_input(connection: Connection, key: RunKey) -> str | None:
     return None if row is None else row[0]
 
 
-def narrow(connection: Connection, before: int, limit: int) -> list[RunKey]:
-    """Return fan-outs begun before ``before`` that are not open to their full width yet."""
-    rows = connection.execute(
-        select(_RUNS.c.execution_id, _RUNS.c.step)
-        # As literal text: SQLite uses a partial index only where its own words stand.
-        .where(text(NARROW), _RUNS.c.started_at < before)
-        .order_by(_RUNS.c.started_at)
-        .limit(limit)
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """A fan-out that is not open to its full width yet."""
+
+    key: RunKey
+    queue: str
+    items: int
+    following: int  # the item that is next
+    left: int  # items that have not ended
+    held: int  # how many more may be in flight
+    active: int  # step runs of the execution that are queued or running
+
+    def more(self, threads: int) -> int:
+        """Return how many items to open, where so many threads serve its queue."""
+        in_flight = self.following - (self.items - self.left)
+        wanted = opened(in_flight=in_flight, active=self.active, threads=threads)
+        return min(wanted, self.held, self.items - self.following)
+
+
+_NARROW = (
+    select(
+        *(_RUNS.c[name] for name in ("execution_id", "step", "queue", "items")),
+        *(_RUNS.c[name] for name in ("items_next", "items_left", "items_held")),
+        _EXECUTIONS.c.active,
     )
-    return [RunKey(row.execution_id, row.step) for row in rows]
+    .join_from(_RUNS, _EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+    # As literal text: SQLite uses a partial index only where its own words stand.
+    .where(literally("step_runs", NARROW))
+)
 
 
-def widen(turn: Turn, key: RunKey) -> list[Ticket]:
-    """Open a fan-out to its full width; return tickets for the items that are queued by it."""
+def narrow(connection: Connection, before: int, limit: int) -> list[Narrow]:
+    """Return fan-outs begun before ``before`` that are not open to their full width yet."""
+    oldest = _NARROW.where(_RUNS.c.started_at < before).order_by(_RUNS.c.started_at)
+    return [_as_narrow(row) for row in connection.execute(oldest.limit(limit))]
+
+
+def widen(turn: Turn, key: RunKey, threads: int) -> list[Ticket]:
+    """Open a fan-out wider, as far as ``threads`` can use it; return tickets for its items."""
     node = (
         _RUNS.c.execution_id == key.execution_id,
         _RUNS.c.step == key.step,
         _RUNS.c.item == -1,
-        text(NARROW),
     )
-    counters = (_RUNS.c["items"], _RUNS.c.items_next, _RUNS.c.items_held)
-    row = turn.connection.execute(select(*counters).where(*node)).one_or_none()
+    row = turn.connection.execute(_NARROW.where(*node)).one_or_none()
     if row is None:
         return []  # another has, or it ended meanwhile
-    items, following, held = row
-    end = min(following + held, items)
-    turn.connection.execute(update(_RUNS).where(*node).values(items_next=end, items_held=None))
-    return queue_items(turn, key, following, end)
+    found = _as_narrow(row)
+    more = found.more(threads)
+    end = found.following + more
+    rest = None if end == found.items else found.held - more or None
+    turn.connection.execute(update(_RUNS).where(*node).values(items_next=end, items_held=rest))
+    return queue_items(turn, key, found.following, end)
+
+
+def _as_narrow(row: Sequence[Any]) -> Narrow:
+    execution_id, step, queue, *counters = row
+    return Narrow(RunKey(execution_id, step), queue, *counters)
 
 
 def kept_items(connection: Connection, key: RunKey) -> dict[int, str | None]:

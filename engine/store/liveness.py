@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -386,11 +387,14 @@ def alive(connection: Connection, dead_before: int) -> Alive:
     return Alive(watermarks, frozenset(functions), len(rows))
 
 
-def threads(connection: Connection, queue: str, dead_before: int) -> int:
-    """Return how many threads of live workers serve ``queue``."""
+def threads(connection: Connection, dead_before: int) -> dict[str, int]:
+    """Return how many threads of live workers serve each queue."""
     rows = connection.execute(
         select(_WORKERS.c.threads, _WORKERS.c.queues).where(
             _WORKERS.c.stopped_at.is_(None), _WORKERS.c.beat_at >= dead_before
         )
     )
-    return sum(row.threads for row in rows if queue in decode(row.queues))
+    found: Counter[str] = Counter()
+    for row in rows:
+        found.update(dict.fromkeys(decode(row.queues), row.threads))
+    return found

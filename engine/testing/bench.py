@@ -68,7 +68,7 @@ class Bench:
             worker_id=worker_id,
             claims=Claims(),
             look=lambda _look: None,
-            lanes=lambda: self.lanes,
+            lanes=lambda _queue: self.lanes,
         )
 
     def bury(self, worker_id: str) -> None:

@@ -65,10 +65,10 @@ class Executor:
         worker_id: str,
         claims: Claims,
         look: Callable[[Look], None],
-        lanes: Callable[[], int] = lambda: WINDOW,
+        lanes: Callable[[str], int] = lambda _queue: WINDOW,
     ) -> None:
-        """Take what it works with; ``lanes`` tells how many threads are free for items, the one
-        that asks included."""
+        """Take what it works with; ``lanes`` tells how many threads are free for items of a queue,
+        the one that asks included."""
         self._settings = settings
         self._database = database
         self._versions = versions

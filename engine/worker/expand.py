@@ -3,8 +3,8 @@
 At first only as many are queued as threads have nothing else to do. Whoever completes an item takes
 the next one along in that commit, so that short items cost no messages, and busy threads that have
 an execution each do not all wait for the lock of one. A fan-out that has not ended after a second
-is opened to its full width by rescue: its items may be long, and threads that were busy or not
-there yet must find them.
+is opened wider by rescue: its items may be long, and threads that were busy or not there yet must
+find them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from engine.worker.work import Work
 class Expander:
     """Expands fan-outs in the name of one worker process."""
 
-    def __init__(self, database: Database, journal: Journal, lanes: Callable[[], int]) -> None:
-        """Take what it works with; ``lanes`` tells how many threads are free for items, this one
-        included."""
+    def __init__(self, database: Database, journal: Journal, lanes: Callable[[str], int]) -> None:
+        """Take what it works with; ``lanes`` tells how many threads are free for items of a queue,
+        the one that asks included."""
         self._database = database
         self._journal = journal
         self._lanes = lanes
@@ -49,7 +49,7 @@ class Expander:
         for chunk in _chunks(work, items):
             self._insert_items(work, chunk, sends)
         size = window_of(work.step.max_parallel, len(items))
-        first = min(size, max(self._lanes(), 1))
+        first = min(size, max(self._lanes(work.run.queue), 1))
         end = window_end(len(items), first, kept)
 
         def move(taken: Turn) -> list[Ticket]:

@@ -1,4 +1,4 @@
-"""A fan-out begins as wide as there are threads; its items take each other along."""
+"""A fan-out begins as wide as threads are free; its items take each other along."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from engine.store.database import Database
 from engine.worker import ride
 from tests.support.house import House, python
 from tests.support.longhand import Longhand
-from tests.support.saying import pause, resume
+from tests.support.saying import pause, resume, signal, transform, waits
 from tests.support.transitions import fan, inc
 
 ITEMS = 30
@@ -53,7 +53,7 @@ def grow_old(house: House) -> None:
     house.write("UPDATE step_runs SET started_at = started_at - 2000000 WHERE item = -1")
 
 
-def test_at_first_as_many_items_are_queued_as_there_are_threads(house: House) -> None:
+def test_at_first_as_many_items_are_queued_as_threads_are_free(house: House) -> None:
     begun(house)
     assert (items(house, "queued"), items(house, "pending")) == (10, 20)
     assert len(house.inbox) == 10
@@ -80,31 +80,61 @@ def test_items_taken_along_have_what_a_message_would_have_given_them(staying: Ho
     assert staying.output(execution_id) == WHOLE
 
 
-def test_a_fan_out_that_has_not_ended_after_a_second_is_opened_to_its_full_width(
+def test_a_fan_out_that_has_not_ended_after_a_second_is_opened_for_all_threads(
     house: House,
 ) -> None:
     execution_id = begun(house)
+    house.hire("w2")  # eight threads each
+    house.hire("w3")
     house.sweep()
     assert items(house, "queued") == 10  # it is young
     grow_old(house)
     house.sweep()
-    assert items(house, "queued") == ITEMS
-    assert len(house.inbox) == ITEMS
+    assert items(house, "queued") == 24
+    assert len(house.inbox) == 24
     house.sweep()
-    assert len(house.inbox) == ITEMS  # once
+    assert len(house.inbox) == 24  # once
+    house.hire("w4")
+    house.sweep()
+    assert len(house.inbox) == ITEMS
     house.drain()
     assert house.output(execution_id) == WHOLE
 
 
+def test_it_is_opened_no_wider_while_all_threads_have_something_of_it_to_do(house: House) -> None:
+    begun(house)
+    grow_old(house)
+    house.sweep()
+    assert items(house, "queued") == 10
+
+
+def test_items_that_wait_make_room_for_as_many_more(house: House) -> None:
+    waits_for = {**waits(correlation="${{ string(item) }}"), "for_each": list(range(ITEMS))}
+    steps = {"each": waits_for, "all": transform("${{ steps.each.output }}")}
+    execution_id = house.run(house.publish("answers", steps))
+    for waiting in (10, 20, ITEMS):
+        assert items(house, "waiting") == waiting
+        grow_old(house)
+        house.sweep()
+        house.drain()
+    for number in range(ITEMS):
+        signal(house, body=number, correlation=str(number))
+    house.drain()
+    assert house.output(execution_id) == list(range(ITEMS))
+
+
 def test_it_is_never_opened_beyond_its_max_parallel(house: House) -> None:
     begun(house, max_parallel=12)
+    house.hire("w2")
     grow_old(house)
     house.sweep()
     assert items(house, "queued") == 12
+    assert house.query("SELECT items_held FROM step_runs WHERE items > 0") == [(None,)]
 
 
 def test_a_paused_fan_out_stays_narrow_until_it_goes_on(house: House) -> None:
     execution_id = begun(house)
+    house.hire("w2")
     pause(house, execution_id)
     grow_old(house)
     house.inbox.clear()
@@ -112,6 +142,7 @@ def test_a_paused_fan_out_stays_narrow_until_it_goes_on(house: House) -> None:
     assert (items(house, "queued"), house.inbox) == (10, [])
     resume(house, execution_id)
     house.sweep()
+    assert items(house, "queued") == 16
     house.drain()
     assert house.output(execution_id) == WHOLE
 
