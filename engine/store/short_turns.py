@@ -20,6 +20,7 @@ from sqlalchemy import (
     Connection,
     and_,
     bindparam,
+    column,
     exists,
     func,
     insert,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from engine.codec import encode
@@ -40,8 +42,6 @@ from engine.machine.status import ExecutionStatus, Phase, StepStatus
 from engine.store.models import EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared
 from engine.store.turn import HEAD_COLUMNS, Line, as_head
-
-MOST_LINES = 16  # each number of lines is a statement of its own, which the server keeps
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
@@ -62,7 +62,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class ShortTurn:
-    """What one statement is to do: ``first``, and with it ``then``.
+    """What one statement is to do: ``first``, and with it ``then``; ``lines`` are of ``first``.
 
     Where ``first`` completes an item, ``then`` is the move of the next item of its fan-out, if
     there is one, whichever that is: its key's own item says nothing.
@@ -105,7 +105,7 @@ def take(connection: Connection, wanted: ShortTurn) -> Taken | None:
         _columns(first.change),
         None if then is None else _columns(then.change),
         first.key.item != _NODE and then is not None,
-        len(wanted.lines),
+        bool(wanted.lines),
     )
     row = statement.row(connection, _values(wanted))
     if row is None:
@@ -129,8 +129,11 @@ def _values(wanted: ShortTurn) -> dict[str, Any]:
     for name, move in (("first", wanted.first), ("then", wanted.then)):
         if move is not None:
             values |= _values_of(name, move)
-    for number, line in enumerate(wanted.lines):
-        values |= {f"line_{number}_{name}": getattr(line, name) for name in _LINE}
+    if wanted.lines:
+        values |= {
+            f"lines_{name}": [getattr(line, name) for line in wanted.lines] for name in _LINE
+        }
+        values["lines"] = len(wanted.lines)
     return values
 
 
@@ -157,7 +160,7 @@ def _values_of(name: str, move: Move) -> dict[str, Any]:
 # --- the statement -----------------------------------------------------------------------------
 
 Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, and adds to
-_LINE = ("step", "item", "attempt", "at", "level", "message")
+_LINE = ("at", "level", "message")
 
 
 def _columns(change: Change) -> Columns:
@@ -165,7 +168,7 @@ def _columns(change: Change) -> Columns:
 
 
 @lru_cache(maxsize=256)
-def _statement(first: Columns, then: Columns | None, counts: bool, lines: int) -> Prepared:
+def _statement(first: Columns, then: Columns | None, counts: bool, lines: bool) -> Prepared:
     """Lock all that must be as foreseen; then ``first`` decides, and what follows hangs on it."""
     head = _lock_head()
     if then is None:
@@ -288,7 +291,7 @@ def _pending(item: Any) -> list[Any]:
     ]
 
 
-def _closed(head: CTE, done: CTE, ridden: CTE | None, lines: int, *more: CTE) -> Prepared:
+def _closed(head: CTE, done: CTE, ridden: CTE | None, lines: bool, *more: CTE) -> Prepared:
     """Number the facts and lines, write the head, return it and what the moves returned."""
     moves = {"first": done} | ({} if ridden is None else {"then": ridden})
     written = _write_head(done, ridden, lines)
@@ -303,7 +306,7 @@ def _closed(head: CTE, done: CTE, ridden: CTE | None, lines: int, *more: CTE) ->
     )
     answer = answer.add_cte(_tell(head, moves), *more)
     if lines:
-        answer = answer.add_cte(_keep_lines(head, done, lines))
+        answer = answer.add_cte(_keep_lines(head, done))
     return Prepared(answer)
 
 
@@ -325,19 +328,28 @@ def _tell(head: CTE, moves: Mapping[str, CTE]) -> CTE:
     return insert(_EVENTS).from_select(columns, union_all(*rows)).cte("told")
 
 
-def _keep_lines(head: CTE, done: CTE, count: int) -> CTE:
-    rows = [
-        select(
-            head.c.id,
-            head.c.last_log + number + 1,
-            *(bindparam(f"line_{number}_{name}", type_=_LINES.c[name].type) for name in _LINE),
-        ).select_from(head.join(done, true()))
-        for number in range(count)
-    ]
-    return insert(_LINES).from_select(("execution_id", "seq", *_LINE), union_all(*rows)).cte("kept")
+def _keep_lines(head: CTE, done: CTE) -> CTE:
+    """However many there are it is one statement: the server keeps each that it has seen."""
+    columns = {name: _LINES.c[name].type for name in _LINE}
+    said: Any = func.unnest(
+        *(bindparam(f"lines_{name}", type_=ARRAY(type_)) for name, type_ in columns.items())
+    )
+    lines = said.table_valued(
+        *(column(name, type_) for name, type_ in columns.items()), with_ordinality="number"
+    ).render_derived()
+    rows = select(
+        head.c.id,
+        head.c.last_log + lines.c.number,
+        bindparam("first_step", type_=_LINES.c.step.type),
+        done.c.item,
+        done.c.attempts,
+        *(lines.c[name] for name in _LINE),
+    ).select_from(head.join(done, true()).join(lines, true()))
+    columns_of = ("execution_id", "seq", "step", "item", "attempt", *_LINE)
+    return insert(_LINES).from_select(columns_of, rows).cte("kept")
 
 
-def _write_head(done: CTE, ridden: CTE | None, lines: int) -> CTE:
+def _write_head(done: CTE, ridden: CTE | None, lines: bool) -> CTE:
     """Something runs when this has been done, so the execution does."""
     rides: Any = literal(0)
     if ridden is not None:
@@ -355,7 +367,7 @@ def _write_head(done: CTE, ridden: CTE | None, lines: int) -> CTE:
         .values(
             status=ExecutionStatus.RUNNING.value,
             last_seq=_EXECUTIONS.c.last_seq + 1 + rides,
-            last_log=_EXECUTIONS.c.last_log + lines,
+            last_log=_EXECUTIONS.c.last_log + (bindparam("lines") if lines else 0),
             active=_EXECUTIONS.c.active + added("active"),
             steps_left=_EXECUTIONS.c.steps_left - added("ended"),
             runs_done=_EXECUTIONS.c.runs_done + added("progress"),

@@ -19,7 +19,7 @@ from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.capture import Line as Said
 from engine.store import progress, steps
 from engine.store.database import Database
-from engine.store.short_turns import MOST_LINES, ShortTurn, Taken
+from engine.store.short_turns import ShortTurn, Taken
 from engine.store.steps import Ticket
 from engine.store.turn import Line, Turn
 from engine.worker.claims import Claim
@@ -61,7 +61,7 @@ def settle(
     with claim.writing:
         lines = [_line(claim, line) for line in claim.log.drain()]
         told = _progress(claim)
-        if told is not None or len(lines) > MOST_LINES:
+        if told is not None:
             usual = None
 
         def with_lines(taken: Turn) -> T:

@@ -61,7 +61,7 @@ def fails_at_first(x: int) -> int:
 CHAIN: dict[str, Any] = {
     "a": python(says, x=3),
     "b": python(says, x="${{ steps.a.output }}"),
-    "c": python(says, x="${{ steps.b.output * 10 }}"),  # more lines than one statement takes
+    "c": python(says, x="${{ steps.b.output * 10 }}"),
     "d": python(says, x="${{ steps.c.output }}"),
 }
 EACH: dict[str, Any] = {**python(inc, x="${{ item }}"), "for_each": "${{ input.xs }}"}
