@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -11,6 +12,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.support.processes import free_port
+
+# Tells what becomes of a piece that a client sends, from its connection's number and its bytes.
+Choice = Callable[[int, bytes], str | None]
 
 _CHUNK = 65536
 _POLL = 0.2  # seconds between two looks at whether the proxy has been closed
@@ -22,6 +26,7 @@ class _Link:
 
     client: socket.socket
     server: socket.socket
+    number: int
     mute: bool = field(default=False)  # nothing the server says reaches the client any more
 
     def close(self) -> None:
@@ -53,7 +58,8 @@ class Proxy:
         self._flowing.set()
         self._refusing = False
         self._closed = False
-        self._choose: Callable[[bytes], str | None] | None = None
+        self._choose: Choice | None = None
+        self._numbers = itertools.count(1)
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=256)
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
@@ -78,7 +84,7 @@ class Proxy:
         self.delay = 0.0
         self._flowing.set()
 
-    def drop(self, choose: Callable[[bytes], str | None]) -> None:
+    def drop(self, choose: Choice) -> None:
         """Ask ``choose`` about each piece that a client sends, until ``heal``.
 
         It returns ``"reply"`` to pass the piece on and cut the connection when the server answers,
@@ -112,7 +118,7 @@ class Proxy:
         except OSError:
             client.close()
             return
-        link = _Link(client, server)
+        link = _Link(client, server, next(self._numbers))
         for end in (client, server):
             end.settimeout(None)
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,7 +131,7 @@ class Proxy:
         with self._ending(link):
             while data := link.client.recv(_CHUNK):
                 self._wait()
-                verdict = self._choose(data) if self._choose else None
+                verdict = self._choose(link.number, data) if self._choose else None
                 if verdict is not None:
                     self.dropped += 1
                 if verdict == "request":

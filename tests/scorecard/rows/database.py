@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +26,8 @@ from tests.support.processes import eventually
 
 BACK = "the database is back → 90 % of the throughput before, of new work, a sample a fault"
 WRITERS = 8
+# As it is prepared: its name, and how the text of a short turn begins and goes on.
+_COMMITS_ITSELF = re.compile(rb"(_pg\w+)\x00WITH head AS [^\x00]*?written AS")
 
 
 @row(
@@ -75,28 +79,59 @@ def _answers_lost(drill: Drill) -> None:
 
 def _replies_dropped(drill: Drill) -> None:
     """PostgreSQL: the proxy drops the reply, or the request, of some commits; both look alike."""
-    between, asked = drill.before_postgres(), [0]
+    between = drill.before_postgres()
+    losing = _Losing(drill)
+    between.drop(losing.choose)
     drill.workers(2)
-    every = drill.chance.randint(9, 14)
-
-    def choose(piece: bytes) -> str | None:
-        if b"COMMIT\x00" not in piece:
-            return None
-        asked[0] += 1
-        if asked[0] % every or between.dropped >= 8:
-            return None
-        return drill.chance.choice(("reply", "reply", "request"))
-
     with drill.traffic():
         for _ in range(2):
             drill.mixture()
         strike = drill.strike()
-        between.drop(choose)
+        losing.begun = True
         eventually(lambda: between.dropped >= 8, seconds=40, what="8 commits went unanswered")
         between.heal()
         drill.heal()
     drill.settle()
     drill.moved_on(strike)
+    drill.notes.append(f"{losing.alone} of 8 were statements that commit themselves")
+
+
+class _Losing:
+    """Chooses some commits, half of them a COMMIT and half a statement that commits itself.
+
+    Those go by the name under which their connection prepared them, so it listens from the start.
+    """
+
+    def __init__(self, drill: Drill) -> None:
+        self.begun = False
+        self.alone = 0
+        self._chance = drill.chance
+        self._every = drill.chance.randint(9, 14)
+        self._asked = {"COMMIT": 0, "statement": 0}
+        self._lost = {"COMMIT": 0, "statement": 0}
+        self._names: dict[int, list[bytes]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def choose(self, connection: int, piece: bytes) -> str | None:
+        """Return what becomes of the piece, as ``Proxy.drop`` wants it."""
+        names = self._names[connection]
+        names += _COMMITS_ITSELF.findall(piece)
+        if b"COMMIT\x00" in piece:
+            kind = "COMMIT"
+        elif any(b"\x00" + name + b"\x00" in piece for name in names):
+            kind = "statement"
+        else:
+            return None
+        with self._lock:
+            return self._chosen(kind) if self.begun else None
+
+    def _chosen(self, kind: str) -> str | None:
+        self._asked[kind] += 1
+        if self._asked[kind] % self._every or self._lost[kind] >= 4:
+            return None
+        self._lost[kind] += 1
+        self.alone = self._lost["statement"]
+        return self._chance.choice(("reply", "reply", "request"))
 
 
 @row("database", "slow", recovery=BACK)
