@@ -68,6 +68,16 @@ def test_the_stranded_are_listed_counted_and_moved(engine: Engine, house: House)
     assert engine("stranded", "list", "--json").json == {"items": []}
 
 
+def test_while_no_worker_is_alive_nobody_is_said_to_have_all_code(
+    engine: Engine, house: House
+) -> None:
+    house.run(house.publish("shop", GONE))
+    house.bury("w1")
+    assert "no worker is alive" in engine("stranded", "list").out
+    house.hire("w2")
+    assert "gone.work" in engine("stranded", "list").out
+
+
 @pytest.fixture
 def api(sqlite_url: str, redis_url: str) -> Iterator[Web]:
     with web(sqlite_url, redis_url) as opened:
