@@ -75,14 +75,14 @@ class Database(ABC):
         """
 
     def write_at_once(self, work: Work[T]) -> T:
-        """Run ``work``, a single statement that commits itself, and return what it returns.
+        """Run ``work``, a single statement, as a transaction; return what it returns.
 
-        Only where the database has a server.
+        Where there is a server the statement commits itself, which saves two trips.
 
         Raises:
             Unavailable: the database did not answer; whether it committed is then unknown.
         """
-        raise NotImplementedError
+        return self.write(work)
 
     @abstractmethod
     def read(self, work: Work[T]) -> T:
