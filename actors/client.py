@@ -221,14 +221,14 @@ class Client:
         self._enqueue(messages.dispatch_message(wanted.execution_id), 0)
         return wanted.execution_id
 
-    def find_stranded(self, *, owner_id: str | None) -> list[stranded.Stranded]:
+    def find_stranded(self, *, owner_id: str | None) -> list[stranded.Stranded] | None:
         """Return the versions whose open executions wait for code that no live worker has.
 
-        None are told of while no worker is alive: nobody can tell then what they know.
+        None while no worker is alive: nobody can tell then what they know.
         """
         known = stranded.known_by_workers(self.database, self.settings.lease_seconds)
         if known is None:
-            return []
+            return None
         return stranded.find(self.database, self.versions, known=known, owner_id=owner_id)
 
     def settle_stranded(

@@ -35,7 +35,7 @@ class Came(BaseModel):
 @router.get("/executions/stranded", response_model=shapes.page_of(Stranded))
 def listed(me: Me, parts: With) -> Response:
     """Versions of whose executions of yours steps wait for code that no live worker has."""
-    return shapes.listing(parts.client.find_stranded(owner_id=me.id))
+    return shapes.listing(parts.client.find_stranded(owner_id=me.id) or [])
 
 
 @router.post("/executions/stranded/move", response_model=Came)

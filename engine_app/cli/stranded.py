@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from engine.stranded import Bulk, Stranded, known_by_workers
+from engine.stranded import Bulk, Stranded
 from engine_app.cli.local import As, Json, acting, engine
 from engine_app.cli.output import clean, console, print_json, print_table
 
@@ -26,13 +26,12 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
     """List them by workflow and version. Left alone they wait for a worker that has the code."""
     with engine() as client:
         rows = client.find_stranded(owner_id=acting(client.database, as_user).id)
-        told = known_by_workers(client.database, client.settings.lease_seconds) is not None
     if as_json:
-        print_json({"items": rows})
-    elif told:
-        table(rows)
-    else:
+        print_json({"items": rows or []})
+    elif rows is None:
         console.print("no worker is alive, so nobody can tell which code is missing: start one")
+    else:
+        table(rows)
 
 
 def table(rows: Iterable[Stranded]) -> None:
