@@ -93,18 +93,16 @@ def _replies_dropped(drill: Drill) -> None:
         drill.heal()
     drill.settle()
     drill.moved_on(strike)
-    drill.notes.append(f"{losing.alone} of 8 were statements that commit themselves")
 
 
 class _Losing:
-    """Chooses some commits, half of them a COMMIT and half a statement that commits itself.
+    """Chooses eight commits: four of a COMMIT, four of a statement that commits itself.
 
     Those go by the name under which their connection prepared them, so it listens from the start.
     """
 
     def __init__(self, drill: Drill) -> None:
         self.begun = False
-        self.alone = 0
         self._chance = drill.chance
         self._every = drill.chance.randint(9, 14)
         self._asked = {"COMMIT": 0, "statement": 0}
@@ -130,7 +128,6 @@ class _Losing:
         if self._asked[kind] % self._every or self._lost[kind] >= 4:
             return None
         self._lost[kind] += 1
-        self.alone = self._lost["statement"]
         return self._chance.choice(("reply", "reply", "request"))
 
 
