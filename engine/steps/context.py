@@ -26,7 +26,8 @@ MAX_ARTIFACTS = 20
 MAX_NOTE = 200  # characters
 
 _MEDIA_TYPE = re.compile(r"[\w.+-]{1,30}/[\w.+-]{1,33}", re.ASCII)
-_NAME = re.compile(r"[^/\\\x00-\x1f\x7f]{1,128}")
+# Surrogates alone are half a character, which no database stores.
+_NAME = re.compile(r"[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Context:
         Raises:
             StepError: a name that is no plain file name, a body over 5 MiB, over 20 artifacts.
         """
-        data = body.encode() if isinstance(body, str) else bytes(body)
+        data = _encoded(name, body) if isinstance(body, str) else bytes(body)
         _check_artifact(name, media_type, len(data))
         with self._lock:
             if name not in self._artifacts and len(self._artifacts) >= MAX_ARTIFACTS:
@@ -253,9 +254,20 @@ def _fill(message: object, values: tuple[object, ...]) -> str:
         return f"{text} {values!r}"
 
 
+def _encoded(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        problem = "holds half a character (a lone surrogate)"
+        raise _refused(f"artifact {name!r}: its text {problem}: decode it first") from None
+
+
 def _check_artifact(name: str, media_type: str, size: int) -> None:
     if not _NAME.fullmatch(name) or name in (".", ".."):
-        raise _refused(f"artifact {name!r}: a name is 1 to 128 characters, no slash, no control")
+        raise _refused(
+            f"artifact {name!r}: a name is 1 to 128 characters, no slash, no control character,"
+            " no half a character (a lone surrogate)"
+        )
     if not _MEDIA_TYPE.fullmatch(media_type):
         raise _refused(f"artifact {name!r}: {media_type!r} is no media type, as image/png is")
     if size > MAX_ARTIFACT:

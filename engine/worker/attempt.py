@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.codec import decode, encode
 from engine.definition import Step
-from engine.errors import EngineError, StepError
+from engine.errors import EngineError, RateLimited, StepError, Unavailable
 from engine.flow.words import describe_error, reason_of
 from engine.machine.status import Reason
 from engine.steps import Park, find
@@ -93,10 +93,11 @@ def run_attempt(
                 interrupted=lambda: claim.stop is not None,
             )
         return Parked(value) if isinstance(value, Park) else _returned(value, step, limit, context)
-    except Interrupted:
-        return _interrupted(claim)
-    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        # sys.exit() in a step is a mistake in the step, not the end of its worker.
+    except BaseException as error:
+        # Of whatever type: what user code lets out is the failure of its attempt, never the end of
+        # the worker's thread. An interruption that nobody has asked for comes from user code, too.
+        if isinstance(error, Interrupted) and claim.stop is not None:
+            return _interrupted(claim)
         return failed(error)
 
 
@@ -130,8 +131,9 @@ def failed(error: BaseException) -> Failed:
 
 
 def _hopeless(error: BaseException) -> bool:
-    # The engine refused the value itself (no JSON, too large): the same code gives it again.
-    return isinstance(error, EngineError)
+    # The engine refused the value itself (no JSON, too large): the same code gives it again. But
+    # a step may ask an engine for something, and that one be away or busy.
+    return isinstance(error, EngineError) and not isinstance(error, Unavailable | RateLimited)
 
 
 def _returned(value: Any, step: Step, limit: int, context: Context) -> Returned:

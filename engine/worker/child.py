@@ -141,7 +141,9 @@ def _attempt(hello: dict[str, Any], control: Control, report: Report) -> dict[st
         with entered(context):
             value = Python().run(hello["params"], context)
         return {"result": encoded(value, context.step, hello["limit"])}
-    except (Exception, KeyboardInterrupt, GeneratorExit) as error:
+    except Cut:
+        raise  # it is to end: nobody waits for what came of it
+    except BaseException as error:
         _limit_memory(None)  # or there would be no room to say that there is none
         return {"failed": asdict(_failed(error, hello["memory"]))}
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.codec import encode
-from engine.errors import EngineError, StepError
+from engine.errors import EngineError, StaleClaim, StepError, Unavailable
+from engine.flow import error_text
 from engine.flow.ending import complete, end_if_idle
 from engine.flow.finish import output_text
 from engine.flow.follow import after_failure, after_success
@@ -42,6 +44,8 @@ from engine.worker.keep import keep
 from engine.worker.prepare import Call
 from engine.worker.ride import Ride
 from engine.worker.work import Stay, Work
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,22 @@ class Settler:
     def settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Settled:
         """Commit ``outcome`` and return what it leaves to do; a retry's message goes to ``sends``.
 
+        An outcome that cannot be written down, for a reason that nobody foresaw, is the failure of
+        its attempt: left to rescue it would run again and again, and nobody would learn why.
+
         Raises:
             StaleClaim: the claim was taken away meanwhile; nothing was changed.
+            Unavailable: the database stayed away; rescue gives the claim back.
         """
+        try:
+            return self._settle(work, claim, outcome, sends)
+        except (StaleClaim, Unavailable):
+            raise
+        except Exception as error:
+            _log.exception("the outcome of %s cannot be written down: it fails instead", claim.key)
+            return self._settle(work, claim, failed(error), sends)
+
+    def _settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Settled:
         outcome = keep(self._database.payloads, work, claim, outcome)
         match outcome:
             case Returned():
@@ -258,4 +275,5 @@ def _verdict(claim: Claim, now: int, described: dict[str, Any], delay: int | Non
     else:
         level, what = "warning", f"attempt {number + 1} in {delay / 1e6:.2f} s"
     key = claim.key
-    return Line(key.step, key.item, claim.attempt, now, level, f"{said} · {what}")
+    text = "\n".join([f"{said} · {what}", *error_text.causes(described)])
+    return Line(key.step, key.item, claim.attempt, now, level, text)

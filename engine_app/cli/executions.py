@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from engine.flow import error_text
 from engine.ids import made_at
 from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.store import views
@@ -98,8 +99,8 @@ def follow_to_end(opened: Database, owner_id: str, execution_id: str, *, as_json
 def _ending(found: ExecutionDetail) -> None:
     if found.error:
         console.print(f"[red]{clean(found.row.detail)}[/]")
-        if trace := found.error.get("trace"):
-            console.print(f"[bright_black]{clean(trace)}[/]")
+        if told := error_text.whole(found.error):
+            console.print(f"[bright_black]{clean(told)}[/]")
     if found.output is not None:
         console.print_json(data=found.output)
     elif large := found.large.get("output"):

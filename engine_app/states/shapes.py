@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.flow import error_text
 from engine.machine.event import EventType
 from engine.machine.status import STEP_ENDS, Reason
 from engine.store.views import (
@@ -246,8 +247,8 @@ def cause(detail: ExecutionDetail) -> Cause:
 
 
 def _trace(error: Mapping[str, Any] | None) -> str:
-    """Return where it happened; files below the engine's own folder are named from there."""
-    return str((error or {}).get("trace") or "").replace(_HERE, "")
+    """Return where it happened and what led to it, files named from the engine's own folder."""
+    return error_text.whole(error).replace(_HERE, "")
 
 
 def _where(error: Mapping[str, Any], step: StepRow | None) -> str:

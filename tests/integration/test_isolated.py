@@ -159,6 +159,9 @@ def _in_a_thread(name: str, limit: int = 1000, **params: Any) -> Outcome:
     [
         ("fail", {"words": "no such thing"}),
         ("fail", {"sentence": "an argument it does not take"}),
+        ("halt", {}),
+        ("unreadable", {}),
+        ("chained", {}),
         ("leave", {"code": 3}),
         ("unsayable", {}),
         ("large", {"size": 1001}),

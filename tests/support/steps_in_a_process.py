@@ -54,6 +54,30 @@ def fail(words: str) -> None:
     raise LookupError(words)
 
 
+class Halt(BaseException):
+    """No ``except Exception`` sees it."""
+
+
+def halt() -> None:
+    """Raise what no ``except Exception`` sees."""
+    raise Halt("stop")
+
+
+def unreadable() -> None:
+    """Raise an exception whose text cannot be had."""
+    raise type("Unreadable", (Exception,), {"__str__": lambda _self: 7})
+
+
+def chained() -> None:
+    """Fail because of something else, and add a note."""
+    try:
+        int("order")
+    except ValueError as cause:
+        error = ExceptionGroup("two", [KeyError("order-7"), LookupError("order-8")])
+        error.add_note("customer 42")
+        raise error from cause
+
+
 def leave(code: int) -> None:
     """Call sys.exit."""
     sys.exit(code)
@@ -129,7 +153,7 @@ def until_cancelled(folder: str) -> str:
 
 
 for _function in (
-    *(who, waited, tell, too_many_artifacts, fail, leave, vanish, segfault, kill_self, hog),
-    *(unsayable, large, hold, hold_in_c, leave_a_child, until_cancelled),
+    *(who, waited, tell, too_many_artifacts, fail, halt, unreadable, chained, leave, vanish, hog),
+    *(segfault, kill_self, unsayable, large, hold, hold_in_c, leave_a_child, until_cancelled),
 ):
     register_step(f"{__name__}.{_function.__name__}", _function)
