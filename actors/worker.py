@@ -119,6 +119,8 @@ class Crew:
         """Load the user's modules, introduce the worker, start its pulse and its rescue."""
         self._parent = os.getppid()
         console.set_up(self.settings)
+        capture.install()
+        capture.install_for_warnings()
         registry.load_modules(self.settings.modules)
         assert self.broker is not None
         declared = self.broker.get_declared_queues()
@@ -148,12 +150,12 @@ class Crew:
 
         It neither sweeps nor takes steps of others, and ends as its owner wants.
         """
+        capture.install()
         self._introduce(sorted(queues), threads, [])
         _ = self.guest
 
     def _introduce(self, queues: list[str], threads: int, functions: list[str]) -> None:
         self._threads = threads
-        capture.install()
         worker = liveness.WorkerRow(
             id=self.id,
             host=platform.node(),

@@ -17,6 +17,7 @@ from engine.machine.history import EventRecord, History, Key, RunRecord
 from engine.machine.status import EXECUTION_ENDS, STEP_ENDS, Reason
 
 SKEW = 1_000_000  # µs by which the clocks of two processes may differ
+SURELY_WHOLE = 1_000  # lines up to which no log has lost its middle (``attempt_log.MAX_LINES``)
 # What each fact says of its step run, and where the step run may have stood before. A step run is
 # "open" until its first fact: becoming ready leaves none.
 _MOVES = {
@@ -67,7 +68,7 @@ def _found(history: History, rule: Rule, what: str, key: Key | None = None) -> F
 
 
 def _numbers(history: History) -> Iterator[Finding]:
-    """7: events and log lines are numbered 1..n."""
+    """7: events are numbered 1..n, and log lines too, but for those that a long log has lost."""
     head = history.head
     numbers = [event.seq for event in history.events]
     last = max(numbers, default=0)
@@ -77,7 +78,8 @@ def _numbers(history: History) -> Iterator[Finding]:
     if last > head.last_seq:
         what = f"event {last} is there, the execution says {head.last_seq}"
         yield _found(history, Rule.NUMBER_BEHIND, what)
-    if history.lines != history.last_line or history.last_line < head.last_log:
+    gap = history.lines != history.last_line and history.last_line <= SURELY_WHOLE
+    if gap or history.last_line < head.last_log:
         what = f"{history.lines} lines, numbered up to {history.last_line}"
         what += f"; the execution says {head.last_log}"
         yield _found(history, Rule.LINES_MISSING, what)

@@ -1,170 +1,90 @@
-"""Keep what user code says: logging, print and ``context.log``, per attempt, bounded.
+"""Route what user code says to the log of its attempt: logging, print, warnings, standard error.
 
-One handler on the root logger and one stand-in for ``sys.stdout`` serve the whole process; a
-context variable says whose attempt the current code belongs to. So capturing an attempt costs
-one variable set, and code outside an attempt writes where it always did.
+A context variable says whose attempt the current code belongs to; threads that user code starts
+inherit it (``threads``). What stands in for ``sys.stdout`` and ``sys.stderr`` and the one place
+through which each record of ``logging`` passes are put in place once for a process. So capturing
+an attempt costs one variable set, and code outside an attempt writes where it always did.
 """
 
 from __future__ import annotations
 
 import io
 import logging
+import logging.config
+import os
 import sys
 import threading
-import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
-from typing import Any, TextIO
+from functools import wraps
+from typing import Any, ParamSpec, TextIO, TypeVar
 
-MAX_LINES = 2_000
-MAX_BYTES = 256 * 1024
+from engine.steps import threads
+from engine.steps.attempt_log import AttemptLog
 
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One log line: ``at`` in µs, ``level`` one of debug, info, warning, error."""
-
-    at: int
-    level: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far an attempt says it is; ``total`` is None when it does not know."""
-
-    done: float
-    total: float | None = None
-    note: str = ""
-
-
-def wall_clock() -> int:
-    """Return this machine's time in µs since 1970."""
-    return time.time_ns() // 1_000
-
-
-class AttemptLog:
-    """The lines of one attempt. Any thread may add; ``drain`` hands over what came since.
-
-    It carries the attempt's progress too, of which only the latest is kept.
-
-    Once ``max_lines`` or ``max_bytes`` is used up, one notice takes the place of all that follows,
-    so that a loop that prints can fill neither the memory nor the database.
-    """
-
-    def __init__(
-        self,
-        *,
-        clock: Callable[[], int] = wall_clock,
-        max_lines: int = MAX_LINES,
-        max_bytes: int = MAX_BYTES,
-    ) -> None:
-        self._clock = clock
-        self._lines_left = max_lines
-        self._bytes_left = max_bytes
-        self._limits = f"{max_lines} lines or {max_bytes // 1024} KiB"
-        self._lines: list[Line] = []
-        self._partial = ""
-        self._full = False
-        self._progress: Progress | None = None
-        # Reentrant: a signal handler or a __del__ may log while this thread is adding a line.
-        self._lock = threading.RLock()
-        self.dropped = 0
-
-    def add(self, level: str, message: str) -> None:
-        """Keep ``message`` as one line at ``level``, unless the log is full."""
-        message = _storable(message)
-        with self._lock:
-            if self._full:
-                self.dropped += 1
-                return
-            size = len(message.encode())
-            if self._lines_left < 1 or size > self._bytes_left:
-                self._close(level, message)
-                return
-            self._lines_left -= 1
-            self._bytes_left -= size
-            self._lines.append(Line(self._clock(), level, message))
-
-    def write(self, text: str) -> None:
-        """Keep printed ``text``: each finished line as one at level info, the rest for later."""
-        with self._lock:
-            if self._full:
-                self.dropped += text.count("\n")
-                return
-            *whole, rest = (self._partial + text).split("\n")
-            self._partial = rest
-            for line in whole:
-                self.add("info", line.removesuffix("\r"))
-            if len(rest) > self._bytes_left:
-                self.flush()
-
-    def flush(self) -> None:
-        """Keep the printed text that no newline has ended yet."""
-        with self._lock:
-            rest, self._partial = self._partial, ""
-            if rest:
-                self.add("info", rest)
-
-    def drain(self) -> list[Line]:
-        """Return the lines added since the last call, oldest first, and forget them."""
-        with self._lock:
-            lines, self._lines = self._lines, []
-            return lines
-
-    def report(self, progress: Progress) -> None:
-        """Keep ``progress`` in the place of what was reported before."""
-        with self._lock:
-            self._progress = replace(progress, note=_storable(progress.note))
-
-    def take_progress(self) -> Progress | None:
-        """Return what was reported since the last call, if anything, and forget it."""
-        with self._lock:
-            progress, self._progress = self._progress, None
-            return progress
-
-    def _close(self, level: str, message: str) -> None:
-        self._full = True
-        self.dropped = 1
-        self._partial = ""
-        if self._lines_left > 0 and self._bytes_left > 0:
-            start = message.encode()[: self._bytes_left].decode(errors="ignore")
-            self._lines.append(Line(self._clock(), level, f"{start}…"))
-        notice = f"the log of this attempt is full ({self._limits}): what follows is not kept"
-        self._lines.append(Line(self._clock(), "warning", notice))
-
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _current: ContextVar[AttemptLog | None] = ContextVar("attempt_log", default=None)
-_install_lock = threading.Lock()
+# Handlers of the user's own print a record that is kept already: what they print is no new line.
+_in_handlers: ContextVar[bool] = ContextVar("in_handlers", default=False)
+_lock = threading.Lock()
+_installed = False
+_call_handlers = logging.Logger.callHandlers
 
 
 @contextmanager
 def capturing(log: AttemptLog) -> Iterator[None]:
-    """Route what is logged and printed inside to ``log``; threads started inside are not seen."""
+    """Route what is said inside, also by threads started inside, to ``log``; close it then."""
+    _undo_silencing()
     token = _current.set(log)
+    log.closed = False
     try:
         yield
     finally:
         _current.reset(token)
         log.flush()
+        log.closed = True
 
 
 def install() -> None:
-    """Put the handler and the stand-in for ``sys.stdout`` in place; again is no harm.
+    """Put everything in place; again is no harm.
 
-    The root logger's level is lowered to INFO at most, else ``logging.info`` of user code would be
-    dropped before any handler sees it.
+    Before user code is imported: libraries take hold of ``sys.stderr`` when they are imported.
     """
-    with _install_lock:
-        root = logging.getLogger()
-        if not any(isinstance(handler, _Handler) for handler in root.handlers):
-            root.addHandler(_Handler(logging.INFO))
-        if root.level == logging.NOTSET or root.level > logging.INFO:
-            root.setLevel(logging.INFO)
-        if not isinstance(sys.stdout, _Stdout):
-            sys.stdout = _Stdout(sys.stdout)
+    global _installed  # noqa: PLW0603  # what it changes is global to the process
+    with _lock:
+        if not isinstance(sys.stdout, _StandIn):
+            sys.stdout = _StandIn(sys.stdout, 1)
+        if not isinstance(sys.stderr, _StandIn):
+            sys.stderr = _StandIn(sys.stderr, 2)
+        _undo_silencing()
+        if _installed:
+            return
+        _installed = True
+        threads.install(in_attempt=lambda: _listening() is not None)
+        os.register_at_fork(after_in_child=_hear_nobody)
+        logging.Logger.callHandlers = _keep_and_call_handlers  # type: ignore[method-assign,assignment]
+        for module, name in (
+            (logging, "basicConfig"),
+            (logging.config, "dictConfig"),
+            (logging.config, "fileConfig"),
+        ):
+            setattr(module, name, _silencing_nobody(getattr(module, name)))
+
+
+def install_for_warnings() -> None:
+    """Send warnings to the log too. For processes of the engine's own: tests have other wishes."""
+    logging.captureWarnings(capture=True)
+    # Python tells a warning once a place and process; but each attempt has a log of its own.
+    warnings.simplefilter("always", append=True)
+
+
+def _hear_nobody() -> None:
+    """In a fork of the worker nobody hands over what was said: it goes where it always did."""
+    _current.set(None)
 
 
 def level_name(number: int) -> str:
@@ -176,51 +96,100 @@ def level_name(number: int) -> str:
     return "info" if number >= logging.INFO else "debug"
 
 
-def _storable(message: str) -> str:
-    # PostgreSQL's text takes neither NUL nor lone surrogates; a log line must never fail a step.
-    return message.replace("\0", "\ufffd").encode(errors="replace").decode()
+def _listening() -> AttemptLog | None:
+    """Return the log of the attempt that this code belongs to, if that attempt still runs."""
+    log = _current.get()
+    return None if log is None or log.closed or _in_handlers.get() else log
 
 
-class _Handler(logging.Handler):
-    """Adds records of the current attempt to its log; lines below INFO are a library's own talk."""
+# --- logging ------------------------------------------------------------------------------------
 
-    _formatter = logging.Formatter()
+_formatter = logging.Formatter()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        log = _current.get()
-        if log is None:
-            return
+
+def _keep_and_call_handlers(logger: logging.Logger, record: logging.LogRecord) -> None:
+    """Stand in for ``Logger.callHandlers``, the one place where each record that is wanted passes,
+    whatever handlers there are and whether or not it propagates."""
+    log = _listening()
+    if log is None or record.levelno < logging.INFO:  # below it is a library's own talk
+        _call_handlers(logger, record)
+        return
+    try:
+        log.add(level_name(record.levelno), _formatter.format(record))
+    except Exception:
+        # A format string that does not fit, as logging itself treats it: said, never raised.
+        log.add("error", f"a line of logger {record.name} cannot be formatted: {record.msg!r}")
+    token = _in_handlers.set(True)
+    try:
+        _call_handlers(logger, record)
+    finally:
+        _in_handlers.reset(token)
+
+
+def _silencing_nobody(configure: Callable[P, T]) -> Callable[P, T]:
+    """Have a function that configures logging disable no logger that was there before.
+
+    A step that calls it does so for its whole process: others would fall silent with it.
+    """
+
+    @wraps(configure)
+    def configured(*args: P.args, **kwargs: P.kwargs) -> T:
+        known = logging.root.manager.loggerDict.values()
+        enabled = [one for one in known if isinstance(one, logging.Logger) and not one.disabled]
         try:
-            log.add(level_name(record.levelno), self._formatter.format(record))
-        except Exception:  # a bad format string is the caller's fault: logging's own way to say so
-            self.handleError(record)
+            return configure(*args, **kwargs)
+        finally:
+            for logger in enabled:
+                logger.disabled = False
+
+    return configured
 
 
-class _Stdout(io.TextIOBase):
-    """Stands in for ``sys.stdout``: an attempt's text goes to its log, all else passes through."""
+def _undo_silencing() -> None:
+    """Have lines from level INFO on pass, whatever an earlier attempt has set for the process."""
+    root = logging.root
+    if root.level == logging.NOTSET or root.level > logging.INFO:
+        root.setLevel(logging.INFO)
+    if root.manager.disable >= logging.INFO:
+        logging.disable(logging.NOTSET)
 
-    def __init__(self, beneath: TextIO) -> None:
+
+# --- print and standard error -------------------------------------------------------------------
+
+
+class _StandIn(io.TextIOBase):
+    """Stands in for a standard stream: an attempt's text goes to its log, all else passes."""
+
+    def __init__(self, beneath: TextIO, descriptor: int) -> None:
         self._beneath = beneath
+        self._descriptor = descriptor
 
     def write(self, text: str) -> int:
-        log = _current.get()
+        log = _listening()
         if log is None:
             return self._beneath.write(text)
         log.write(text)
         return len(text)
 
     def flush(self) -> None:
-        if _current.get() is None:
+        if _listening() is None:
             self._beneath.flush()
+
+    @property
+    def buffer(self) -> _BytesStandIn:
+        """What takes bytes, as ``sys.stdout.buffer.write`` does."""
+        return _BytesStandIn(self)
 
     def writable(self) -> bool:
         return True
 
     def isatty(self) -> bool:
-        return _current.get() is None and self._beneath.isatty()
+        # Dramatiq's pipe for what its workers say has no such method, nor those that follow.
+        return _listening() is None and getattr(self._beneath, "isatty", bool)()
 
     def fileno(self) -> int:
-        return self._beneath.fileno()
+        has_one = getattr(self._beneath, "fileno", None)
+        return self._descriptor if has_one is None else int(has_one())
 
     @property
     def encoding(self) -> str:  # type: ignore[override]  # a plain attribute in the base class
@@ -228,3 +197,23 @@ class _Stdout(io.TextIOBase):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._beneath, name)
+
+
+class _BytesStandIn(io.RawIOBase):
+    """Stands in for the ``buffer`` of a standard stream."""
+
+    def __init__(self, text: _StandIn) -> None:
+        self._text = text
+
+    def write(self, data: Any) -> int:
+        below = getattr(self._text._beneath, "buffer", None)
+        if below is not None and _listening() is None:
+            return int(below.write(data))
+        self._text.write(bytes(data).decode(errors="replace"))
+        return len(data)
+
+    def flush(self) -> None:
+        self._text.flush()
+
+    def writable(self) -> bool:
+        return True

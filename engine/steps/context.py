@@ -19,7 +19,8 @@ from typing import Any
 from engine import artifacts as kinds
 from engine.codec import MAX_INTEGER
 from engine.errors import EngineError, PayloadError, StepError
-from engine.steps.capture import AttemptLog, Progress, capturing, level_name, wall_clock
+from engine.steps.attempt_log import AttemptLog, Progress, wall_clock
+from engine.steps.capture import capturing, level_name
 
 MAX_ARTIFACT = 5 * 1024 * 1024
 MAX_ARTIFACTS = 20

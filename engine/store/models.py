@@ -356,7 +356,7 @@ class EventRow(Base):
 
 
 class LogLine(Base):
-    """What user code said, numbered per execution without gaps."""
+    """What user code said, numbered per execution; a long log loses lines of its middle."""
 
     __tablename__ = "logs"
     __table_args__ = ({"sqlite_with_rowid": False},)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, exists, insert, select, true, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, true, update
 
 from engine.codec import encode
 from engine.errors import NotFound, StaleClaim
@@ -190,9 +190,17 @@ class Turn:
         """Leave a fact about a step run that was written otherwise than by a move."""
         self._events.append(event)
 
-    def log(self, lines: Iterable[Line]) -> None:
-        """Keep what user code said, in this order."""
+    def log(self, lines: Iterable[Line]) -> int:
+        """Keep what user code said, in this order; return the number that the first line gets."""
+        first = self.head.last_log + len(self._lines) + 1
         self._lines.extend(lines)
+        return first
+
+    def forget_lines(self, numbers: Sequence[int]) -> None:
+        """Delete lines that were the end of a log before it went on."""
+        if numbers:
+            rows = [{"b_execution": self.head.id, "b_seq": number} for number in numbers]
+            self.connection.execute(_DELETE_LINE, rows)
 
     def set(self, **values: Any) -> None:
         """Write other columns of the execution when the turn closes."""
@@ -269,6 +277,9 @@ class Turn:
 
 _EVENTS_AT_ONCE = 16
 _INSERT_LINES = Prepared(insert(_LINES))
+_DELETE_LINE = delete(_LINES).where(
+    _LINES.c.execution_id == bindparam("b_execution"), _LINES.c.seq == bindparam("b_seq")
+)
 
 
 @lru_cache(maxsize=_EVENTS_AT_ONCE)

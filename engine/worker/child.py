@@ -22,7 +22,8 @@ from typing import Any, NoReturn
 from engine import registry, settings
 from engine.errors import UnknownStep
 from engine.machine.status import Reason
-from engine.steps.capture import AttemptLog, install
+from engine.steps import capture
+from engine.steps.attempt_log import AttemptLog, clipped
 from engine.steps.context import Context, entered
 from engine.steps.python import Python
 from engine.steps.watchdog import Cut
@@ -50,16 +51,17 @@ class Report:
 
 
 class _Log(AttemptLog):
-    """Hands each line over at once: what was said last before a crash is what one wants to read."""
+    """Hands each line over at once: what was said last before a crash is what one wants to read.
+
+    How much is kept the worker decides.
+    """
 
     def __init__(self, report: Report) -> None:
         super().__init__()
         self._report = report
 
     def add(self, level: str, message: str) -> None:
-        super().add(level, message)
-        for line in self.drain():
-            self._report.send({"line": [line.level, line.message]})
+        self._report.send({"line": [level, clipped(message)]})
 
 
 class _Context(Context):
@@ -136,8 +138,9 @@ def _attempt(hello: dict[str, Any], control: Control, report: Report) -> dict[st
     )
     _limit_memory(hello["memory"])
     try:
+        capture.install()
+        capture.install_for_warnings()
         _load(hello)
-        install()
         with entered(context):
             value = Python().run(hello["params"], context)
         return {"result": encoded(value, context.step, hello["limit"])}

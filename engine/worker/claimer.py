@@ -15,7 +15,7 @@ from engine.machine.change import Change
 from engine.machine.status import Reason
 from engine.registry import function_names, has_function
 from engine.settings import Settings
-from engine.steps.capture import AttemptLog
+from engine.steps.attempt_log import AttemptLog
 from engine.store.database import Database
 from engine.store.short_turns import Move, ShortTurn
 from engine.store.turn import Turn

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from engine.machine.change import RunKey
-from engine.steps.capture import AttemptLog
+from engine.steps.attempt_log import AttemptLog
 
 
 class Stop(StrEnum):

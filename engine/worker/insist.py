@@ -16,7 +16,7 @@ from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.machine import change
 from engine.machine.status import STEP_ENDS, StepStatus
-from engine.steps.capture import Line as Said
+from engine.steps.attempt_log import Said
 from engine.store import progress, steps
 from engine.store.database import Database
 from engine.store.short_turns import ShortTurn, Taken
@@ -59,25 +59,26 @@ def settle(
         Unavailable: the database stayed away; rescue gives the claim back.
     """
     with claim.writing:
-        lines = [_line(claim, line) for line in claim.log.drain()]
-        told = _progress(claim)
-        if told is not None:
+        said = claim.log.take(over=True)
+        if said.forget or said.progress is not None:
             usual = None
 
         def with_lines(taken: Turn) -> T:
-            taken.log(lines)
-            if told is not None:
-                progress.keep(taken, claim.key, claim.epoch, told)
+            _keep_said(taken, claim, said)
             return work(taken)
 
         def once() -> T:
             if usual is not None:
-                taken = commit_short(database, lambda: usual.turn(lines), journal)
+                taken = commit_short(database, lambda: usual.turn(_lines(claim, said)), journal)
                 if taken is not None:
                     return usual.follow(taken)
             return commit(database, claim.key.execution_id, with_lines, journal, sends)
 
-        return _insist(database, claim, once)
+        try:
+            return _insist(database, claim, once)
+        except BaseException:
+            claim.log.put_back(said)  # another outcome may be settled in the place of this one
+            raise
 
 
 def _insist(database: Database, claim: Claim, once: Callable[[], T]) -> T | None:
@@ -132,26 +133,34 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
 def flush_lines(database: Database, claim: Claim) -> Look | None:
     """Write what user code said so far; return whose page has news, if anyone's."""
     with claim.writing:
-        lines = [_line(claim, line) for line in claim.log.drain()]
-        told = _progress(claim)
-        if not lines and told is None:
+        said = claim.log.take()
+        if not said.all_lines and said.progress is None:
             return None
 
-        def write(taken: Turn) -> Look:
-            taken.log(lines)
-            if told is not None:
-                progress.keep(taken, claim.key, claim.epoch, told)
-            return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id)
+        def write(taken: Turn) -> tuple[Look, int]:
+            first = _keep_said(taken, claim, said)
+            return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id), first
 
-        return commit(database, claim.key.execution_id, write)
-
-
-def _progress(claim: Claim) -> str | None:
-    """Return what the attempt said of itself since the last look, as JSON."""
-    found = claim.log.take_progress()
-    return None if found is None else encode(found)
+        try:
+            look, first = commit(database, claim.key.execution_id, write)
+        except BaseException:
+            claim.log.put_back(said)
+            raise
+        claim.log.wrote(said, first)
+        return look
 
 
-def _line(claim: Claim, said: Said) -> Line:
-    key = claim.key
-    return Line(key.step, key.item, claim.attempt, said.at, said.level, said.message)
+def _keep_said(taken: Turn, claim: Claim, said: Said) -> int:
+    """Write what the attempt said; return the number of its first line."""
+    taken.forget_lines(said.forget)
+    if said.progress is not None:
+        progress.keep(taken, claim.key, claim.epoch, encode(said.progress))
+    return taken.log(_lines(claim, said))
+
+
+def _lines(claim: Claim, said: Said) -> list[Line]:
+    key, attempt = claim.key, claim.attempt
+    return [
+        Line(key.step, key.item, attempt, line.at, line.level, line.message)
+        for line in said.all_lines
+    ]

@@ -11,7 +11,7 @@ import pytest
 from engine import context
 from engine.errors import InvalidQuery, NotFound, PayloadLost
 from engine.payloads import HEAD, reference
-from engine.steps.capture import AttemptLog, Progress
+from engine.steps.attempt_log import AttemptLog, Progress
 from engine.store import downloads, users, views
 from engine.store.database import Database
 from engine.worker.claims import Claim

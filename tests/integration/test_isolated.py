@@ -19,7 +19,7 @@ from engine.artifacts import kind_of
 from engine.definition import Step, parse
 from engine.machine.change import RunKey
 from engine.machine.status import Reason
-from engine.steps.capture import AttemptLog, Progress
+from engine.steps.attempt_log import AttemptLog, Progress
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
 from engine.worker.attempt import Cancelled, Failed, Lost, Outcome, Released, Returned, run_attempt
@@ -130,7 +130,7 @@ def test_lines_artifacts_and_the_context_cross_the_pipe() -> None:
     ]
     artifact, table = outcome.artifacts
     assert (table.name, kind_of(table.media_type)) == ("table", "table")
-    assert claim.log.take_progress() == Progress(1, 2, "half")
+    assert claim.log.take().progress == Progress(1, 2, "half")
     assert (artifact.name, artifact.media_type, artifact.body) == (
         *("data.bin", "application/octet-stream"),
         b"\x00\xff",

@@ -13,7 +13,7 @@ import pytest
 
 from engine.artifacts import LINK, MARKDOWN, TABLE, is_web_address, kind_of
 from engine.errors import StepError
-from engine.steps.capture import Progress
+from engine.steps.attempt_log import Progress
 from engine.steps.context import MAX_ARTIFACT, MAX_NOTE, Context
 from engine.store.views import ArtifactRow
 from engine_app.markdown import to_html
@@ -257,10 +257,10 @@ def test_of_progress_only_the_latest_is_kept() -> None:
     context = attempt()
     for number in range(5):
         context.progress(number, 10, "pages")
-    assert context.lines.take_progress() == Progress(4, 10, "pages")
-    assert context.lines.take_progress() is None
+    assert context.lines.take().progress == Progress(4, 10, "pages")
+    assert context.lines.take().progress is None
     context.progress(0.5, note="x" * 300 + "\0")
-    told = context.lines.take_progress()
+    told = context.lines.take().progress
     assert told is not None
     assert (told.total, len(told.note)) == (None, MAX_NOTE)
 

@@ -20,7 +20,7 @@ import examples
 from engine import registry
 from engine.artifacts import kind_of
 from engine.definition import check_input, parse
-from engine.steps.capture import Progress
+from engine.steps.attempt_log import Progress
 from engine.steps.context import Context, entered
 from engine.testing import Harness
 from examples import artifacts, crash_drill, fan_out, flaky, quote, weather
@@ -157,7 +157,7 @@ def test_the_primes_are_counted_shown_in_every_way_and_told_as_they_come() -> No
     with entered(context):
         blocks = artifacts.count_primes.fn(1_000, 0)
         assert artifacts.show.fn(blocks) == 168
-    assert context.lines.take_progress() == Progress(20, 20)
+    assert context.lines.take().progress == Progress(20, 20)
     kept = {made.name: made for made in context.artifacts}
     assert {name: kind_of(made.media_type) for name, made in kept.items()} == {
         "report": "markdown",
@@ -206,7 +206,7 @@ def test_a_quote_keeps_its_rate_rests_and_refuses_what_costs_too_much() -> None:
 
 
 DRILL = """
-from engine.steps.capture import Progress
+from engine.steps.attempt_log import Progress
 from engine.steps.context import Context, entered
 from examples.crash_drill import die_once
 attempt = Context(execution_id="e", workflow="w", step="s", idempotency_key="the-key")

@@ -20,8 +20,9 @@ from engine.machine.history import (
     RunRecord,
     World,
 )
-from engine.machine.judge import judge
+from engine.machine.judge import SURELY_WHOLE, judge
 from engine.machine.owed import judge_owed
+from engine.steps.attempt_log import MAX_LINES
 
 NOW = 1_800_000_000_000_000
 SECOND = 1_000_000
@@ -209,6 +210,7 @@ TABLE: list[tuple[Callable[[], History], Mutation, Rule]] = [
     (ended, without_event(5), Rule.EVENTS_MISSING),
     (ended, of_head(last_seq=30), Rule.EVENTS_MISSING),
     (ended, of_history(lines=2), Rule.LINES_MISSING),
+    (ended, of_history(lines=999, last_line=1_000), Rule.LINES_MISSING),
     (ended, of_head(last_log=4), Rule.LINES_MISSING),
     (under_way, of_head(last_seq=5), Rule.NUMBER_BEHIND),
     (ended, of_head(last_log=2), Rule.NUMBER_BEHIND),
@@ -352,3 +354,13 @@ def test_a_finding_moves_on_with_what_it_is_about() -> None:
     of_run(EACH, 0, epoch=2)(one)
     [after] = judge_owed(one, WORLD)
     assert before.place != after.place
+
+
+def test_a_long_log_may_lack_lines_of_its_middle_but_not_its_last() -> None:
+    history = ended()
+    history.lines, history.last_line = 2_001, 6_000
+    of_head(last_log=6_000)(history)
+    assert not list(judge(history, max_crashes=3))
+    of_head(last_log=6_001)(history)
+    assert [found.rule for found in judge(history, max_crashes=3)] == [Rule.LINES_MISSING]
+    assert SURELY_WHOLE == MAX_LINES

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import logging.config
+import os
+import sys
 import threading
-from collections.abc import Iterator
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
 
 from engine.errors import EngineError, StepError
-from engine.steps import capture
-from engine.steps.capture import AttemptLog, capturing
+from engine.steps import capture, threads
+from engine.steps.attempt_log import AttemptLog
+from engine.steps.capture import capturing
 from engine.steps.context import MAX_ARTIFACT, MAX_ARTIFACTS, Context, context, entered
 
 
@@ -139,46 +145,165 @@ def test_coroutines_and_their_threads_are_kept_too() -> None:
     assert _said(log) == [("info", "loop"), ("info", "thread")]
 
 
-def test_too_many_lines_end_in_one_notice() -> None:
-    log = AttemptLog(max_lines=3)
-    with _capturing(log):
-        for number in range(10):
-            print(number)
-    said = _said(log)
-    assert [message for _level, message in said[:3]] == ["0", "1", "2"]
-    assert len(said) == 4
-    assert said[3][0] == "warning"
-    assert "3 lines" in said[3][1]
-    assert log.dropped == 7
-
-
-def test_too_many_bytes_cut_the_line_that_passes_the_limit() -> None:
-    log = AttemptLog(max_bytes=2048)
-    with _capturing(log):
-        print("a" * 2000)
-        print("é" * 2000)
-        print("never seen")
-    first, cut, notice = _said(log)
-    assert first[1] == "a" * 2000
-    assert cut[1] == "é" * 24 + "…"
-    assert "2 KiB" in notice[1]
-
-
-def test_endless_text_without_a_newline_is_bounded_in_memory() -> None:
-    log = AttemptLog(max_bytes=2048)
-    with _capturing(log):
-        for _ in range(100):
-            print("x" * 1000, end="")
-    said = _said(log)
-    assert sum(len(message) for _level, message in said) < 3000
-    assert said[-1][0] == "warning"
-
-
 def test_what_no_database_can_hold_is_replaced() -> None:
     log = AttemptLog()
     with _capturing(log):
         print("nul \0 and half \ud800 a character")
     assert _said(log) == [("info", "nul \ufffd and half ? a character")]
+
+
+def test_standard_error_warnings_and_tracebacks_are_kept() -> None:
+    log = AttemptLog()
+    with _capturing(log), warnings.catch_warnings():
+        capture.install_for_warnings()
+        print("to standard error", file=sys.stderr)
+        sys.stdout.buffer.write(b"as bytes \xff\n")
+        for _ in range(2):
+            warnings.warn("careful", stacklevel=1)
+        try:
+            int("row 7")
+        except ValueError:
+            traceback.print_exc()
+    logging.captureWarnings(capture=False)
+    said = _said(log)
+    assert said[:2] == [("info", "to standard error"), ("info", "as bytes \ufffd")]
+    told = [message for level, message in said if level == "warning"]
+    assert len(told) == 2
+    assert all("UserWarning: careful" in message for message in told)
+    assert ("info", "ValueError: invalid literal for int() with base 10: 'row 7'") in said
+
+
+@pytest.fixture
+def private() -> Iterator[logging.Logger]:
+    """A logger with a handler of its own on standard error, whose records go no further."""
+    capture.install()
+    logger = logging.getLogger("a.private.library")
+    handler = logging.StreamHandler(sys.stderr)
+    logger.propagate = False
+    logger.addHandler(handler)
+    yield logger
+    logger.handlers.clear()
+    logger.propagate = True
+
+
+def test_a_logger_that_does_not_propagate_is_kept_once(private: logging.Logger) -> None:
+    log = AttemptLog()
+    with capturing(log):
+        private.warning("mine alone")
+    assert _said(log) == [("warning", "mine alone")]
+
+
+def test_a_line_whose_format_does_not_fit_fails_no_step(private: logging.Logger) -> None:
+    private.handlers[:] = private.handlers[:1]  # pytest's own handler raises on purpose
+    log = AttemptLog()
+    with capturing(log):
+        private.warning("%d orders", "no number")
+    ((level, message),) = _said(log)
+    assert level == "error"
+    assert "logger a.private.library" in message
+    assert "%d orders" in message
+
+
+@pytest.mark.parametrize(
+    "silence",
+    [
+        lambda: logging.config.dictConfig({"version": 1, "root": {"level": "ERROR"}}),
+        lambda: logging.basicConfig(force=True, level=logging.CRITICAL),
+        lambda: logging.disable(logging.CRITICAL),
+        logging.getLogger().handlers.clear,
+    ],
+)
+def test_a_step_that_configures_logging_silences_no_later_one(
+    silence: Callable[[], None],
+) -> None:
+    logger = logging.getLogger("made.before")
+    with _capturing(AttemptLog()):
+        silence()
+    log = AttemptLog()
+    with capturing(log):
+        logger.info("still here")
+    assert _said(log) == [("info", "still here")]
+    assert not logger.disabled
+
+
+def test_threads_and_pools_of_user_code_speak_for_its_attempt() -> None:
+    attempt = _attempt()
+    capture.install()
+
+    def work(number: int) -> int:
+        context.log.info("log %d", number)
+        print("print", number)
+        return number if context.step == "fetch" else -1
+
+    with entered(attempt):
+        with ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(work, range(2))) == [0, 1]
+        thread = threading.Thread(target=work, args=(2,))
+        thread.start()
+        thread.join()
+        assert asyncio.run(_in_default_pool(work)) == 3
+    expected = [("info", f"{way} {number}") for number in range(4) for way in ("log", "print")]
+    assert sorted(_said(attempt.lines)) == sorted(expected)
+
+
+async def _in_default_pool(work: Callable[[int], int]) -> int:
+    return await asyncio.get_running_loop().run_in_executor(None, work, 3)
+
+
+def test_a_pool_that_attempts_share_speaks_for_the_one_that_asks() -> None:
+    capture.install()
+    first, second = AttemptLog(), AttemptLog()
+    with ThreadPoolExecutor(1) as pool:
+        for log, word in ((first, "one"), (second, "two")):
+            with capturing(log):
+                pool.submit(print, word).result()
+    assert (_said(first), _said(second)) == ([("info", "one")], [("info", "two")])
+
+
+def test_a_thread_that_outlives_its_attempt_is_heard_no_more(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log, over = AttemptLog(), threading.Event()
+
+    def speak() -> None:
+        over.wait(5)
+        print("too late")
+
+    with _capturing(log):
+        thread = threading.Thread(target=speak)
+        thread.start()
+    over.set()
+    thread.join()
+    assert log.drain() == []
+    assert "too late" in capsys.readouterr().out
+
+
+def test_a_thread_started_apart_belongs_to_no_attempt() -> None:
+    log = AttemptLog()
+    with _capturing(log):
+        thread = threading.Thread(target=print, args=("of the engine's own",))
+        threads.start_apart(thread)
+        thread.join()
+    assert log.drain() == []
+
+
+def test_what_a_fork_of_the_worker_prints_goes_where_it_always_did(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    log = AttemptLog()
+    with capfd.disabled(), _capturing(log):
+        reads, writes = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(writes, 1)
+            sys.stdout = capture._StandIn(os.fdopen(1, "w"), 1)
+            print("from the fork", flush=True)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        os.close(writes)
+    assert os.read(reads, 100) == b"from the fork\n"
+    os.close(reads)
+    assert log.drain() == []
 
 
 def test_installing_twice_keeps_each_line_once() -> None:
