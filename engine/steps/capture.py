@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TextIO, TypeVar
 
-from engine.steps import threads
+from engine.steps import processes, threads
 from engine.steps.attempt_log import AttemptLog
 
 P = ParamSpec("P")
@@ -64,8 +64,8 @@ def install() -> None:
         if _installed:
             return
         _installed = True
-        threads.install(in_attempt=lambda: _listening() is not None)
-        os.register_at_fork(after_in_child=_hear_nobody)
+        threads.install(in_attempt=lambda: _listening() is not None, work=processes.work)
+        os.register_at_fork(before=_warn_of_fork, after_in_child=_hear_nobody)
         logging.Logger.callHandlers = _keep_and_call_handlers  # type: ignore[method-assign,assignment]
         for module, name in (
             (logging, "basicConfig"),
@@ -82,9 +82,24 @@ def install_for_warnings() -> None:
     warnings.simplefilter("always", append=True)
 
 
+def _warn_of_fork() -> None:
+    log = _listening()
+    if log is not None:
+        log.add(
+            "warning",
+            "this step forks its worker, which has threads: the fork hangs when one of them held a"
+            " lock. Let multiprocessing `spawn`, as is the default here, or set isolation: process",
+        )
+
+
 def _hear_nobody() -> None:
     """In a fork of the worker nobody hands over what was said: it goes where it always did."""
     _current.set(None)
+
+
+def current() -> AttemptLog | None:
+    """Return the log of the attempt that this code belongs to."""
+    return _current.get()
 
 
 def level_name(number: int) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import lru_cache
 from typing import Any
 
 from engine.errors import StepError
 from engine.registry import find_function
+from engine.steps import event_loop
 from engine.steps.context import Context
-from engine.steps.watchdog import waking
 
 
 class Python:
@@ -19,8 +19,13 @@ class Python:
 
     name = "python"
 
+    def __init__(
+        self, run_coroutine: Callable[[Coroutine[Any, Any, Any]], Any] = event_loop.run
+    ) -> None:
+        self._run_coroutine = run_coroutine
+
     def run(self, params: dict[str, Any], context: Context) -> Any:
-        """Return what the function returns; a coroutine function runs in a loop of its own.
+        """Return what the function returns; a coroutine function runs on the process's loop.
 
         Raises:
             UnknownStep: this worker has no such function.
@@ -32,35 +37,21 @@ class Python:
             raise _rejected(f"step {context.step}: with.function must name a function", "")
         function = find_function(name)
         _check_arguments(context.step, name, function, arguments)
-        return run_function(name, function, arguments)
+        return self._call(name, function, arguments)
 
-
-def run_function(name: str, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Return ``function(**arguments)``, awaited when it is a coroutine function.
-
-    Raises:
-        StepError: it tried to end the process, or cancelled itself.
-    """
-    try:
-        if inspect.iscoroutinefunction(function):
-            return asyncio.run(_wakeable(function, arguments))
-        return function(**arguments)
-    except SystemExit as error:
-        # Let through, it would end a worker thread without a word.
-        raise StepError(
-            f"function {name} called exit({error.code}): a step returns or raises",
-            hint="raise an exception to fail the attempt",
-        ) from error
-    except asyncio.CancelledError as error:
-        raise StepError(f"function {name} was cancelled by its own code") from error
-
-
-async def _wakeable(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    loop = asyncio.get_running_loop()
-    own = asyncio.current_task()
-    assert own is not None
-    with waking(lambda: loop.call_soon_threadsafe(own.cancel)):
-        return await function(**arguments)
+    def _call(self, name: str, function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        try:
+            if inspect.iscoroutinefunction(function):
+                return self._run_coroutine(function(**arguments))
+            return function(**arguments)
+        except SystemExit as error:
+            # As a mistake in the step, with the word that helps.
+            raise StepError(
+                f"function {name} called exit({error.code}): a step returns or raises",
+                hint="raise an exception to fail the attempt",
+            ) from error
+        except asyncio.CancelledError as error:
+            raise StepError(f"function {name} was cancelled by its own code") from error
 
 
 def _check_arguments(

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from engine.errors import EngineError, StepError
+from engine.steps.threads import start_vital
 
 T = TypeVar("T")
 
@@ -63,7 +64,7 @@ class _Entry:
 
 
 # Wakers by thread: how to rouse a thread that waits in C, where no exception reaches it.
-_wakers: dict[int, Callable[[], object]] = {}
+_wakers: dict[int, list[Callable[[], object]]] = {}
 _wakers_lock = threading.Lock()
 
 
@@ -71,17 +72,19 @@ _wakers_lock = threading.Lock()
 def waking(waker: Callable[[], object]) -> Iterator[None]:
     """Have ``waker`` called, from another thread, when the code inside is interrupted.
 
-    For code that waits in an event loop: the interruption alone would be seen only at the loop's
-    next event.
+    For code that waits for somebody else: the interruption alone would be seen only when that
+    one has answered.
     """
     thread = threading.get_ident()
     with _wakers_lock:
-        _wakers[thread] = waker
+        _wakers.setdefault(thread, []).append(waker)
     try:
         yield
     finally:
         with _wakers_lock:
-            _wakers.pop(thread, None)
+            left = [one for one in _wakers.pop(thread, ()) if one is not waker]
+            if left:
+                _wakers[thread] = left
 
 
 class Watchdog:
@@ -147,8 +150,7 @@ class Watchdog:
         with self._lock:
             self._entries.add(entry)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
-                self._thread.start()
+                self._thread = start_vital("watchdog", self._watch)
 
     def _leave(self, entry: _Entry) -> None:
         with self._lock:
@@ -156,7 +158,10 @@ class Watchdog:
             self._entries.discard(entry)
             if entry.cause is not None:
                 # Not raised yet? Then it must never be: the next line to run is not user code.
-                _set_async_exception(entry.thread, None)
+                interrupt(entry.thread, None)
+                # It may have struck where `waking` tidies up.
+                with _wakers_lock:
+                    _wakers.pop(entry.thread, None)
 
     def _watch(self) -> None:
         while not self._closed.wait(self._poll):
@@ -167,6 +172,7 @@ class Watchdog:
                 cause = self._cause(entry, now)
                 if cause is not None:
                     self._cut(entry, cause)
+                    _wake(entry.thread)
 
     def _cause(self, entry: _Entry, now: float) -> EngineError | None:
         if now >= entry.deadline:
@@ -185,14 +191,26 @@ class Watchdog:
                 return
             entry.cause = cause
             entry.cut_at = time.monotonic()
-            _set_async_exception(entry.thread, Cut)
-        with _wakers_lock:
-            waker = _wakers.get(entry.thread)
-            if waker is not None:
-                waker()
+            interrupt(entry.thread, Cut)
 
 
-def _set_async_exception(thread: int, error: type[BaseException] | None) -> None:
+def _wake(thread: int) -> None:
+    with _wakers_lock:
+        wakers = list(_wakers.get(thread, ()))
+    for waker in wakers:
+        try:
+            waker()
+        except Exception:
+            # As above: whom it wakes stays where it is, and all others are still watched.
+            _log.exception("waking an attempt that is interrupted failed")
+
+
+def interrupt(thread: int, error: type[BaseException] | None) -> None:
+    """Have ``error`` raised in another thread at its next line of Python; None: not after all.
+
+    Raises:
+        EngineError: this Python cannot.
+    """
     # Source: https://docs.python.org/3.11/c-api/init.html (PyThreadState_SetAsyncExc; NULL clears)
     if sys.implementation.name != "cpython":
         raise EngineError("interrupting a step needs CPython", hint="run the worker with CPython")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from engine.codec import decode, encode
@@ -13,7 +14,8 @@ from engine.flow.words import describe_error, reason_of
 from engine.machine.status import Reason
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
-from engine.steps.watchdog import Interrupted, Watchdog
+from engine.steps.processes import Mark, Processes
+from engine.steps.watchdog import Interrupted, Watchdog, waking
 from engine.store.artifacts import Kept
 from engine.worker import isolated
 from engine.worker.claims import Claim, Stop
@@ -73,6 +75,7 @@ def run_attempt(
     timeout: float,
     limit: int,
     watchdog: Watchdog,
+    mark: Mark | None = None,
 ) -> Outcome:
     """Call the step's code and return what came of it; nothing it does is raised from here.
 
@@ -84,14 +87,19 @@ def run_attempt(
         timeout: seconds that the code may take.
         limit: bytes that its result may have as JSON.
         watchdog: interrupts it.
+        mark: told which threads work for the attempt.
     """
+    started = Processes(partial(_note_ended, context), mark)
     try:
-        with entered(context):
-            value = watchdog.call(
-                _code_of(step, params, context, limit),
-                seconds=timeout,
-                interrupted=lambda: claim.stop is not None,
-            )
+        code = _code_of(step, params, context, limit)
+        with entered(context), waking(started.end):
+            try:
+                with started.work():
+                    value = watchdog.call(
+                        code, seconds=timeout, interrupted=lambda: claim.stop is not None
+                    )
+            finally:
+                started.close()
         return Parked(value) if isinstance(value, Park) else _returned(value, step, limit, context)
     except BaseException as error:
         # Of whatever type: what user code lets out is the failure of its attempt, never the end of
@@ -106,6 +114,10 @@ def _code_of(step: Step, params: dict[str, Any], context: Context, limit: int) -
         return lambda: isolated.run(step, params, context, limit)
     step_type = find(step.uses)
     return lambda: step_type.run(params, context)
+
+
+def _note_ended(context: Context, process: str) -> None:
+    context.log.warning("ended with the attempt: process %s", process)
 
 
 def _interrupted(claim: Claim) -> Outcome:

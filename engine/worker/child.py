@@ -6,6 +6,7 @@ id and four descriptors. The function runs in the main thread, so that SIGTERM c
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import faulthandler
@@ -142,7 +143,7 @@ def _attempt(hello: dict[str, Any], control: Control, report: Report) -> dict[st
         capture.install_for_warnings()
         _load(hello)
         with entered(context):
-            value = Python().run(hello["params"], context)
+            value = Python(asyncio.run).run(hello["params"], context)
         return {"result": encoded(value, context.step, hello["limit"])}
     except Cut:
         raise  # it is to end: nobody waits for what came of it

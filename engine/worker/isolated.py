@@ -27,6 +27,7 @@ from engine.errors import StepError
 from engine.machine.status import Reason
 from engine.registry import find_function
 from engine.steps.context import Context
+from engine.steps.threads import start_own
 from engine.steps.watchdog import waking
 from engine.worker.pipes import FORWARDED, ROOM, Channel, Garbled
 
@@ -113,7 +114,6 @@ class _Keeper:
         self._ended: SimpleQueue[None] = SimpleQueue()
         self._begun = False
         self._closed = False
-        self._thread = threading.Thread(target=self._keep, name="isolated-step", daemon=True)
 
     # --- the attempt's thread -------------------------------------------------------------------
 
@@ -121,7 +121,7 @@ class _Keeper:
         """Start the process."""
         self._begun = True
         try:
-            self._thread.start()
+            start_own("isolated-step", self._keep)
         except RuntimeError as error:
             self._begun = False
             raise StepError(f"the step's process cannot be started: {error}") from error

@@ -278,13 +278,23 @@ def test_a_thread_that_outlives_its_attempt_is_heard_no_more(
     assert "too late" in capsys.readouterr().out
 
 
-def test_a_thread_started_apart_belongs_to_no_attempt() -> None:
+def test_a_thread_of_the_engines_own_belongs_to_no_attempt() -> None:
     log = AttemptLog()
     with _capturing(log):
-        thread = threading.Thread(target=print, args=("of the engine's own",))
-        threads.start_apart(thread)
-        thread.join()
+        threads.start_own("own", lambda: print("of the engine's own")).join()
     assert log.drain() == []
+
+
+def test_a_vital_thread_that_ends_is_told_with_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, str]] = []
+    monkeypatch.setattr(threads, "_on_death", threads._on_death)
+    threads.on_death(lambda name, error: told.append((name, repr(error))))
+
+    def work() -> None:
+        raise SystemExit(3)
+
+    threads.start_vital("sweeper", work).join()
+    assert told == [("sweeper", "SystemExit(3)")]
 
 
 def test_what_a_fork_of_the_worker_prints_goes_where_it_always_did(
@@ -303,7 +313,9 @@ def test_what_a_fork_of_the_worker_prints_goes_where_it_always_did(
         os.close(writes)
     assert os.read(reads, 100) == b"from the fork\n"
     os.close(reads)
-    assert log.drain() == []
+    ((level, text),) = _said(log)
+    assert level == "warning"
+    assert "forks its worker" in text
 
 
 def test_installing_twice_keeps_each_line_once() -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from engine.steps import event_loop
 from engine.steps import watchdog as watchdogs
-from engine.steps.python import run_function
-from engine.steps.watchdog import Cut, Interrupted, TimedOut, Watchdog
+from engine.steps.watchdog import Cut, Interrupted, TimedOut, Watchdog, waking
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def test_a_coroutine_that_waits_is_interrupted(watchdog: Watchdog) -> None:
 
     began = time.monotonic()
     with pytest.raises(TimedOut):
-        watchdog.call(lambda: run_function("waits", waits, {}), seconds=0.05, interrupted=_never)
+        watchdog.call(lambda: event_loop.run(waits()), seconds=0.05, interrupted=_never)
     assert time.monotonic() - began < 5
     assert cleaned == [True]
 
@@ -132,11 +132,37 @@ def test_a_callback_that_fails_leaves_the_other_calls_watched(watchdog: Watchdog
         watchdog.call(_spin, seconds=0.05, interrupted=broken)
 
 
+def test_a_waker_that_fails_leaves_the_other_calls_watched(watchdog: Watchdog) -> None:
+    def broken() -> None:
+        raise OSError("the process is gone")
+
+    with pytest.raises(TimedOut), waking(broken):
+        watchdog.call(_spin, seconds=0.05, interrupted=_never)
+    with pytest.raises(TimedOut):
+        watchdog.call(_spin, seconds=0.05, interrupted=_never)
+
+
+def test_all_wakers_of_a_thread_are_called_the_inner_one_gone_when_it_has_ended(
+    watchdog: Watchdog,
+) -> None:
+    woken: list[str] = []
+
+    def call() -> None:
+        with waking(lambda: woken.append("gone")):
+            pass
+        with waking(lambda: woken.append("inner")):
+            watchdog.call(_spin, seconds=0.05, interrupted=_never)
+
+    with waking(lambda: woken.append("outer")), pytest.raises(TimedOut):
+        call()
+    assert woken == ["outer", "inner"]
+
+
 def test_code_that_ends_between_decision_and_interruption_is_cut_before_it_has_left(
     watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended = threading.Event()
-    real = watchdogs._set_async_exception
+    real = watchdogs.interrupt
 
     def slow(thread: int, error: type[BaseException] | None) -> None:
         if error is not None:
@@ -148,7 +174,7 @@ def test_code_that_ends_between_decision_and_interruption_is_cut_before_it_has_l
         _spin(0.1)
         ended.set()
 
-    monkeypatch.setattr(watchdogs, "_set_async_exception", slow)
+    monkeypatch.setattr(watchdogs, "interrupt", slow)
     with pytest.raises(TimedOut):
         watchdog.call(ends, seconds=0.02, interrupted=_never)
     threading.Event().wait(0.1)
