@@ -26,6 +26,7 @@ from redis.retry import Retry
 from engine import failpoints, registry
 from engine.definition.model import ACTOR_QUEUE
 from engine.settings import Settings
+from engine.steps.threads import start_vital
 
 NAMESPACE = "engine"
 WAKE = f"{NAMESPACE}:wake"
@@ -204,8 +205,7 @@ class _Alarm:
         """Wait until the queue's bell rings, ``seconds`` at most."""
         with self._lock:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._listen, name="wake", daemon=True)
-                self._thread.start()
+                self._thread = start_vital("wake", self._listen)
             bell = self._bells[queue]
         bell.wait(seconds)
         bell.clear()

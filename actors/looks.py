@@ -10,6 +10,7 @@ import redis
 
 from engine.codec import encode
 from engine.flow.sends import Look
+from engine.steps.threads import start_vital
 
 CHANNEL = "engine:look"
 COALESCE_SECONDS = 0.05
@@ -25,7 +26,7 @@ class Looks:
         self._pending: set[Look] = set()
         self._lock = threading.Lock()
         self._some = threading.Event()
-        threading.Thread(target=self._publish, name="looks", daemon=True).start()
+        start_vital("looks", self._publish)
 
     def add(self, look: Look) -> None:
         """Publish ``look`` soon."""

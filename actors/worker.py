@@ -18,6 +18,7 @@ import redis
 
 from actors import console, messages
 from actors.broker import EngineBroker
+from actors.heart import Heart
 from actors.looks import Looks
 from engine import registry, stranded
 from engine.errors import EngineError, NotFound
@@ -28,7 +29,8 @@ from engine.payloads import Payloads
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.start import admit_slot
-from engine.steps import capture
+from engine.steps import capture, event_loop
+from engine.steps.threads import on_death, start_vital
 from engine.store import letters, liveness
 from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule
@@ -55,6 +57,7 @@ class Crew:
         self.settings = settings
         self.id = new_id()  # short: each step run and each of its starts names it
         self.claims = Claims()
+        self.heart = Heart(settings, self.id, self.go)
         self.broker: EngineBroker | None = None
         self._threads = 0
         self._ended = threading.Event()
@@ -62,6 +65,7 @@ class Crew:
         self._last_beat = 0.0
         self._marks_before: dict[str, int] = {}
         self._parent = 0
+        self._going = False
         self._threads_of_all: dict[str, int] = {}  # of all workers by queue, as of the last beat
 
     @cached_property
@@ -96,6 +100,7 @@ class Crew:
             claims=self.claims,
             look=self.looks.add,
             lanes=self._free_threads,
+            signs=self.heart.signs,
         )
 
     @cached_property
@@ -119,6 +124,8 @@ class Crew:
         """Load the user's modules, introduce the worker, start its pulse and its rescue."""
         self._parent = os.getppid()
         console.set_up(self.settings)
+        self.heart.set_apart()
+        on_death(lambda name, error: self.go(f"its thread {name} has ended: {error!r}"))
         capture.install()
         capture.install_for_warnings()
         registry.load_modules(self.settings.modules)
@@ -126,6 +133,7 @@ class Crew:
         declared = self.broker.get_declared_queues()
         self._introduce(sorted(queues or declared), threads, known_code())
         _ = self.executor, self.rescue  # made here once: threads must not race to make two
+        self.heart.start()
         self._start("rescue", self._sweep, self.settings.sweep_seconds)
         self._start("parent", self._mind_parent, 1.0)
         _log.info("worker %s is ready: %d threads", self.id[:8], threads)
@@ -230,7 +238,7 @@ class Crew:
                     # The thread must outlive any one fault: without it nobody is rescued.
                     _log.exception("%s failed; trying again", name)
 
-        threading.Thread(target=loop, name=name, daemon=True).start()
+        start_vital(name, loop)
 
     def _write_lines(self) -> None:
         """Write what running steps said. Apart from the pulse: a locked execution takes long."""
@@ -328,11 +336,24 @@ class Crew:
         if "executor" not in self.__dict__:
             return  # the worker is the user's own
         if self._threads and self.executor.stuck_threads > self._threads * MANY_STUCK:
-            _log.error("half of the threads ignore their timeouts: this worker starts afresh")
-            os.kill(os.getpid(), signal.SIGTERM)
+            self.go("half of its threads ignore their timeouts")
+        elif event_loop.is_lost():
+            self.go("a coroutine has kept its event loop to itself for too long")
 
     def _mind_parent(self) -> None:
         """End with the parent: an orphan would go on without anybody to stop it."""
         if os.getppid() != self._parent:
-            _log.warning("the process that started this worker is gone: stopping")
-            os.kill(os.getpid(), signal.SIGTERM)
+            self.go("the process that started it is gone")
+
+    def go(self, reason: str) -> None:
+        """End this worker in good order, once; it is not whole any more. Whoever keeps workers
+        running starts another."""
+        if self._going:
+            return
+        self._going = True
+        _log.error("worker %s ends: %s", self.id[:8], reason)
+        try:
+            self.database.write(lambda connection: liveness.leaves(connection, self.id, reason))
+        except EngineError as error:
+            _log.warning("cannot write down why this worker ends: %s", error.message)
+        os.kill(os.getpid(), signal.SIGTERM)

@@ -31,6 +31,7 @@ from engine.machine import change
 from engine.machine import retry as retries
 from engine.machine.change import RunKey
 from engine.machine.event import EventType
+from engine.machine.stall import describe_crash
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.resend import BATCH, LEASE, Resend
 from engine.settings import Settings
@@ -47,7 +48,7 @@ from engine.store import (
 )
 from engine.store.database import Database
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Turn
+from engine.store.turn import Line, Turn
 
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
@@ -133,23 +134,32 @@ class Rescue:
         return sends
 
     def _crash(self, taken: Turn, run: RunRow) -> list[Ticket]:
-        crashes = run.crashes + 1
         if taken.head.stopping:
             return self._revoke(taken, run)
-        if crashes < self.settings.max_crashes:
-            last = crashes == self.settings.max_crashes - 1
-            crashed = change.crash(now=taken.now, crashes=crashes, last_chance=last)
+        stall = liveness.stall_of(taken.connection, run.worker_id)
+        if stall is not None and not stall.blames(run.key, run.epoch):
+            return self._spare(taken, run)
+        crashes, most = run.crashes + 1, self.settings.max_crashes
+        described = describe_crash(stall, crashes)
+        text = encode(described)
+        if crashes < most:
+            last = crashes == most - 1
+            crashed = change.crash(now=taken.now, crashes=crashes, last_chance=last, error=text)
             taken.apply(run.key, run.epoch, crashed)
+            taken.log([_line(run, taken.now, "warning", f"{described['message']}: it runs again")])
             return [] if last else [replace(run.ticket, epoch=run.epoch + 1)]
-        described = {
-            "message": f"its worker died {crashes} times while it ran",
-            "type": "WorkerCrashed",
-            "crashes": crashes,
-        }
-        over = change.crash_out(now=taken.now, error=encode(described), data=described)
+        over = change.crash_out(now=taken.now, error=text, data=described)
         taken.apply(run.key, run.epoch, over)
-        letters.keep_poison(taken, run, encode(described))
+        taken.log([_line(run, taken.now, "error", described["message"])])
+        letters.keep_poison(taken, run, text)
         return self._fail(taken, run, described)
+
+    def _spare(self, taken: Turn, run: RunRow) -> list[Ticket]:
+        """Give back the claim of a step run whose worker was ended for another's fault."""
+        taken.apply(run.key, run.epoch, change.release(now=taken.now))
+        said = "its worker was ended because another step kept the interpreter's lock"
+        taken.log([_line(run, taken.now, "warning", f"{said}: it runs again, and no crash counts")])
+        return [replace(run.ticket, epoch=run.epoch + 1)]
 
     def _try_last_chance(self, sends: Sends) -> None:
         """Send one of the step runs that may crash no more, when no other of them runs.
@@ -372,6 +382,10 @@ class Rescue:
             raise error
         self._held[execution_id] = time.monotonic() + HELD_AGAIN
         _log.warning("execution %s is looked after later: %s", execution_id, error.message)
+
+
+def _line(run: RunRow, now: int, level: str, message: str) -> Line:
+    return Line(run.step, run.item, run.attempts, now, level, message)
 
 
 def _widen_one(taken: Turn, key: RunKey, threads: int) -> list[Ticket]:

@@ -87,6 +87,15 @@ class Settings(BaseSettings):
         return self.database_url or f"sqlite:///{self.home.absolute() / 'engine.db'}"
 
     @property
+    def stall_seconds(self) -> float:
+        """For how long a worker may stand still before its guardian kills it.
+
+        Shorter than others take to find its lease run out; but a busy machine's late beat is no
+        stall, however short the lease.
+        """
+        return max(2.0, (self.lease_seconds - self.heartbeat_seconds) * 0.85)
+
+    @property
     def payload_store(self) -> str:
         """Where large values go: ``ENGINE_STORE_URL``, else a folder in the home."""
         return self.store_url or str(self.home.absolute() / "payloads")

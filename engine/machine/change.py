@@ -332,7 +332,7 @@ def release(*, now: int) -> Change:
     )
 
 
-def crash(*, now: int, crashes: int, last_chance: bool = False) -> Change:
+def crash(*, now: int, crashes: int, last_chance: bool = False, error: str | None = None) -> Change:
     """The worker died, or lost the claim: a new epoch makes whatever it still sends stale.
 
     On its last chance it is not owed yet: rescue sends it when no other has its last chance.
@@ -345,7 +345,7 @@ def crash(*, now: int, crashes: int, last_chance: bool = False) -> Change:
         adds={"attempts": -1, "crashes": 1, "epoch": 1},
         event=EventType.STEP_CRASHED,
         data={"crashes": crashes},
-        tried=Tried("crashed", Reason.WORKER_CRASHED),
+        tried=Tried("crashed", Reason.WORKER_CRASHED, error),
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
 from engine.machine.change import RunKey
+from engine.machine.stall import Stall
 from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.store.models import (
     CRASHED,
@@ -122,6 +123,27 @@ def told_to_end(connection: Connection, worker_id: str) -> list[Told]:
 def stopped(connection: Connection, now: int, *, worker_id: str) -> None:
     """Say that the worker has ended: it vouches for nothing any more and holds no lease."""
     _stop(connection, now, _WORKERS.c.id == worker_id)
+
+
+def leaves(connection: Connection, worker_id: str, reason: str) -> None:
+    """Write down why the worker is about to end although nobody has asked it to."""
+    connection.execute(update(_WORKERS).where(_WORKERS.c.id == worker_id).values(end_reason=reason))
+
+
+def condemn(connection: Connection, now: int, worker_id: str, stall: Stall) -> None:
+    """Say that the worker stands still and is being killed, and what is known of it."""
+    connection.execute(
+        update(_WORKERS)
+        .where(_WORKERS.c.id == worker_id)
+        .values(end_reason=stall.words, stall=encode(stall.plain()))
+    )
+    stopped(connection, now, worker_id=worker_id)
+
+
+def stall_of(connection: Connection, worker_id: str | None) -> Stall | None:
+    """Return what the worker's guardian found, if the worker stood still."""
+    found = connection.execute(select(_WORKERS.c.stall).where(_WORKERS.c.id == worker_id)).scalar()
+    return None if found is None else Stall.of(decode(found))
 
 
 def bury(connection: Connection, now: int, *, host: str, pid: int) -> int:

@@ -387,6 +387,8 @@ class Worker(Base):
     # JSON {queue: newest due_at of a row it had claimed as of the beat before}
     watermarks: Mapped[str] = mapped_column(Text, server_default=text("'{}'"))
     stopped_at: Mapped[int | None] = mapped_column(TIME)
+    end_reason: Mapped[str | None] = mapped_column(Text)  # why it ended, unless it was asked to
+    stall: Mapped[str | None] = mapped_column(Text)  # JSON: what its guardian found
 
 
 class Lease(Base):

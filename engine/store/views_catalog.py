@@ -208,6 +208,7 @@ def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[W
             started_at=row.started_at,
             beat_at=row.beat_at,
             stopped_at=row.stopped_at,
+            end_reason=row.end_reason,
             alive=row.stopped_at is None and now - row.beat_at < lease_seconds * 1e6,
             running=row.running,
         )

@@ -341,6 +341,7 @@ class WorkerRow:
     started_at: int
     beat_at: int
     stopped_at: int | None
+    end_reason: str | None  # why it ended, unless it was asked to
     alive: bool
     running: int  # step runs it has claimed, whoever they belong to
 

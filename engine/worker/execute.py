@@ -26,6 +26,7 @@ from engine.flow.versions import Versions
 from engine.flow.words import describe_error
 from engine.machine import change
 from engine.machine.plan import WINDOW
+from engine.machine.stall import claim_name
 from engine.machine.status import Reason, StepStatus
 from engine.registry import ACTOR
 from engine.settings import Settings
@@ -42,6 +43,7 @@ from engine.worker.decide import decide
 from engine.worker.expand import Expander
 from engine.worker.prepare import Broken, Call, Expand, Reject, Skip, prepare
 from engine.worker.settle import Settler
+from engine.worker.vital_signs import VitalSigns
 from engine.worker.work import Stay, Work
 
 # How many threads may stay with one execution for the whole time. Of more each has its share: 256
@@ -66,9 +68,10 @@ class Executor:
         claims: Claims,
         look: Callable[[Look], None],
         lanes: Callable[[str], int] = lambda _queue: WINDOW,
+        signs: VitalSigns | None = None,
     ) -> None:
         """Take what it works with; ``lanes`` tells how many threads are free for items of a queue,
-        the one that asks included."""
+        the one that asks included; ``signs`` are told who works for whom."""
         self._settings = settings
         self._database = database
         self._versions = versions
@@ -80,6 +83,7 @@ class Executor:
         self._claimer = Claimer(settings, database, claims, worker_id, self._journal)
         self._settler = Settler(settings, database, versions, self._claimer, self._journal)
         self._expander = Expander(database, self._journal, lanes)
+        self._signs = signs
 
     @property
     def stuck_threads(self) -> int:
@@ -325,6 +329,7 @@ class Executor:
             timeout=self._claimer.timeout(work.step),
             limit=self._settings.payload_limit,
             watchdog=self._watchdog,
+            mark=self._signs.mark(claim_name(claim.key, claim.epoch)) if self._signs else None,
         )
 
 

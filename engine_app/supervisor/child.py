@@ -47,6 +47,7 @@ class Child:
         self.program = program
         self.deaths = 0  # in a row
         self.workers: set[int] = set()  # process ids under which it may be in the workers' table
+        self._children: set[int] = set()  # as of the last look
         self._environment = environment
         self._copied = copies and program.command[0] == sys.executable
         self._lines = lines
@@ -95,13 +96,14 @@ class Child:
         Looked at again and again: the master has other helpers before it has a worker.
         """
         if self.program.works and self.pid:
-            self.workers |= _children(self.pid)
+            self._children = _children(self.pid)
+            self.workers |= self._children
 
     def reap(self) -> int | None:
         """Return the exit code when it has ended, once, and end what it left behind."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
-        kill_group(self._process.pid)
+        self._kill_groups(self._process.pid)
         self.listen()
         self._buffer.flush()
         if self._process.stdout:
@@ -125,7 +127,14 @@ class Child:
     def kill(self) -> None:
         """End it and its helpers now."""
         if self._process:
-            kill_group(self._process.pid)
+            self.look()
+            self._kill_groups(self._process.pid)
+
+    def _kill_groups(self, leader: int) -> None:
+        # A worker leads a group of its own, with what its steps have started.
+        for one in (leader, *self._children):
+            kill_group(one)
+        self._children = set()
 
     def _start_afresh(self) -> subprocess.Popen[bytes]:
         tie = [sys.executable, "-I", "-S", _GUARD, str(int(signal.SIGTERM)), str(os.getpid())]

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import logging
+import multiprocessing
 import os
+import re
+import subprocess
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from engine import failpoints
 from engine.registry import register_step
 from engine.steps.context import context
+from engine.steps.watchdog import interrupt
 from tests.support.effects import record
 
 TICK = 0.02  # seconds of each nap: an interruption is seen between two of them
@@ -74,6 +82,61 @@ def die() -> None:
     os._exit(7)
 
 
+def keep_the_lock() -> None:
+    """Compute for years in C code that does not give the interpreter's lock away."""
+    record("start")
+    re.match(r"(a+)+$", "a" * 45 + "b")
+
+
+def sleep_with_the_lock() -> None:
+    """Sleep without giving the interpreter's lock away."""
+    record("start")
+    ctypes.PyDLL(None).sleep(600)
+
+
+def wait_for_programs() -> None:
+    """Wait for three programs: a plain one, a grandchild, and one in a session of its own."""
+    plain = subprocess.Popen(["sleep", "600"])
+    script = "sleep 600 & echo $!; wait"
+    shell = subprocess.Popen(["sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    apart = subprocess.Popen(["sleep", "600"], start_new_session=True)
+    assert shell.stdout is not None
+    pids = [plain.pid, shell.pid, apart.pid, int(shell.stdout.readline())]
+    (Path(os.environ["ENGINE_HOME"]) / "programs").write_text(" ".join(map(str, pids)))
+    _hold(1.0)  # the guardian looks twice a second
+    record("programs")
+    plain.wait()
+
+
+def in_a_pool() -> int:
+    """Use a pool of processes, started as this process starts them by default."""
+    with multiprocessing.Pool(2) as pool:
+        return sum(pool.map(len, ["a", "bb", "ccc"]))
+
+
+_gate = asyncio.Semaphore(2)
+
+
+async def through_a_gate(x: int) -> int:
+    """Return ``x``, behind an object of asyncio that this module keeps for all its steps."""
+    async with _gate:
+        await asyncio.sleep(0.02)
+    return x
+
+
+def end_a_thread(name: str, x: int) -> int:
+    """Have a thread of the worker's own end, as a fault of the engine would."""
+    [thread] = [one for one in threading.enumerate() if one.name == name]
+    assert thread.ident is not None
+    interrupt(thread.ident, SystemExit)
+    return x
+
+
+def how_it_stands() -> dict[str, Any]:
+    """Return whether this process leads its group, and what it can read."""
+    return {"leads": os.getpgrp() == os.getpid(), "reads": os.read(0, 10).decode()}
+
+
 def nap_first(seconds: float) -> int:
     """Hold a thread for a while at the first call; return at once when called again."""
     first = first_time()
@@ -103,6 +166,10 @@ def _hold(seconds: float) -> None:
 # Only workers that load this module can be armed: no setting of the product does it.
 failpoints.arm(os.environ.get("ENGINE_FAILPOINTS", ""))
 
-_ALL = (inc, double, total, nap, fail_until, talk, until_cancelled, die, nap_first)
+_ALL = (
+    *(inc, double, total, nap, fail_until, talk, until_cancelled, die, nap_first),
+    *(keep_the_lock, sleep_with_the_lock, wait_for_programs, in_a_pool),
+    *(through_a_gate, end_a_thread, how_it_stands),
+)
 for _function in _ALL:
     register_step(f"{__name__}.{_function.__name__}", _function)

@@ -33,9 +33,15 @@ def claimed(house: House, worker: str = "w1") -> tuple[str, RunKey]:
     house.plan(execution_id)
     house.inbox.clear()
     key = RunKey(execution_id, 0)
+    claim(house, key, worker)
+    return execution_id, key
+
+
+def claim(house: House, key: RunKey, worker: str) -> None:
+    """Claim a queued step run in the name of ``worker``."""
     commit(
         house.database,
-        execution_id,
+        key.execution_id,
         lambda taken: taken.apply(
             key,
             1,
@@ -48,7 +54,6 @@ def claimed(house: House, worker: str = "w1") -> tuple[str, RunKey]:
             ),
         ),
     )
-    return execution_id, key
 
 
 def apply(house: House, key: RunKey, epoch: int, move: change.Change) -> None:
