@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -81,6 +83,44 @@ def hog(n: int, seconds: float) -> dict[str, Any]:
     return given(n + 1)
 
 
+def keep_the_lock() -> None:
+    """Keep the interpreter's lock for years, as a regular expression without end does."""
+    record("start")
+    re.match(r"(a+)+$", "a" * 45 + "b")
+
+
+class Halt(BaseException):
+    """No ``except Exception`` sees it."""
+
+
+class Unreadable(Exception):
+    """Its text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text today")
+
+
+def raise_it(kind: str) -> None:
+    """Raise what a careless ``except`` lets by."""
+    record("start")
+    raise {
+        "halt": Halt("stop"),
+        "unreadable": Unreadable(),
+        "group": BaseExceptionGroup("several", [Halt("one"), ValueError("two")]),
+        "generator": GeneratorExit(),
+        "exit": SystemExit(0),
+    }[kind]
+
+
+def program() -> None:
+    """Wait for a program that does not end."""
+    record("start")
+    with subprocess.Popen(["sleep", "600"]) as started:
+        name = f"program-{context.idempotency_key}-{started.pid}"
+        (Path(os.environ["ENGINE_HOME"]) / name).touch()
+        started.wait()
+
+
 def die() -> None:
     """End the worker process at once, as a fault in a C library does."""
     record("start")
@@ -141,7 +181,10 @@ def _hold(seconds: float) -> None:
 
 inside.prepare()
 
-_ALL = (work, newer, quiet, total, flaky, long, hog, die, crash, gobble, large, weigh, nested)
+_ALL = (
+    *(work, newer, quiet, total, flaky, long, hog, die, crash, gobble, large, weigh, nested),
+    *(keep_the_lock, raise_it, program),
+)
 for _function in _ALL:
     if _function.__name__ != os.environ.get(WITHOUT):
         register_step(f"{__name__}.{_function.__name__}", _function)

@@ -9,6 +9,7 @@ from tests.scorecard.rows import (
     people,
     shape,
     streams,
+    user_code,
     worker,
 )
 from tests.scorecard.table import TABLE
@@ -27,5 +28,6 @@ __all__ = [
     "people",
     "shape",
     "streams",
+    "user_code",
     "worker",
 ]

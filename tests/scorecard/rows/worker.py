@@ -128,8 +128,9 @@ def _hogged(drill: Drill) -> bool:
     return len(found) > 1
 
 
-def poisoned(drill: Drill, function: str, **params: int) -> None:
-    """Start a step that takes its worker down each time, beside others that do not."""
+def poisoned(drill: Drill, function: str, **params: int) -> str:
+    """Start a step that takes its worker down each time, beside others that do not; return its
+    execution."""
     drill.workers(2)
     for _ in range(2):
         drill.mixture()
@@ -155,6 +156,7 @@ def poisoned(drill: Drill, function: str, **params: int) -> None:
     finished = drill.fleet.execution(bad, "finished_at")[0] / 1e6
     drill.recoveries.append(finished - since)
     drill.expect("crashes until the poison was given up", drill.fleet.step(bad, 0, "crashes")[0], 3)
+    return bad
 
 
 GIVEN_UP = "start of the poison → its end, after 3 crashes"
