@@ -12,6 +12,7 @@ from engine.definition import schema
 from engine.definition.durations import seconds
 from engine.definition.faults import Faults
 
+READ_AS = ("json", "text", "base64")
 HTTP_METHODS = ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 MAX_SLEEP = 366 * 86400
 MAX_APPROVERS = 100
@@ -67,7 +68,10 @@ def _python(params: dict[str, Any], path: str, faults: Faults) -> None:
 
 
 def _http(params: dict[str, Any], path: str, faults: Faults) -> None:
-    faults.keys(params, ("method", "url", "headers", "query", "json", "body"), path)
+    faults.keys(params, ("method", "url", "headers", "query", "json", "body", "read_as"), path)
+    read_as = params.get("read_as", "text")
+    if not _computed(read_as) and read_as not in READ_AS:
+        faults.add(f"{path}.read_as", f"{read_as!r} is no way", f"one of {', '.join(READ_AS)}")
     method = params.get("method", "GET")
     if not _computed(method) and str(method).upper() not in HTTP_METHODS:
         faults.add(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.errors import StepError
-from engine.outbound import Outbound, Refused
+from engine.http_client import HttpClient, Refused
 from engine.steps import Context
 from engine.steps.http import Http
 
@@ -76,14 +77,14 @@ def server(running: _Server) -> _Server:
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[Outbound]:
-    made = Outbound(["127.0.0.1/32"])
+def client() -> Iterator[HttpClient]:
+    made = HttpClient(["127.0.0.1/32"])
     yield made
     made.close()
 
 
 @pytest.fixture
-def http(client: Outbound) -> Http:
+def http(client: HttpClient) -> Http:
     return Http(lambda: client)
 
 
@@ -106,18 +107,101 @@ def test_a_json_answer_is_its_value(server: _Server, http: Http) -> None:
     [
         ("text/plain; charset=latin-1", b"\xe9", "é"),
         ("text/plain; charset=no-such", b"plain", "plain"),
-        ("text/plain", b"a\0b\xff", "a\ufffdb\ufffd"),
-        ("application/problem+json", b'{"x": 1}', {"x": 1}),
-        ("application/json", b"{broken", "{broken"),
-        ("application/json", b'{"n": NaN}', '{"n": NaN}'),
+        ("text/csv", "\ufeffa,é\n".encode(), "a,é\n"),
+        ("text/csv; charset=utf-16", "a,é".encode("utf-16"), "a,é"),
+        ("application/xml", b"<a/>", "<a/>"),
+        ("image/svg+xml", b"<svg/>", "<svg/>"),
+        ("", b"plain", "plain"),
         ("application/json", b"", ""),
+        ("image/png", b"", ""),
     ],
 )
-def test_other_answers_are_text(
+def test_an_answer_of_text_is_its_text(
     server: _Server, http: Http, kind: str, body: bytes, expected: object
 ) -> None:
-    server.answer = (200, {"Content-Type": kind}, body)
-    assert http.run({"url": server.url}, CONTEXT)["body"] == expected
+    server.answer = (200, {"Content-Type": kind} if kind else {}, body)
+    output = http.run({"url": server.url}, CONTEXT)
+    assert (output["read_as"], output["body"]) == ("text", expected)
+
+
+BYTES = bytes(range(256)) * 64
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("image/png", BYTES),
+        ("application/octet-stream", b"even what is text"),
+        ("application/pdf", b"%PDF"),
+        ("", BYTES),
+        ("text/csv", "Größe;Preis\n".encode("latin-1")),
+        ("text/plain; charset=ascii", "ü".encode()),
+        ("text/plain; charset=no-such", b"\xff"),
+        ("text/plain", b"a\0b"),
+        ("application/x-unknown", b"{}"),
+    ],
+)
+def test_no_byte_of_any_other_answer_is_changed(
+    server: _Server, http: Http, kind: str, body: bytes
+) -> None:
+    server.answer = (200, {"Content-Type": kind} if kind else {}, body)
+    output = http.run({"url": server.url}, CONTEXT)
+    assert output["read_as"] == "base64"
+    assert b64decode(output["body"]) == body
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b'{"id": 9223372036854775807}', {"id": 2**63 - 1}),
+        (b'{"x": 1.10}', {"x": 1.1}),
+        (b'"text"', "text"),
+    ],
+)
+def test_json_is_its_value_by_the_grammar(
+    server: _Server, http: Http, body: bytes, expected: object
+) -> None:
+    server.answer = (200, {"Content-Type": "application/vnd.shop+json"}, body)
+    output = http.run({"url": server.url}, CONTEXT)
+    assert (output["read_as"], output["body"]) == ("json", expected)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b'{"a": {"id": 9223372036854775808}}', "a.id is an integer beyond 64 bits"),
+        (b'{"a": ["x\\u0000"]}', "a[0] holds a NUL character"),
+        (b'{"n": NaN}', "line 1, column 7"),
+        (b"{broken", "line 1"),
+        (b"[" * 1000 + b"]" * 1000, "nested deeper than 64 levels"),
+        ('{"a": "ü"}'.encode("latin-1"), "not UTF-8"),
+    ],
+)
+def test_json_that_cannot_be_kept_fails_the_step_and_says_why_and_what_helps(
+    server: _Server, http: Http, body: bytes, why: str
+) -> None:
+    server.answer = (200, JSON, body)
+    with pytest.raises(StepError) as caught:
+        http.run({"url": f"{server.url}/x?token=secret"}, CONTEXT)
+    assert not caught.value.retryable
+    message = str(caught.value)
+    assert f"GET {server.url}/x: the body of the answer cannot be kept as JSON" in message
+    assert why in message
+    assert "`read_as: text` keeps it as it came" in message
+
+
+def test_how_an_answer_is_read_can_be_said(server: _Server, http: Http) -> None:
+    server.answer = (200, JSON, b'{"id": 9223372036854775808}')
+    told = [
+        http.run({"url": server.url, "read_as": way}, CONTEXT)["body"] for way in ("text", "base64")
+    ]
+    assert told == ['{"id": 9223372036854775808}', b64encode(server.answer[2]).decode()]
+    server.answer = (200, {"Content-Type": "text/html"}, b'{"a": 1}')
+    assert http.run({"url": server.url, "read_as": "json"}, CONTEXT)["body"] == {"a": 1}
+    server.answer = (200, {"Content-Type": "text/plain"}, b"\xff")
+    with pytest.raises(StepError, match="is no utf-8 text"):
+        http.run({"url": server.url, "read_as": "text"}, CONTEXT)
 
 
 def test_a_request_is_sent_as_it_is_written(server: _Server, http: Http) -> None:
@@ -190,6 +274,7 @@ def test_a_bad_status_fails_the_attempt_and_says_whether_another_helps(
         ({"url": "http://x", "query": {"a": {"b": 1}}}, "with.query.a"),
         ({"url": "http://x", "json": 1, "body": "x"}, "with.json"),
         ({"url": "http://x", "body": {"a": 1}}, "with.body"),
+        ({"url": "http://x", "read_as": "xml"}, "with.read_as"),
     ],
 )
 def test_parameters_that_mean_nothing_are_refused_with_their_path(
@@ -202,7 +287,7 @@ def test_parameters_that_mean_nothing_are_refused_with_their_path(
 
 
 def test_without_the_allow_list_loopback_is_refused(server: _Server) -> None:
-    guarded = Outbound()
+    guarded = HttpClient()
     with pytest.raises(Refused, match="ENGINE_HTTP_ALLOW"):
         Http(lambda: guarded).run({"url": server.url}, CONTEXT)
     guarded.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.errors import StepError
-from engine.outbound import Gate, Outbound, Refused, is_public, without_secrets
+from engine.http_client import Gate, HttpClient, Refused, is_public, without_secrets
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -108,8 +108,8 @@ def server() -> Iterator[_Server]:
 
 
 @pytest.fixture
-def client() -> Iterator[Outbound]:
-    made = Outbound(["127.0.0.0/8", "localhost"], max_body=4096)
+def client() -> Iterator[HttpClient]:
+    made = HttpClient(["127.0.0.0/8", "localhost"], max_body=4096)
     yield made
     made.close()
 
@@ -173,7 +173,7 @@ def test_a_name_is_resolved_once_and_the_checked_address_is_used(
         address = "127.0.0.1" if len(asked) == 1 else "127.0.0.66"
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
 
-    client = Outbound(["127.0.0.1/32"])
+    client = HttpClient(["127.0.0.1/32"])
     real = socket.getaddrinfo
     monkeypatch.setattr(
         socket,
@@ -210,7 +210,7 @@ def test_tls_asks_for_the_name_not_for_the_address(monkeypatch: pytest.MonkeyPat
                 answer if host == "shop.example" else real(host, *rest, **more)
             ),
         )
-        client = Outbound(["127.0.0.1"])
+        client = HttpClient(["127.0.0.1"])
         with pytest.raises(StepError):
             client.request("GET", f"https://shop.example:{port}/")
         client.close()
@@ -225,7 +225,7 @@ def test_tls_asks_for_the_name_not_for_the_address(monkeypatch: pytest.MonkeyPat
 def test_without_the_allow_list_loopback_is_refused_however_it_is_written(
     server: _Server, host: str
 ) -> None:
-    client = Outbound()
+    client = HttpClient()
     with pytest.raises(Refused, match="not a public one") as caught:
         client.request("GET", f"http://{host}:{server.server_port}/")
     client.close()
@@ -234,7 +234,7 @@ def test_without_the_allow_list_loopback_is_refused_however_it_is_written(
 
 
 def test_an_allowed_address_is_reached_and_cookies_are_forgotten(
-    server: _Server, client: Outbound
+    server: _Server, client: HttpClient
 ) -> None:
     first = client.request("GET", f"{server.url}/a?x=1", query={"y": "2"})
     client.request("GET", f"{server.url}/b")
@@ -244,7 +244,7 @@ def test_an_allowed_address_is_reached_and_cookies_are_forgotten(
     assert "Cookie" not in server.seen[1][1]
 
 
-def test_redirects_are_followed_up_to_the_limit(server: _Server, client: Outbound) -> None:
+def test_redirects_are_followed_up_to_the_limit(server: _Server, client: HttpClient) -> None:
     assert client.request("POST", f"{server.url}/once", content=b"x").body == b"hello"
     assert server.seen[-1][0] == "/target?x=1"
     with pytest.raises(Refused, match="at most 5 are followed"):
@@ -262,7 +262,7 @@ def test_redirects_are_followed_up_to_the_limit(server: _Server, client: Outboun
     ],
 )
 def test_each_redirect_passes_the_same_gate(
-    server: _Server, client: Outbound, path: str, why: str
+    server: _Server, client: HttpClient, path: str, why: str
 ) -> None:
     with pytest.raises(Refused, match=why):
         client.request("GET", f"{server.url}/{path}")
@@ -270,7 +270,7 @@ def test_each_redirect_passes_the_same_gate(
 
 
 def test_a_redirect_to_another_origin_carries_no_credentials(
-    server: _Server, client: Outbound
+    server: _Server, client: HttpClient
 ) -> None:
     secrets = {"Authorization": "Bearer t", "X-Api-Key": "k", "Idempotency-Key": "i"}
     client.request("POST", f"{server.url}/to-other-origin", headers=secrets, content=b"x")
@@ -284,7 +284,7 @@ def test_a_redirect_to_another_origin_carries_no_credentials(
     ["ftp://example.org/", "file:///etc/passwd", "example.org", "", "http://", "//x", "http://[::1",
      "http://a\x00b/", "http://me:secret@example.org/", "unix:///tmp/x"],
 )  # fmt: skip
-def test_urls_that_are_not_plain_http_are_refused(client: Outbound, url: str) -> None:
+def test_urls_that_are_not_plain_http_are_refused(client: HttpClient, url: str) -> None:
     with pytest.raises(Refused) as caught:
         client.request("GET", url)
     assert "secret" not in str(caught.value)
@@ -295,7 +295,7 @@ def test_urls_that_are_not_plain_http_are_refused(client: Outbound, url: str) ->
     [{"Host": "x"}, {"transfer-encoding": "chunked"}, {"X": "a\r\nY: b"}, {"X": "ü"}, {"a b": "x"}],
 )
 def test_headers_that_would_unmake_the_request_are_refused(
-    server: _Server, client: Outbound, headers: dict[str, str]
+    server: _Server, client: HttpClient, headers: dict[str, str]
 ) -> None:
     with pytest.raises(Refused):
         client.request("GET", f"{server.url}/", headers=headers)
@@ -303,16 +303,16 @@ def test_headers_that_would_unmake_the_request_are_refused(
 
 
 def test_proxy_variables_are_ignored(
-    server: _Server, client: Outbound, monkeypatch: pytest.MonkeyPatch
+    server: _Server, client: HttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    fresh = Outbound(["127.0.0.0/8"])
+    fresh = HttpClient(["127.0.0.0/8"])
     assert fresh.request("GET", f"{server.url}/").status == 200
     fresh.close()
 
 
-def test_a_body_over_the_limit_is_refused(server: _Server, client: Outbound) -> None:
+def test_a_body_over_the_limit_is_refused(server: _Server, client: HttpClient) -> None:
     with pytest.raises(StepError, match="more than 4096 bytes") as caught:
         client.request("GET", f"{server.url}/big")
     assert (caught.value.reason, caught.value.retryable) == ("too_large", False)
@@ -320,7 +320,7 @@ def test_a_body_over_the_limit_is_refused(server: _Server, client: Outbound) -> 
 
 @pytest.mark.parametrize("path", ["slow", "drip"])
 def test_an_answer_that_takes_too_long_is_a_timeout(
-    server: _Server, client: Outbound, path: str
+    server: _Server, client: HttpClient, path: str
 ) -> None:
     began = time.monotonic()
     with pytest.raises(StepError, match=r"no answer within 0\.3 s") as caught:
@@ -330,7 +330,15 @@ def test_an_answer_that_takes_too_long_is_a_timeout(
     assert "secret" not in str(caught.value)
 
 
-def test_no_server_and_no_name_are_errors_worth_another_attempt(client: Outbound) -> None:
+def test_a_second_exchange_on_a_kept_connection_has_its_own_deadline(
+    server: _Server, client: HttpClient
+) -> None:
+    client.request("GET", f"{server.url}/a", seconds=0.4)
+    time.sleep(0.5)
+    assert client.request("GET", f"{server.url}/b", seconds=5).status == 200
+
+
+def test_no_server_and_no_name_are_errors_worth_another_attempt(client: HttpClient) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
