@@ -1,8 +1,9 @@
 """When a schedule is due: cron in a time zone, both ways through the clock changes.
 
-A time that the spring change skips fires at the first moment after the gap; a time that the
-autumn change repeats fires once. Schedules with a ``*`` in minute or hour go by elapsed time.
-Source: Debian's cron(8), through cronsim.
+A time of day that the spring change skips fires at the first moment after the gap; one that the
+autumn change repeats fires once. Schedules with a ``*`` in minute or hour go by elapsed time: they
+fire at each minute that the clock on the wall shows and they name.
+Source: Debian's cron(8)
 """
 
 from __future__ import annotations
@@ -10,27 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
-from itertools import islice, takewhile
+from itertools import takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from cronsim import CronSim, CronSimError
-
 from engine.errors import Fault, InvalidInput
+from engine.machine import cron as crons
+from engine.machine.cron import Cron
 
 # A tick comes each minute: one may be lost before a slot counts as missed.
 ON_TIME_US = 90 * 1_000_000
 
-_ALIASES = {
-    "@yearly": "0 0 1 1 *",
-    "@annually": "0 0 1 1 *",
-    "@monthly": "0 0 1 * *",
-    "@weekly": "0 0 * * 0",
-    "@daily": "0 0 * * *",
-    "@midnight": "0 0 * * *",
-    "@hourly": "0 * * * *",
-}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
+_LONGEST_STEP = 24 * 60  # minutes: no zone changes its clocks twice within a day
+_FIRST_SPAN = 3_600_000_000  # µs
 
 
 class Missed(StrEnum):
@@ -48,17 +42,17 @@ def check(cron: str, zone: str, path: str = "") -> None:
         InvalidInput: with a fault for each, under ``path``.
     """
     prefix = f"{path}." if path else ""
-    faults = []
-    if _zone(zone) is None:
-        faults.append(
-            Fault(f"{prefix}zone", f"{zone!r} is no time zone", "write Europe/Berlin or UTC")
-        )
-    problem = _problem(cron)
-    if problem:
-        hint = "five fields: minute hour day month weekday, as 30 7 * * mon-fri; or @daily"
-        faults.append(Fault(f"{prefix}cron", f"{cron!r}: {problem}", hint))
-    if faults:
+    found = [fault for fault in (zone_fault(zone), crons.fault_of(cron)) if fault is not None]
+    if found:
+        faults = [Fault(f"{prefix}{one.path}", one.problem, one.hint) for one in found]
         raise InvalidInput("the schedule is not usable", faults=faults)
+
+
+def zone_fault(zone: str) -> Fault | None:
+    """Return what is wrong with a zone's name, if anything is; on this machine, for now."""
+    if _zone(zone) is not None:
+        return None
+    return Fault("zone", f"{zone!r} is no time zone", "write Europe/Berlin or UTC")
 
 
 def next_slot(cron: str, zone: str, after_us: int) -> int:
@@ -68,7 +62,7 @@ def next_slot(cron: str, zone: str, after_us: int) -> int:
         InvalidInput: the expression or the zone means nothing.
     """
     check(cron, zone)
-    return next(_forward(cron, zone, after_us))
+    return next(_slots(crons.read(cron), zone, after_us))
 
 
 def slots_between(cron: str, zone: str, after_us: int, until_us: int, limit: int) -> list[int]:
@@ -78,15 +72,14 @@ def slots_between(cron: str, zone: str, after_us: int, until_us: int, limit: int
         InvalidInput: the expression or the zone means nothing.
     """
     check(cron, zone)
-    # Backwards first: a year of minutes must not be walked through for its last one. Only to find
-    # where to begin, for near some clock changes cronsim's two directions differ by a slot.
-    newest_first = takewhile(lambda slot: slot > after_us, _backward(cron, zone, until_us))
-    found = list(islice(newest_first, limit))
-    if not found:
-        return []
-    start = found[-1] - 1 if len(found) == limit else after_us
-    slots = list(takewhile(lambda slot: slot <= until_us, _forward(cron, zone, start)))
-    return slots[-limit:]
+    read, span = crons.read(cron), _FIRST_SPAN
+    # From the end in growing spans: a year of minutes must not be walked through for its last one.
+    while True:
+        start = max(after_us, until_us - span)
+        slots = list(takewhile(lambda slot: slot <= until_us, _slots(read, zone, start)))
+        if len(slots) >= limit or start == after_us:
+            return slots[-limit:]
+        span *= 4
 
 
 def missed(policy: Missed, slots: Sequence[int], cap: int, *, now_us: int) -> list[int]:
@@ -102,55 +95,67 @@ def missed(policy: Missed, slots: Sequence[int], cap: int, *, now_us: int) -> li
     return [slot for slot in newest if now_us - slot < ON_TIME_US]
 
 
-def _forward(cron: str, zone: str, after_us: int) -> Iterator[int]:
-    newest = after_us
-    for moment in CronSim(_expanded(cron), _local(after_us, zone)):
-        slot = _micros(moment)
-        # cronsim counts wall time: in the repeated hour it may answer with the past, and two
-        # times of the skipped hour may come out as the same moment.
-        if slot > newest:
-            newest = slot
-            yield slot
+def _slots(cron: Cron, zone: str, after_us: int) -> Iterator[int]:
+    """Yield the slots after ``after_us``, for some forty years."""
+    place = _zone(zone)
+    assert place is not None, "the zone was checked"
+    after = _EPOCH + timedelta(microseconds=after_us)
+    moments = _by_elapsed_time if cron.by_elapsed_time else _by_time_of_day
+    newest = after
+    for moment in moments(cron, place, after):
+        # Two times of day in the skipped hour come out as the same moment.
+        if moment > newest:
+            newest = moment
+            yield (moment - _EPOCH) // timedelta(microseconds=1)
 
 
-def _backward(cron: str, zone: str, until_us: int) -> Iterator[int]:
-    # Backwards it starts below the second it is given.
-    start = _local(until_us, zone).replace(microsecond=0) + timedelta(seconds=1)
-    for moment in CronSim(_expanded(cron), start, reverse=True):
-        slot = _micros(moment)
-        if slot <= until_us:
-            yield slot
+def _by_elapsed_time(cron: Cron, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
+    moment = after.replace(second=0, microsecond=0)
+    last = moment.year + crons.YEARS
+    while moment.year < last:
+        minutes = cron.minutes_to(moment.astimezone(zone))
+        if minutes == 0:
+            yield moment
+        step = min(max(minutes, 1), _LONGEST_STEP) * _MINUTE
+        # The wall clock goes on evenly only up to where it is changed.
+        moment = _change(moment, moment + step, zone) or moment + step
 
 
-@lru_cache(maxsize=256)
-def _problem(cron: str) -> str:
-    """Return what is wrong with an expression, or an empty text."""
-    expanded = _expanded(cron)
-    fields = len(expanded.split())
-    if fields != 5:
-        return f"has {fields} fields instead of 5"
-    try:
-        never = next(_forward(expanded, "UTC", 0), None) is None
-    except CronSimError as error:
-        return str(error)
-    return "is never due" if never else ""
+def _by_time_of_day(cron: Cron, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
+    wall = after.astimezone(zone).replace(second=0, microsecond=0, tzinfo=None)
+    last = wall.year + crons.YEARS
+    while wall.year < last:
+        minutes = cron.minutes_to(wall)
+        if minutes == 0:
+            yield _moment_of(wall, zone)
+        wall += max(minutes, 1) * _MINUTE
 
 
-def _expanded(cron: str) -> str:
-    return _ALIASES.get(cron.strip().lower(), cron)
+def _moment_of(wall: datetime, zone: ZoneInfo) -> datetime:
+    """Return when a clock in ``zone`` shows ``wall``: the first time; or has just passed it by."""
+    moment = wall.replace(tzinfo=zone).astimezone(UTC)
+    if moment.astimezone(zone).replace(tzinfo=None) == wall:
+        return moment
+    before_gap = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
+    return _change(before_gap, moment, zone) or moment
 
 
-@lru_cache(maxsize=256)
+def _change(start: datetime, end: datetime, zone: ZoneInfo) -> datetime | None:
+    """Return the first minute after ``start``, up to ``end``, with another offset from UTC."""
+    before = start.astimezone(zone).utcoffset()
+    if end.astimezone(zone).utcoffset() == before:
+        return None
+    while end - start > _MINUTE:
+        middle = start + (end - start) // _MINUTE // 2 * _MINUTE
+        if middle.astimezone(zone).utcoffset() == before:
+            start = middle
+        else:
+            end = middle
+    return end
+
+
 def _zone(name: str) -> ZoneInfo | None:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None  # OSError: a folder of the database, as "Europe" is
-
-
-def _local(micros: int, zone: str) -> datetime:
-    return (_EPOCH + timedelta(microseconds=micros)).astimezone(_zone(zone))
-
-
-def _micros(moment: datetime) -> int:
-    return (moment.astimezone(UTC) - _EPOCH) // timedelta(microseconds=1)
