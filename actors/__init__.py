@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import dramatiq
@@ -59,7 +60,7 @@ def run_step(execution_id: str, step: int, item: int, epoch: int) -> None:
 )
 def tick() -> None:
     """Start what schedules owe by now."""
-    started = tick_calendar(crew.database, crew.admit_slot)
+    started = tick_calendar(crew.database, crew.versions, lambda: str(uuid.uuid4()))
     hand_on(Sends(dispatches=started))
 
 

@@ -8,7 +8,6 @@ import platform
 import signal
 import threading
 import time
-import uuid
 from collections.abc import Callable, Collection
 from functools import cached_property
 from multiprocessing.util import Finalize
@@ -28,12 +27,10 @@ from engine.ids import new_id
 from engine.payloads import Payloads
 from engine.rescue import Rescue
 from engine.settings import Settings
-from engine.start import admit_slot
 from engine.steps import capture, event_loop
 from engine.steps.threads import on_death, start_vital
 from engine.store import letters, liveness
-from engine.store.database import Connection, Database
-from engine.store.schedules import DueSchedule
+from engine.store.database import Database
 from engine.store.steps import RunRow
 from engine.worker.claimer import known_code
 from engine.worker.claims import Claim, Claims, Stop
@@ -211,12 +208,6 @@ class Crew:
             self.claims.drop(claim)
         if self.broker is not None:
             messages.send(self.broker, sends)
-
-    def admit_slot(self, connection: Connection, due: DueSchedule, slot: int) -> str | None:
-        """Start the execution of a schedule's slot, in the tick's transaction."""
-        message_id = str(uuid.uuid4())
-        now = self.database.now()
-        return admit_slot(connection, due, slot, now=now, message_id=message_id)
 
     def bury_message(self, message: dict[str, Any], queue: str, actor: str, error: str) -> None:
         """Keep a message that could not be carried out."""

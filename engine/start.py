@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
-from engine.codec import encode
+from engine.codec import decode, encode
 from engine.definition import Definition, check_input
+from engine.errors import InvalidInput
 from engine.flow.versions import Versions
 from engine.machine.status import Trigger
 from engine.store import executions, workflows
@@ -117,19 +119,57 @@ def child_of(
     )
 
 
-def admit_slot(
-    connection: Connection, schedule: DueSchedule, slot: int, *, now: int, message_id: str
-) -> str | None:
-    """Admit the execution of a schedule's slot; return its id, or None when it was there before.
+@dataclass(frozen=True, slots=True)
+class SlotStart:
+    """What the executions of a schedule's slots start with; ``deadline`` as ``deadline_of``."""
 
-    Its input was checked when the schedule was made; a newer version is taken as it comes.
+    version: int
+    input: str  # JSON
+    deadline: int | None
+
+
+def slot_start(database: Database, versions: Versions, schedule: DueSchedule) -> SlotStart:
+    """Return what a slot of the schedule starts with now.
+
+    The input was checked when the schedule was made, but perhaps with an older version: it is
+    checked with the one that is started, and gets that one's defaults.
+
+    Raises:
+        NotFound: the workflow is gone, or the owner may not read it any more.
+        InvalidInput, TooLarge: the version's schema refuses the input.
     """
-    latest = workflows.readable(connection, schedule.owner_id, schedule.workflow_id).latest_version
+    workflow = database.read(
+        lambda connection: workflows.readable(connection, schedule.owner_id, schedule.workflow_id)
+    )
+    version = schedule.version or workflow.latest_version
+    definition = versions.get(workflow.id, version)
+    try:
+        text = encode(check_input(definition, decode(schedule.input)))
+    except InvalidInput as error:
+        raise InvalidInput(
+            f"its input does not fit version {version} of {workflow.name}: {error.message}",
+            hint="make a schedule whose input fits, or publish a version that takes this one",
+            faults=error.faults,
+        ) from None
+    return SlotStart(version, text, deadline_of(definition))
+
+
+def admit_slot(
+    connection: Connection,
+    schedule: DueSchedule,
+    slot: int,
+    start: SlotStart,
+    *,
+    now: int,
+    message_id: str,
+) -> str | None:
+    """Admit the execution of a schedule's slot; return its id, or None when it was there before."""
     wanted = NewExecution(
         owner_id=schedule.owner_id,
         workflow_id=schedule.workflow_id,
-        version=schedule.version or latest,
-        input=schedule.input,
+        version=start.version,
+        input=start.input,
+        deadline=start.deadline,
         trigger=Trigger.SCHEDULE,
         trigger_detail=schedule.name,
         schedule_id=schedule.id,

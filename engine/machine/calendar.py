@@ -9,9 +9,10 @@ Source: Debian's cron(8)
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from itertools import takewhile
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.errors import Fault, InvalidInput
@@ -20,6 +21,8 @@ from engine.machine.cron import Cron
 
 # A tick comes each minute: one may be lost before a slot counts as missed.
 ON_TIME_US = 90 * 1_000_000
+
+COUNTED = 10_000  # skipped slots; of more it is told that there are more
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE = timedelta(minutes=1)
@@ -33,6 +36,15 @@ class Missed(StrEnum):
     SKIP = "skip"  # none: only a slot that is still on time fires
     LATEST = "latest"  # the newest one
     ALL = "all"  # each, oldest first; of more than the cap, the newest ones
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Slots that did not fire: how many (``COUNTED`` at most), the first and the last, in µs."""
+
+    count: int
+    first: int
+    last: int
 
 
 def check(cron: str, zone: str, path: str = "") -> None:
@@ -80,6 +92,21 @@ def slots_between(cron: str, zone: str, after_us: int, until_us: int, limit: int
         if len(slots) >= limit or start == after_us:
             return slots[-limit:]
         span *= 4
+
+
+def skipped(cron: str, zone: str, after_us: int, until_us: int) -> Skipped | None:
+    """Return what is passed over when no slot in (``after_us``, ``until_us``] fires.
+
+    Raises:
+        InvalidInput: the expression or the zone means nothing.
+    """
+    check(cron, zone)
+    due = takewhile(lambda slot: slot <= until_us, _slots(crons.read(cron), zone, after_us))
+    slots = list(islice(due, COUNTED))
+    if not slots:
+        return None
+    [last] = slots_between(cron, zone, after_us, until_us, 1)
+    return Skipped(len(slots), slots[0], last)
 
 
 def missed(policy: Missed, slots: Sequence[int], cap: int, *, now_us: int) -> list[int]:

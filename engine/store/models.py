@@ -420,6 +420,9 @@ class Schedule(Base):
     last_slot: Mapped[int | None] = mapped_column(TIME)
     paused_at: Mapped[int | None] = mapped_column(TIME)
     created_at: Mapped[int] = mapped_column(TIME)
+    problem: Mapped[str | None] = mapped_column(Text)  # why it does not start although it is due
+    problem_at: Mapped[int | None] = mapped_column(TIME)
+    skipped: Mapped[str | None] = mapped_column(Text)  # JSON: slots that it passed over last
 
 
 class DeadLetter(Base):

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
+from engine.codec import encode
 from engine.errors import Fault, InvalidInput, NotFound
 from engine.ids import new_id
 from engine.machine import calendar
-from engine.machine.calendar import Missed
+from engine.machine.calendar import Missed, Skipped
 from engine.store import workflows
 from engine.store.models import Schedule
 
+MAX_PROBLEM = 1_000  # characters
 MAX_CAP = 1_000  # executions that one schedule may catch up with in one transaction
 
 _SCHEDULES: Any = Schedule.__table__
@@ -53,15 +55,18 @@ class DueSchedule:
     missed: str
     missed_cap: int
     next_at: int
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """What a due schedule does now: the slots that fire, oldest first, and when it is due again."""
+    """What a due schedule does now: the slots that fire, oldest first, when it is due again, and
+    which slots are passed over."""
 
     schedule: DueSchedule
     slots: list[int]
     next_at: int
+    skipped: Skipped | None = None
 
 
 # Inserts the execution of a schedule's slot (µs); returns its id, or None when it was there before.
@@ -177,7 +182,22 @@ def claim(
     return moved == 1
 
 
-def fire(connection: Connection, firing: Firing, admit: Admit) -> list[str]:
+def hold_up(connection: Connection, schedule_id: str, problem: str, now: int) -> None:
+    """Write down why the schedule, which stays due, does not start."""
+    connection.execute(
+        update(_SCHEDULES)
+        .where(_SCHEDULES.c.id == schedule_id)
+        .values(problem=problem[:MAX_PROBLEM], problem_at=now)
+    )
+
+
+def held_up(connection: Connection) -> int:
+    """Return how many schedules, of whoever, are due and cannot start."""
+    held = _SCHEDULES.c.problem.is_not(None) & _SCHEDULES.c.paused_at.is_(None)
+    return int(connection.execute(select(func.count()).where(held)).scalar_one())
+
+
+def fire(connection: Connection, firing: Firing, admit: Admit, now: int) -> list[str]:
     """Claim the schedule, admit an execution for each slot and return their ids.
 
     All in this one transaction: a crash between claim and admission would lose the slot. Nothing
@@ -193,8 +213,20 @@ def fire(connection: Connection, firing: Firing, admit: Admit) -> list[str]:
     )
     if not claimed:
         return []
+    if schedule.problem is not None or firing.skipped is not None:
+        _note(connection, firing, now)
     admitted = [admit(connection, schedule, slot) for slot in firing.slots]
     return [execution_id for execution_id in admitted if execution_id is not None]
+
+
+def _note(connection: Connection, firing: Firing, now: int) -> None:
+    """Write down that the schedule starts again, and what it has passed over."""
+    values: dict[str, Any] = {"problem": None, "problem_at": None}
+    if firing.skipped is not None:
+        values["skipped"] = encode({**asdict(firing.skipped), "at": now})
+    connection.execute(
+        update(_SCHEDULES).where(_SCHEDULES.c.id == firing.schedule.id).values(values)
+    )
 
 
 def _find(connection: Connection, owner_id: str, schedule_id: str) -> Any:

@@ -25,6 +25,7 @@ from engine.store.views_executions import as_error
 from engine.store.views_rows import (
     DeadLetterRow,
     ScheduleRow,
+    SkippedRow,
     VersionRow,
     WorkerRow,
     WorkflowDetail,
@@ -174,7 +175,13 @@ def _schedule_rows(connection: Connection, which: Any) -> list[ScheduleRow]:
         .order_by(_SCHEDULES.c.id.desc())
         .limit(LISTED)
     )
-    return [ScheduleRow(**{**row._asdict(), "input": decode(row.input)}) for row in rows]
+    return [_schedule_row(row._asdict()) for row in rows]
+
+
+def _schedule_row(row: dict[str, Any]) -> ScheduleRow:
+    told = None if row["skipped"] is None else decode(row["skipped"])
+    skipped = told and SkippedRow(told["count"], told["first"], told["last"], told["at"])
+    return ScheduleRow(**{**row, "input": decode(row["input"]), "skipped": skipped})
 
 
 def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[WorkerRow]:

@@ -309,6 +309,16 @@ class VersionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedRow:
+    """Slots that did not fire, by the schedule's policy for missed ones; found at ``at``."""
+
+    count: int  # 10,000 at most
+    first_at: int
+    last_at: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScheduleRow:
     """When a workflow starts by itself."""
 
@@ -326,6 +336,9 @@ class ScheduleRow:
     last_slot: int | None
     paused_at: int | None
     created_at: int
+    problem: str | None  # why it does not start although it is due
+    problem_at: int | None
+    skipped: SkippedRow | None  # what it passed over last
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import redis
 from fastapi import APIRouter, Query, Response
 
 from engine.errors import EngineError, Unavailable
-from engine.store import revision, views
+from engine.store import revision, schedules, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
 
@@ -76,9 +76,16 @@ def ready(parts: With) -> Response:
     """200 once work can be done: the database is migrated, Redis answers, a worker lives."""
     found = {"database": _database(parts), "redis": _redis(parts), "workers": _alive(parts)}
     good = all(state == "ok" for state in found.values())
-    return shapes.json(
-        {"status": "ok" if good else "not ready", "parts": found}, status=200 if good else 503
-    )
+    told = {"status": "ok" if good else "not ready", "parts": found}
+    return shapes.json({**told, "schedules_held_up": _held_up(parts)}, status=200 if good else 503)
+
+
+def _held_up(parts: Parts) -> int | None:
+    """Return how many schedules are due and cannot start: no reason to send no traffic here."""
+    try:
+        return parts.database.read(schedules.held_up)
+    except EngineError:
+        return None
 
 
 def _database(parts: Parts) -> str:

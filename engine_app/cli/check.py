@@ -12,7 +12,7 @@ import typer
 from engine.errors import EngineError, Fault, SettingsError
 from engine.payloads import Payloads
 from engine.settings import Settings, load
-from engine.store import revision
+from engine.store import revision, schedules
 from engine.store.database import Database
 from engine_app.cli.local import Json
 from engine_app.cli.output import clean, console, print_json
@@ -76,11 +76,20 @@ def _database(settings: Settings) -> list[Fault]:
             return [Fault("DATABASE_URL", problem, "run `engine db upgrade`")]
         database = Database.open(settings.database, threads=1)
         try:
-            return _clock("DATABASE_URL", "the database's clock", database.now() / 1e6)
+            clock = _clock("DATABASE_URL", "the database's clock", database.now() / 1e6)
+            return clock + _schedules(database)
         finally:
             database.close()
     except EngineError as error:
         return [Fault("DATABASE_URL", error.message, error.hint)]
+
+
+def _schedules(database: Database) -> list[Fault]:
+    held_up = database.read(schedules.held_up)
+    if not held_up:
+        return []
+    problem = f"{held_up} are due and cannot start"
+    return [Fault("schedules", problem, "`engine schedules list` says why, for those of each user")]
 
 
 def _payloads(settings: Settings) -> list[Fault]:

@@ -11,6 +11,7 @@ from engine.store import schedules, views
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import As, Json, acting, database
 from engine_app.cli.output import clean, console, moment, print_json, print_table
+from engine_app.schedule_notes import note
 
 app = typer.Typer(no_args_is_help=True, help="Start workflows at set times.")
 Schedule = Annotated[str, typer.Argument(metavar="SCHEDULE", help="Its id.")]
@@ -26,7 +27,7 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
         print_json({"items": rows})
         return
     print_table(
-        ("id", "name", "workflow", "cron", "zone", "next"),
+        ("id", "name", "workflow", "cron", "zone", "next", "note"),
         (
             (
                 clean(row.id),
@@ -35,6 +36,7 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
                 clean(row.cron),
                 clean(row.zone),
                 "paused" if row.paused_at else moment(row.next_at),
+                clean(note(row)),
             )
             for row in rows
         ),

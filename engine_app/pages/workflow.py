@@ -147,9 +147,21 @@ def _due(due: Any) -> rx.Component:
         rx.el.td(
             rx.el.b(due.name),
             rx.el.span(due.cron, " · ", due.zone, class_name="why mono"),
+            rx.cond(
+                due.note != "",
+                rx.el.p(due.note, class_name=rx.cond(due.problem != "", "why bad", "why")),
+            ),
         ),
         rx.el.td(
-            rx.cond(due.paused, "paused", rx.cond(due.next > 0, ago(due.next), "never again")),
+            rx.cond(
+                due.paused,
+                "paused",
+                rx.cond(
+                    due.problem != "",
+                    "held up",
+                    rx.cond(due.next > 0, ago(due.next), "never again"),
+                ),
+            ),
             class_name="num sub nowrap",
         ),
     )

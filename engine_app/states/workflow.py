@@ -16,6 +16,7 @@ from engine_app.auth.viewer import Viewer
 from engine_app.components.graph_layout import Node, layout
 from engine_app.live import workflow_topic
 from engine_app.reading import client, database, in_thread
+from engine_app.schedule_notes import note
 from engine_app.states import run_form
 from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
 from engine_app.states.run_form import Field
@@ -43,6 +44,8 @@ class Due:
     next: int = 0
     paused: bool = False
     missed: str = ""
+    problem: str = ""  # why it does not start although it is due
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,8 @@ def _read(owner_id: str, asked: str) -> _Look:
                     row.next_at or 0,
                     row.paused_at is not None,
                     row.missed,
+                    row.problem or "",
+                    note(row),
                 )
                 for row in views.schedules(connection, owner_id, workflow_id=workflow_id)
             ],

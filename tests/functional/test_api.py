@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, update
+from sqlalchemy import insert, text, update
 
 from engine.codec import encode
 from engine.payloads import Payloads
@@ -322,6 +322,29 @@ def test_logs_go_on_after_a_number(house: Web, workflow: str) -> None:
     (line,) = program.get(path).json()["items"]
     assert (line["seq"], line["step"], line["message"]) == (1, "twice", "hello")
     assert program.get(f"{path}?after=1").json()["items"] == []
+
+
+def test_a_schedule_that_cannot_start_says_why_and_is_counted(house: Web, workflow: str) -> None:
+    program = house.program()
+    wanted = {"workflow": workflow, "name": "x", "cron": "@daily", "input": {"n": 1}}
+    made = program.post("/api/schedules", json=wanted).json()
+    assert (made["problem"], made["problem_at"], made["skipped"]) == (None, None, None)
+    skipped = encode({"count": 3, "first": 0, "last": 60_000_000, "at": 90_000_000})
+    house.database.write(
+        lambda connection: connection.execute(
+            text("UPDATE schedules SET problem = 'no', problem_at = 0, skipped = :skipped"),
+            {"skipped": skipped},
+        )
+    )
+    shown = program.get(f"/api/schedules/{made['id']}").json()
+    assert (shown["problem"], shown["problem_at"]) == ("no", "1970-01-01T00:00:00.000000Z")
+    assert shown["skipped"] == {
+        "count": 3,
+        "first_at": "1970-01-01T00:00:00.000000Z",
+        "last_at": "1970-01-01T00:01:00.000000Z",
+        "at": "1970-01-01T00:01:30.000000Z",
+    }
+    assert house.nobody().get("/api/ready").json()["schedules_held_up"] == 1
 
 
 def test_ready_once_a_worker_lives(house: Web) -> None:

@@ -12,16 +12,21 @@ import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
 from engine.calendar_tick import tick
-from engine.errors import EngineError, InvalidInput, NotFound
+from engine.codec import decode
+from engine.definition import parse
+from engine.errors import InvalidInput, NotFound
+from engine.flow.versions import Versions
+from engine.ids import new_id
+from engine.publish import publish
+from engine.start import admit_slot
 from engine.store import schedules
 from engine.store.database import Database
-from engine.store.executions import NewExecution, admit
-from engine.store.models import Execution, Schedule, User, Workflow, WorkflowVersion
+from engine.store.models import Execution, Schedule, User
 from engine.store.schedules import DueSchedule, NewSchedule
 
 OWNER, STRANGER = "0000000000001", "0000000000002"
-WORKFLOW = "0000000000003"
 MINUTE = 60_000_000
+DOCUMENT = {"name": "orders", "steps": {"a": {"uses": "transform", "with": {"value": 1}}}}
 NEW = NewSchedule(owner_id=OWNER, workflow="orders", name="each minute", cron="* * * * *")
 
 
@@ -32,35 +37,24 @@ def now(database: Database) -> int:
 
 
 @pytest.fixture(autouse=True)
-def workflow(database: Database) -> None:
+def workflow(database: Database) -> str:
+    """Two users, and a workflow of the first one's: its id."""
+
     def work(connection: Connection) -> None:
         for user in (OWNER, STRANGER):
             connection.execute(insert(User), {"id": user, "name": f"u{user}", "created_at": 0})
-        made = {"id": WORKFLOW, "owner_id": OWNER, "name": "orders", "latest_version": 1}
-        connection.execute(insert(Workflow), made | {"created_at": 0})
-        version = {"workflow_id": WORKFLOW, "number": 1, "hash": "x", "document": "{}"}
-        connection.execute(
-            insert(WorkflowVersion), version | {"created_by": OWNER, "created_at": 0}
-        )
 
     database.write(work)
+    return _publish(database)
 
 
-def _admit(connection: Connection, schedule: DueSchedule, slot: int) -> str | None:
-    admitted = admit(
-        connection,
-        NewExecution(
-            owner_id=schedule.owner_id,
-            workflow_id=schedule.workflow_id,
-            version=schedule.version or 1,
-            input=schedule.input,
-            trigger="schedule",
-            schedule_id=schedule.id,
-            slot=slot,
-        ),
-        slot,
-    )
-    return admitted.execution_id if admitted.created else None
+def _publish(database: Database, **parts: Any) -> str:
+    """Publish a version of the workflow, and return its id."""
+    return publish(database, OWNER, parse(DOCUMENT | parts)).workflow_id
+
+
+def _tick(database: Database) -> list[str]:
+    return tick(database, Versions(database), new_id)
 
 
 def _create(database: Database, now: int, **changes: Any) -> str:
@@ -74,6 +68,12 @@ def _row(database: Database, schedule_id: str) -> Any:
             select(Schedule.__table__).where(Schedule.id == schedule_id)
         ).one()
     )
+
+
+def _set(database: Database, schedule_id: str, **values: Any) -> None:
+    """Change a schedule behind the engine's back."""
+    change = update(Schedule).where(Schedule.id == schedule_id).values(values)
+    database.write(lambda connection: connection.execute(change))
 
 
 def _slots(database: Database, schedule_id: str | None = None) -> list[int]:
@@ -98,10 +98,12 @@ def clock(database: Database, monkeypatch: pytest.MonkeyPatch, now: int) -> Call
     return at
 
 
-def test_a_schedule_is_first_due_at_its_next_slot(database: Database, now: int) -> None:
+def test_a_schedule_is_first_due_at_its_next_slot(
+    database: Database, now: int, workflow: str
+) -> None:
     row = _row(database, _create(database, now, input='{"url": "x"}'))
     assert row.next_at == now - 5_000_000 + MINUTE
-    assert (row.workflow_id, row.input, row.missed) == (WORKFLOW, '{"url": "x"}', "latest")
+    assert (row.workflow_id, row.input, row.missed) == (workflow, '{"url": "x"}', "latest")
     assert database.read(lambda connection: schedules.due(connection, now, 10)) == []
 
 
@@ -151,12 +153,12 @@ def test_a_removed_schedule_is_gone(database: Database, now: int) -> None:
 def test_a_slot_fires_once_and_the_next_one_when_it_is_due(database: Database, clock: Any) -> None:
     start = clock(0)
     schedule_id = _create(database, start)
-    assert tick(database, _admit) == []
+    assert _tick(database) == []
     clock(60)
-    assert len(tick(database, _admit)) == 1
-    assert tick(database, _admit) == []
+    assert len(_tick(database)) == 1
+    assert _tick(database) == []
     clock(120)
-    assert len(tick(database, _admit)) == 1
+    assert len(_tick(database)) == 1
     first = start - 5_000_000 + MINUTE
     assert _slots(database) == [first, first + MINUTE]
     row = _row(database, schedule_id)
@@ -167,12 +169,12 @@ def test_what_is_paused_fires_nothing_and_misses_nothing(database: Database, clo
     schedule_id = _create(database, clock(0), missed="all")
     database.write(lambda connection: schedules.pause(connection, OWNER, schedule_id, clock(1)))
     clock(600)
-    assert tick(database, _admit) == []
+    assert _tick(database) == []
     resumed = clock(605)
     database.write(lambda connection: schedules.resume(connection, OWNER, schedule_id, resumed))
-    assert tick(database, _admit) == []
+    assert _tick(database) == []
     clock(660)
-    assert len(tick(database, _admit)) == 1
+    assert len(_tick(database)) == 1
     assert _slots(database) == [resumed // MINUTE * MINUTE + MINUTE]
 
 
@@ -180,7 +182,7 @@ def test_resuming_what_runs_does_not_pass_over_a_due_slot(database: Database, cl
     schedule_id = _create(database, clock(0))
     late = clock(61)
     database.write(lambda connection: schedules.resume(connection, OWNER, schedule_id, late))
-    assert len(tick(database, _admit)) == 1
+    assert len(_tick(database)) == 1
 
 
 @pytest.mark.parametrize(
@@ -195,9 +197,9 @@ def test_after_three_hours_down_the_policy_says_what_fires(
     schedule_id = _create(database, start, cron=f"{minute} * * * *", missed=missed, missed_cap=cap)
     due = _row(database, schedule_id).next_at
     clock(3 * 3600)
-    assert len(tick(database, _admit)) == count
+    assert len(_tick(database)) == count
     assert _slots(database) == [due + hour * 60 * MINUTE for hour in range(3)][3 - count :]
-    assert tick(database, _admit) == []
+    assert _tick(database) == []
     assert _row(database, schedule_id).next_at == due + 3 * 60 * MINUTE
 
 
@@ -209,7 +211,7 @@ def test_many_tickers_at_once_fire_each_slot_once(database: Database, clock: Any
 
     def one(_: int) -> list[str]:
         together.wait(10)
-        return tick(database, _admit)
+        return _tick(database)
 
     with ThreadPoolExecutor(6) as pool:
         started = [execution for ids in pool.map(one, range(6)) for execution in ids]
@@ -223,41 +225,118 @@ def test_the_slot_itself_guards_when_a_claim_is_repeated(database: Database, clo
     schedule_id = _create(database, clock(0))
     due = _row(database, schedule_id).next_at
     clock(60)
-    assert len(tick(database, _admit)) == 1
+    assert len(_tick(database)) == 1
     # As after a restore of an older backup of the schedules alone.
-    database.write(
-        lambda connection: connection.execute(
-            update(Schedule).where(Schedule.id == schedule_id).values(next_at=due)
-        )
-    )
-    assert tick(database, _admit) == []
+    _set(database, schedule_id, next_at=due)
+    assert _tick(database) == []
     assert _slots(database) == [due]
 
 
-def test_a_schedule_that_cannot_start_stays_due_and_stops_no_other(
-    database: Database, clock: Any
+def _inputs(database: Database) -> list[Any]:
+    query = select(Execution.version, Execution.input).order_by(Execution.slot)
+    found = database.read(lambda connection: connection.execute(query).all())
+    return [(row.version, decode(row.input)) for row in found]
+
+
+def test_a_slot_gets_the_defaults_of_the_version_it_starts(database: Database, clock: Any) -> None:
+    _create(database, clock(0), input='{"a": 1}')
+    number = {"type": "integer", "default": 5}
+    _publish(database, input={"type": "object", "properties": {"c": number}}, timeout="1h")
+    clock(60)
+    assert len(_tick(database)) == 1
+    assert _inputs(database) == [(2, {"a": 1, "c": 5})]
+    deadline = select(Execution.deadline_at - Execution.created_at)
+    found = database.read(lambda connection: connection.scalars(deadline).one())
+    assert found == 3_600_000_000
+
+
+def test_a_schedule_whose_input_fits_no_more_is_held_up_told_once_and_goes_on_when_it_fits(
+    database: Database, clock: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    start = clock(0)
-    bad = _create(database, start, name="bad")
-    worse = _create(database, start, name="worse")
-    good = _create(database, start, name="good")
+    bad = _create(database, clock(0), name="bad")
+    good = _create(database, clock(0), name="good", version=1)
+    _publish(database, input={"type": "object", "required": ["b"]})
+    clock(60)
+    assert len(_tick(database)) == 1
+    clock(120)
+    assert len(_tick(database)) == 1
+    assert _slots(database, bad) == []
+    assert len(_slots(database, good)) == 2
+    row = _row(database, bad)
+    assert "its input does not fit version 2 of orders" in row.problem
+    assert "input.b: is required" in row.problem
+    assert row.problem_at == clock(60)
+    assert [record.message for record in caplog.records if bad in record.message] == [
+        f"schedule bad ({bad}) cannot start: {row.problem}"
+    ]
+    assert database.read(schedules.held_up) == 1
+
+    _publish(database, input={"type": "object"})
+    clock(180)
+    assert len(_tick(database)) == 2
+    row = _row(database, bad)
+    assert (row.problem, row.problem_at) == (None, None)
+    assert _slots(database, bad) == [row.last_slot]
+    assert database.read(schedules.held_up) == 0
+
+
+def test_a_zone_that_went_away_holds_up_its_schedule_alone(database: Database, clock: Any) -> None:
+    gone = _create(database, clock(0), name="gone")
+    good = _create(database, clock(0), name="good")
+    _set(database, gone, zone="US/Vanished")
+    clock(60)
+    assert len(_tick(database)) == 1
+    assert len(_slots(database, good)) == 1
+    assert "'US/Vanished' is no time zone" in _row(database, gone).problem
+    _set(database, gone, zone="UTC")
+    assert len(_tick(database)) == 1
+    assert _row(database, gone).problem is None
+
+
+def test_a_fault_of_our_own_holds_up_one_schedule_and_leaves_nothing_of_its_claim(
+    database: Database, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, good = (_create(database, clock(0), name=name) for name in ("bad", "good"))
     clock(60)
 
-    def picky(connection: Connection, schedule: DueSchedule, slot: int) -> str | None:
-        admitted = _admit(connection, schedule, slot)
+    def picky(connection: Connection, schedule: DueSchedule, *rest: Any, **more: Any) -> Any:
+        admitted = admit_slot(connection, schedule, *rest, **more)
         if schedule.id == bad:
-            raise EngineError("its workflow takes no input like this")
-        if schedule.id == worse:
             raise ZeroDivisionError
         return admitted
 
-    assert len(tick(database, picky)) == 1
-    assert (len(_slots(database, good)), _slots(database, bad), _slots(database, worse)) == (
-        1,
-        [],
-        [],
-    )
-    assert len(tick(database, _admit)) == 2, "nothing of the failed claims was kept"
+    with monkeypatch.context() as patched:
+        patched.setattr("engine.calendar_tick.admit_slot", picky)
+        assert len(_tick(database)) == 1
+    assert (len(_slots(database, good)), _slots(database, bad)) == (1, [])
+    assert _row(database, bad).problem == "a fault of the engine: ZeroDivisionError"
+    assert len(_tick(database)) == 1, "nothing of the failed claim was kept"
+
+
+@pytest.mark.parametrize(
+    ("policy", "cap", "count"), [("skip", 10, 59), ("latest", 10, 59), ("all", 10, 50)]
+)
+def test_slots_that_are_passed_over_are_told(
+    database: Database, clock: Any, policy: str, cap: int, count: int
+) -> None:
+    start = clock(0)
+    schedule_id = _create(database, start, missed=policy, missed_cap=cap)
+    first = _row(database, schedule_id).next_at
+    down = clock(3600)
+    _tick(database)
+    told = decode(_row(database, schedule_id).skipped)
+    assert told["first"] == first
+    assert told["at"] == down
+    assert (told["count"], told["last"]) == (count, first + (count - 1) * MINUTE)
+
+
+def test_a_schedule_that_starts_on_time_has_passed_over_nothing(
+    database: Database, clock: Any
+) -> None:
+    schedule_id = _create(database, clock(0))
+    clock(60)
+    _tick(database)
+    assert _row(database, schedule_id).skipped is None
 
 
 def test_schedules_behind_a_page_of_others_are_met_too(
@@ -267,6 +346,6 @@ def test_schedules_behind_a_page_of_others_are_met_too(
     for number in range(5):
         _create(database, clock(0), name=f"s{number}")
     clock(60)
-    assert len(tick(database, _admit)) == 5
+    assert len(_tick(database)) == 5
     count = select(func.count()).select_from(Execution)
     assert database.read(lambda connection: connection.scalar(count)) == 5

@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy import BigInteger, Integer, update
 
 from engine.calendar_tick import tick
+from engine.flow.versions import Versions
 from engine.schedule import create
-from engine.start import admit_slot
 from engine.store.database import Connection, Database
 from engine.store.models import Base
-from engine.store.schedules import DueSchedule
 from tests.scorecard import inside, workload
 from tests.scorecard.drill import Drill, Wanted
 from tests.scorecard.registry import SQLITE, row
@@ -53,6 +52,7 @@ class Ticker:
 
     def __init__(self, drill: Drill, url: str) -> None:
         self.database = Database.open(url)
+        self._versions = Versions(self.database)
         self._drill = drill
 
     def tick(self, now: int) -> list[str]:
@@ -60,18 +60,13 @@ class Ticker:
         real = self.database.now
         self.database.now = lambda: now  # type: ignore[method-assign]
         try:
-            started = tick(self.database, self._admit)
+            started = tick(self.database, self._versions, lambda: str(uuid.uuid4()))
         finally:
             self.database.now = real  # type: ignore[method-assign]
         for execution_id in started:
             self._drill.accepted[execution_id] = Wanted(output=2)
         self._drill.fleet.send(dispatches=started)
         return started
-
-    def _admit(self, connection: Connection, due: DueSchedule, slot: int) -> str | None:
-        # What it starts runs in the workers' time, whatever time its slot is of.
-        now = self._drill.fleet.database.now()
-        return admit_slot(connection, due, slot, now=now, message_id=str(uuid.uuid4()))
 
 
 def scheduled(drill: Drill, name: str, cron: str, since: int, **more: Any) -> str:
