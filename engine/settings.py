@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -61,9 +62,10 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _known_database(cls, value: str) -> str:
-        if value and not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+        known = ("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")
+        if value and not value.startswith(known):
             raise ValueError("give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
-        return value.replace("postgresql://", "postgresql+psycopg://", 1)
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value)
 
     @field_validator("redis_url")
     @classmethod

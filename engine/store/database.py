@@ -48,7 +48,7 @@ class Database(ABC):
         Raises:
             SettingsError: the path is on a network file system, where SQLite's locks do not hold.
         """
-        url = url.replace("postgresql://", "postgresql+psycopg://", 1)
+        url = with_driver(url)
         opened: Database
         # Here and not above: a process imports the driver of its own database only.
         if url.startswith("sqlite"):
@@ -99,9 +99,25 @@ class Database(ABC):
     def now(self) -> int:
         """Return microseconds since 1970 by the database's clock."""
 
+    def shortcomings(self) -> list[str]:
+        """Return, in words, what this database works without although it should not.
+
+        Raises:
+            Unavailable: the database does not answer.
+        """
+        return []
+
     @abstractmethod
     def close(self) -> None:
         """Give back every connection."""
+
+
+def with_driver(url: str) -> str:
+    """Return a PostgreSQL URL, also one that begins as libpq's may, with the driver it is for."""
+    for scheme in ("postgresql://", "postgres://"):
+        if url.startswith(scheme):
+            return url.replace(scheme, "postgresql+psycopg://", 1)
+    return url
 
 
 def drivers_own(error: BaseException) -> BaseException:

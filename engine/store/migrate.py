@@ -71,7 +71,9 @@ def _alone(connection: Connection) -> Iterator[None]:
             yield
         return
     with connection.engine.connect() as holder:
-        holder.execute(sql("SELECT pg_advisory_lock(:key)"), {"key": _ADVISORY_LOCK})
+        # Of its transaction, which stays open meanwhile: behind a pooler the session outlives it,
+        # and a lock of the session would be held for ever.
+        holder.execute(sql("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         yield
 
 

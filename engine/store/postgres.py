@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import IsolationLevel
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
 from engine.store.database import RUN_AGAIN, Database, Work, as_unavailable, drivers_own
+from engine.store.postgres_connections import Connections, missing_timeouts
 from engine.store.prepared import driver
 
 T = TypeVar("T")
@@ -35,18 +36,22 @@ class PostgresDatabase(Database):
             pool_pre_ping=False,
             pool_reset_on_return=None,  # nothing is left open: see ``_transaction``
             isolation_level="AUTOCOMMIT",  # a statement alone takes one trip, not three
-            connect_args={
-                "connect_timeout": 10,
-                # The statements are few and the same for ever: each is worth preparing at once.
-                "prepare_threshold": 0,
-                # Rows of one owner or status lie apart: at the price of a turning disk PostgreSQL
-                # would rather read everybody's.
-                "options": "-c random_page_cost=1.1 -c lock_timeout=10s -c statement_timeout=60s"
-                " -c idle_in_transaction_session_timeout=60s -c timezone=UTC",
-            },
         )
+        self._connections = Connections()
+        event.listen(self._engine, "do_connect", self._connect)
         self._offset = 0
         self._synced = float("-inf")
+
+    def _connect(self, _dialect: Any, _record: Any, args: Any, params: Any) -> Any:
+        return self._connections.open(*args, **params)
+
+    def shortcomings(self) -> list[str]:
+        missing = self.read(lambda connection: missing_timeouts(driver(connection)))
+        if not missing or not self._connections.pooled:
+            return []
+        told = "a pooler stands before PostgreSQL, and lets the engine set no timeouts for its"
+        orders = "; ".join(f"ALTER ROLE {self._engine.url.username} SET {one}" for one in missing)
+        return [f"{told} sessions: give its role some: {orders}"]
 
     def write(self, work: Work[T]) -> T:
         return self._insist(lambda: self._transaction(work))

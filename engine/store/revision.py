@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, inspect, make_url, pool, text
 from sqlalchemy.engine import URL, Engine
@@ -40,13 +41,16 @@ def current(url: str) -> str | None:
 def parsed(address: str) -> URL:
     """Return ``address`` with the driver that this engine uses."""
     url = make_url(address)
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
+    plain = url.drivername in ("postgresql", "postgres")
+    return url.set(drivername="postgresql+psycopg") if plain else url
 
 
 @contextmanager
 def connected(url: URL) -> Iterator[Connection]:
     """Yield a connection; what goes wrong on it is said in one sentence."""
-    options = {} if is_sqlite(url) else {"connect_timeout": _CONNECT_SECONDS}
+    # Nothing is prepared: behind a pooler another session may be asked for it.
+    server: dict[str, Any] = {"connect_timeout": _CONNECT_SECONDS, "prepare_threshold": None}
+    options = {} if is_sqlite(url) else server
     engine = create_engine(url, poolclass=pool.NullPool, connect_args=options)
     if engine.dialect.name == "sqlite":
         _begin_explicitly(engine)

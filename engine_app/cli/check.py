@@ -77,7 +77,8 @@ def _database(settings: Settings) -> list[Fault]:
         database = Database.open(settings.database, threads=1)
         try:
             clock = _clock("DATABASE_URL", "the database's clock", database.now() / 1e6)
-            return clock + _schedules(database)
+            lacks = [Fault("DATABASE_URL", words) for words in database.shortcomings()]
+            return clock + lacks + _schedules(database)
         finally:
             database.close()
     except EngineError as error:

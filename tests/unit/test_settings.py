@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import make_url
 
 from engine.errors import SettingsError
 from engine.settings import Settings, load
@@ -96,3 +97,13 @@ def test_the_origin_is_an_address_a_browser_can_open(
     monkeypatch.setenv("ENGINE_HOST", host)
     monkeypatch.setenv("ENGINE_PORT", "8123")
     assert load().origin == f"http://{shown}:8123"
+
+
+@pytest.mark.parametrize("scheme", ["postgres://", "postgresql://", "postgresql+psycopg://"])
+def test_a_postgresql_url_may_begin_in_each_of_its_ways(
+    monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"{scheme}me:a%40b%25@host/name?sslmode=require")
+    found = make_url(load().database)
+    assert (found.drivername, found.password) == ("postgresql+psycopg", "a@b%")
+    assert found.query == {"sslmode": "require"}
