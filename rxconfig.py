@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import reflex as rx
-from reflex_base.constants import StateManagerMode
+from reflex_base.constants import CompileContext, DefaultPorts, Env, StateManagerMode
+from reflex_base.environment import environment
 
 from engine.settings import current
 from engine_app.auth.places import allowed_origins
@@ -47,18 +48,29 @@ class SameOrigin(rx.plugins.Plugin):
 
 def _with_api(vite: str) -> str:
     api = f"http://localhost:{_settings.port}"
-    # Both headers name the API itself: it takes forms from its own pages only.
-    proxy = f'"/api": {{ target: "{api}", changeOrigin: true, headers: {{ origin: "{api}" }} }}'
+    proxy = f'"/api": {{ target: "{api}", changeOrigin: true }}'
     return vite.replace("server: {", f"server: {{ proxy: {{ {proxy} }},", 1)
+
+
+def _trust_development_pages(made: rx.Config) -> None:
+    """Let `reflex run`'s page server in, which stands on a port of its own.
+
+    Only then: cookies do not know of ports, so what any other program serves on this machine
+    could read and change everything in the name of whoever is signed in.
+    """
+    command, mode = environment.REFLEX_COMPILE_CONTEXT.get(), environment.REFLEX_ENV_MODE.get()
+    if command == CompileContext.RUN and mode == Env.DEV:
+        pages = f"http://localhost:{made.frontend_port or DefaultPorts.FRONTEND_PORT}"
+        made.cors_allowed_origins = (*made.cors_allowed_origins, pages)
 
 
 config = rx.Config(
     app_name="engine_app",
-    # `reflex run` serves the API and the live channel here, its pages on 3000.
+    # `reflex run` serves the API and the live channel here, its pages on another port.
     backend_port=_settings.port,
     backend_host=_settings.host,
-    # Exact: from any other page the live channel stays shut. Port 3000 is `reflex run`'s.
-    cors_allowed_origins=sorted(allowed_origins(_settings) | {"http://localhost:3000"}),
+    # Exact: whoever else sends a form, asks across origins or opens the live channel is refused.
+    cors_allowed_origins=sorted(allowed_origins(_settings)),
     telemetry_enabled=False,
     show_built_with_reflex=False,
     # What a tab knows is rebuilt from the database: nothing of it is worth a file or a server.
@@ -66,3 +78,4 @@ config = rx.Config(
     plugins=[SameOrigin()],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )
+_trust_development_pages(config)

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -57,6 +58,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _whole_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not _is_origin(origin):
+                raise ValueError(f"{origin!r} is no address: give https://HOST or http://HOST:PORT")
         return value
 
     @field_validator("database_url")
@@ -129,6 +138,16 @@ class Settings(BaseSettings):
         """Where a browser on this machine finds the pages, without a trailing slash."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared
         return f"http://{host}:{self.port}"
+
+
+def _is_origin(text: str) -> bool:
+    parts = urlsplit(text)
+    try:
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # no number, or beyond 65535
+        return False
+    # A star is no host name: it would read as "trust everybody", and trusts nobody.
+    return known and "*" not in text and parts.path in ("", "/") and not parts.query
 
 
 def load() -> Settings:

@@ -24,7 +24,7 @@ from engine_app.states.workflows import WorkflowsState
 
 def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
-    api = build_api(client())
+    api = build_api(client(), frozenset(rx.config.get_config().cors_allowed_origins))
     api.mount("", SecurityHeaders(Door(pages), api=False))
     return api
 

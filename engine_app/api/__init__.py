@@ -56,13 +56,17 @@ _ABOUT = (
 )
 
 
-def build_api(client: Client) -> FastAPI:
+def build_api(client: Client, origins: frozenset[str] | None = None) -> FastAPI:
     """Return an application with everything under ``/api``; other paths are free to mount.
 
     The API is an application of its own inside it, so that an unknown path below ``/api`` is
     answered as a problem, never by the pages mounted beside it.
+
+    Args:
+        client: the engine.
+        origins: of our own pages; by default as the settings say.
     """
-    origins = allowed_origins(client.settings)
+    origins = allowed_origins(client.settings) if origins is None else origins
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins)))
     outer.add_middleware(HostGuard, hosts=allowed_hosts(origins))

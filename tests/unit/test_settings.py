@@ -77,6 +77,18 @@ def test_lists_are_separated_by_commas(
     assert load().modules == names
 
 
+@pytest.mark.parametrize(
+    "origin", ["*", "engine.example", "https://*.example", "ftp://a", "http://a:99999", "//a/b"]
+)
+def test_what_is_no_address_of_pages_is_refused(
+    monkeypatch: pytest.MonkeyPatch, origin: str
+) -> None:
+    monkeypatch.setenv("ENGINE_ALLOWED_ORIGINS", f"https://engine.example, {origin}")
+    with pytest.raises(SettingsError, match="is no address: give https://HOST") as caught:
+        load()
+    assert origin in str(caught.value)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load().port = 1  # type: ignore[misc]  # that it is refused is the point
