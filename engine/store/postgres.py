@@ -35,6 +35,7 @@ class PostgresDatabase(Database):
             pool_timeout=30,
             pool_pre_ping=False,
             pool_reset_on_return=None,  # nothing is left open: see ``_transaction``
+            hide_parameters=True,  # what people sent is no part of a message that is logged
             isolation_level="AUTOCOMMIT",  # a statement alone takes one trip, not three
         )
         self._connections = Connections()

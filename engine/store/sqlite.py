@@ -92,6 +92,7 @@ class SqliteDatabase(Database):
             max_overflow=0,
             pool_timeout=30,
             pool_reset_on_return=None,
+            hide_parameters=True,  # what people sent is no part of a message that is logged
             connect_args={"isolation_level": None, "check_same_thread": False},
         )
 

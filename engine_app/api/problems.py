@@ -118,5 +118,7 @@ async def _invalid_request(_request: Request, error: Exception) -> Response:
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    # By its pattern: the path itself may be a secret (a link that signs in), or forge a line.
+    where = getattr(request.scope.get("route"), "path", "a path of no route")
+    _log.error("%s %s failed", request.method, where, exc_info=error)
     return problem(500, "internal_error", "the engine failed: its log says why")

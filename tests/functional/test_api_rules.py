@@ -10,8 +10,10 @@ import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Mount
+from starlette.testclient import TestClient
 
 from engine.store import users
+from engine_app.api import login
 from engine_app.api.guard import guard, is_open
 from engine_app.auth import secrets
 from engine_app.auth.links import create_link
@@ -220,6 +222,20 @@ def test_a_link_is_used_up_by_its_button_not_by_a_preview(house: Web) -> None:
     again = house.nobody().post(path, headers={"Origin": ORIGIN})
     assert again.status_code == 410
     assert COOKIE not in again.cookies
+
+
+def test_a_failure_is_logged_by_its_route_never_with_what_stood_in_the_path(
+    house: Web, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(login, "_page", fail)
+    path = create_link(house.database, house.owner_id)
+    caller = TestClient(house.app, base_url=ORIGIN, raise_server_exceptions=False)
+    problem(caller.get(path), 500, "internal_error")
+    assert "GET /login/link/{secret} failed" in caplog.text
+    assert path.rpartition("/")[2] not in caplog.text
 
 
 def test_a_revoked_token_stops_at_once_and_is_shown_only_once(house: Web) -> None:
