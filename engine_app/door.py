@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine_app.auth.viewer import COOKIE
+from engine_app.auth.viewer import cookie_of
 
 _PLACES = ("/monitoring", "/executions", "/workflows")
 # Files that Reflex drew beforehand, each in a folder: without the slash it would redirect.
@@ -54,7 +53,4 @@ def _is_page(path: str) -> bool:
 
 
 def _has_cookie(scope: Scope) -> bool:
-    try:
-        return COOKIE in SimpleCookie(Headers(scope=scope).get("cookie", ""))
-    except CookieError:
-        return False
+    return bool(cookie_of(Headers(scope=scope).get("cookie", "")))

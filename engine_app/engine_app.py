@@ -8,9 +8,11 @@ from starlette.types import ASGIApp
 from engine.settings import current
 from engine_app.api import build_api
 from engine_app.api.middleware import SecurityHeaders
+from engine_app.channel import Channel
 from engine_app.components.shell import failed_page
 from engine_app.door import Door
 from engine_app.gate import Gate
+from engine_app.handshake import Handshake
 from engine_app.live import hub
 from engine_app.pages import approvals, execution, lost, monitoring, workflow, workflows
 from engine_app.pages import login as door
@@ -20,17 +22,20 @@ from engine_app.states.execution import ExecutionState
 from engine_app.states.monitoring import MonitoringState
 from engine_app.states.workflow import WorkflowState
 from engine_app.states.workflows import WorkflowsState
+from engine_app.tabs import tabs
 
 
 def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
-    api = build_api(client(), frozenset(rx.config.get_config().cors_allowed_origins))
-    api.mount("", SecurityHeaders(Door(pages), api=False))
+    origins = frozenset(rx.config.get_config().cors_allowed_origins)
+    api = build_api(client(), origins, tabs.over)
+    api.mount("", SecurityHeaders(Door(Handshake(pages, origins)), api=False))
     return api
 
 
 async def _listen() -> None:
     """Hand on the live channel for as long as the server runs."""
+    channel.open()
     await hub.listen(current().redis)
 
 
@@ -48,6 +53,10 @@ app = rx.App(
     api_transformer=_with_api,
 )
 app.add_middleware(Gate())
+channel = Channel(app, tabs)
+# Reflex makes its own and takes no other: ours stands in its place from before the first socket.
+app._event_namespace = channel
+app.sio.register_namespace(channel)  # type: ignore[union-attr]  # there is one: the app has states
 app.register_lifespan_task(_listen)
 
 _NAME = "Execution Engine"

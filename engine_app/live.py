@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import defaultdict
 from collections.abc import Iterator
 
-import structlog
 from msgspec import DecodeError, Struct, ValidationError, json
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -22,7 +22,7 @@ _GAP_SECONDS = 0.1  # between two readings of one waiter, however often its bell
 _RETRY_SECONDS = (0.2, 0.5, 1, 2, 5)
 _IDLE_SECONDS = 5.0
 
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class Look(Struct):
@@ -126,7 +126,7 @@ class Hub:
                     await self._follow(redis)
             except (RedisError, OSError) as error:
                 if self.connected or failures == 0:
-                    log.warning("the live channel is cut, pages poll meanwhile", error=str(error))
+                    _log.warning("the live channel is cut, pages poll meanwhile: %s", error)
                 failures = 0 if self.connected else failures + 1
                 self.connected = False
             await asyncio.sleep(_RETRY_SECONDS[min(failures, len(_RETRY_SECONDS) - 1)])
@@ -145,7 +145,7 @@ class Hub:
         try:
             look = json.decode(data, type=Look)
         except (DecodeError, ValidationError) as error:
-            log.warning("a word on the live channel means nothing", error=str(error))
+            _log.warning("a word on the live channel means nothing: %s", error)
             return
         self.ring(*look.topics())
 

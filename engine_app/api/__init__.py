@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,11 @@ _ABOUT = (
 )
 
 
-def build_api(client: Client, origins: frozenset[str] | None = None) -> FastAPI:
+def build_api(
+    client: Client,
+    origins: frozenset[str] | None = None,
+    over: Callable[[str], None] = lambda session: None,
+) -> FastAPI:
     """Return an application with everything under ``/api``; other paths are free to mount.
 
     The API is an application of its own inside it, so that an unknown path below ``/api`` is
@@ -65,10 +70,11 @@ def build_api(client: Client, origins: frozenset[str] | None = None) -> FastAPI:
     Args:
         client: the engine.
         origins: of our own pages; by default as the settings say.
+        over: is told of each session that is signed out of, by the digest of its secret.
     """
     origins = allowed_origins(client.settings) if origins is None else origins
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins)))
+    outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins, over)))
     outer.add_middleware(HostGuard, hosts=allowed_hosts(origins))
     return outer
 

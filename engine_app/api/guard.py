@@ -31,6 +31,7 @@ class Parts:
     settings: Settings
     limits: Limits
     origins: frozenset[str]
+    over: Callable[[str], None]
 
     @property
     def database(self) -> Database:

@@ -56,9 +56,7 @@ def login(
 def logout(request: Request, parts: With) -> Response:
     """End the session and go to the sign-in page."""
     require_own_page(request)
-    secret = request.cookies.get(COOKIE)
-    if secret:
-        sign_out(parts.database, secret)
+    _end_session(request, parts)
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, path="/")
     return response
@@ -93,9 +91,7 @@ def redeem_link(secret: str, request: Request, parts: With) -> Response:
 
 
 def _let_in(request: Request, parts: Parts, secret: str, target: str) -> Response:
-    old = request.cookies.get(COOKIE)
-    if old:
-        sign_out(parts.database, old)
+    _end_session(request, parts)
     settings = parts_of(request).settings
     response = RedirectResponse(target, 303)
     # Behind a proxy that speaks TLS the request looks plain; an https origin tells of the proxy.
@@ -110,6 +106,12 @@ def _let_in(request: Request, parts: Parts, secret: str, target: str) -> Respons
         samesite="lax",
     )
     return response
+
+
+def _end_session(request: Request, parts: Parts) -> None:
+    secret = request.cookies.get(COOKIE)
+    if secret:
+        parts.over(sign_out(parts.database, secret))
 
 
 def local_path(target: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
 
 from engine.errors import RateLimited, Unauthenticated
 from engine.store import users
@@ -22,15 +23,27 @@ class Viewer:
     token: str | None = None
 
 
+def cookie_of(header: str) -> str:
+    """Return the session's secret from a ``Cookie`` header, or an empty text."""
+    try:
+        found = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return "" if found is None else found.value
+
+
 def of_cookie(database: Database, secret: str | None) -> Viewer | None:
-    """Return whose session the cookie's value is, or None. Asks the database each time, so that
-    signing out and shutting out work at once."""
-    if not secret:
-        return None
+    """Return whose session the cookie's value is, or None."""
+    return of_session(database, secrets.digest(secret)) if secret else None
+
+
+def of_session(database: Database, digest: str) -> Viewer | None:
+    """Return whose session it is by the digest of its secret, or None.
+
+    Asks the database each time, so that signing out and shutting out work at once.
+    """
     now = database.now()
-    user = database.read(
-        lambda connection: users.of_session(connection, secrets.digest(secret), now)
-    )
+    user = database.read(lambda connection: users.of_session(connection, digest, now))
     return None if user is None else Viewer(user.id, user.name)
 
 
@@ -89,6 +102,8 @@ def open_session(database: Database, user_id: str, *, hours: int) -> str:
     return secret
 
 
-def sign_out(database: Database, secret: str) -> None:
-    """End the session of that cookie."""
-    database.write(lambda connection: users.close_session(connection, secrets.digest(secret)))
+def sign_out(database: Database, secret: str) -> str:
+    """End the session of that cookie; return the digest of its secret."""
+    digest = secrets.digest(secret)
+    database.write(lambda connection: users.close_session(connection, digest))
+    return digest

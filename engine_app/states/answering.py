@@ -13,7 +13,7 @@ from engine.errors import EngineError, Fault, InvalidInput
 from engine.store import views
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database, in_thread
-from engine_app.states.base import secret_of, to_login, viewer_of
+from engine_app.states.base import session_of, to_login, viewer_of
 from engine_app.states.shapes_waits import Ask, approval, refused, typed_for
 
 # Names that no field of a form has: its own are those of a JSON Schema's properties.
@@ -47,7 +47,7 @@ class Answering(rx.State, mixin=True):
             return None
         try:
             act = _action(ask, form)
-            viewer = await _as_viewer(secret_of(self), act)
+            viewer = await _as_viewer(session_of(self), act)
         except EngineError as error:
             again = refused(ask, form, list(error.faults), str(error))
             self.asks = [again if one.key == ask.key else one for one in self.asks]
@@ -67,7 +67,7 @@ class Answering(rx.State, mixin=True):
             return None
         found: list[Ask] = []
         try:
-            viewer = await _as_viewer(secret_of(self), lambda one: found.append(_read(ask, one)))
+            viewer = await _as_viewer(session_of(self), lambda one: found.append(_read(ask, one)))
         except EngineError as error:
             found.append(replace(ask, wrong=[str(error)]))
         else:
@@ -77,11 +77,11 @@ class Answering(rx.State, mixin=True):
         return None
 
 
-async def _as_viewer(secret: str | None, act: Callable[[Viewer], Any]) -> Viewer | None:
+async def _as_viewer(session: str | None, act: Callable[[Viewer], Any]) -> Viewer | None:
     """Carry out an action as the viewer of this moment; return None once the session is over."""
 
     def run() -> Viewer | None:
-        viewer = viewer_of(secret)
+        viewer = viewer_of(session)
         if viewer is not None:
             act(viewer)
         return viewer

@@ -30,8 +30,7 @@ class ApprovalsState(Answering, Following, rx.State):
             aim=self._aim,
             show=self._show_asks,
         )
-        async for event in follow.run():
-            yield event
+        await follow.run()
 
     def _aim(self) -> Callable[[Viewer], list[Ask]]:
         return _read

@@ -7,27 +7,28 @@ handler is named in ``engine_app.gate`` and each query carries the viewer's own 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import reflex as rx
-import structlog
 from reflex.state import BaseState
 
 from engine.errors import EngineError, NotFound
 from engine.store import views
-from engine_app.auth.viewer import COOKIE, Viewer, of_cookie
+from engine_app.auth.viewer import Viewer, of_session
 from engine_app.live import Bell, hub
 from engine_app.reading import database, in_thread
+from engine_app.tabs import tabs
 
 T = TypeVar("T")
-log = structlog.get_logger(__name__)
+_log = logging.getLogger(__name__)
 
+LOGIN = "/login"
 ASKED_CAP = 100
 BEAT_SECONDS = 2.0  # between two signs of life; a page says "stale" after 5 s without one
 
@@ -39,19 +40,20 @@ class Session(rx.State):
     asked: int = 0  # how many approvals wait for them
 
 
-def secret_of(state: BaseState) -> str | None:
-    """Return the session's secret, as the browser sent it when the tab's channel opened."""
-    header = state.router.headers.raw_headers.get("cookie", "")
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return None if found is None else found.value
+def ident_of(state: BaseState) -> str:
+    """Return what the tab's memory is kept under."""
+    return state.router.session.client_token
 
 
-def viewer_of(secret: str | None) -> Viewer | None:
+def session_of(state: BaseState) -> str | None:
+    """Return the digest of the secret of the session that the tab belongs to, until it is over."""
+    tab = tabs.find(ident_of(state))
+    return None if tab is None else tab.session
+
+
+def viewer_of(session: str | None) -> Viewer | None:
     """Return who is looking, asked of the database now: signing out works at once."""
-    return None if secret is None else of_cookie(database(), secret)
+    return None if session is None else of_session(database(), session)
 
 
 def asked_of(viewer: Viewer) -> int:
@@ -65,8 +67,12 @@ def asked_of(viewer: Viewer) -> int:
 def to_login(state: BaseState) -> Any:
     """Return the event that leads to the sign-in page and back."""
     url = state.router.url
-    asked = url.path + (f"?{url.query}" if url.query else "")
-    return rx.redirect(f"/login?next={quote(asked, safe='')}")
+    return rx.redirect(login_path(url.path + (f"?{url.query}" if url.query else "")))
+
+
+def login_path(asked: str) -> str:
+    """Return the address of the sign-in page that leads back to ``asked``."""
+    return f"{LOGIN}?next={quote(asked, safe='')}"
 
 
 def query_of(state: BaseState, name: str) -> str:
@@ -112,16 +118,16 @@ class Follow(Generic[T]):
     aim: Callable[[], Callable[[Viewer], T]]
     show: Callable[[T], None]
 
-    async def run(self) -> AsyncIterator[Any]:
-        """Yield events for the browser; ends with the session, cancelled when the page is left."""
+    async def run(self) -> None:
+        """Show until the session is over; cancelled when the page is left."""
         async with self.state:
-            secret = secret_of(self.state)
+            session = session_of(self.state)
         with ExitStack() as stack:
             bell: Bell | None = None
             rung = True
             while True:
                 try:
-                    viewer = await in_thread(lambda: viewer_of(secret))
+                    viewer = await in_thread(lambda: viewer_of(session))
                     if viewer is None:
                         break
                     if bell is None:
@@ -131,14 +137,13 @@ class Follow(Generic[T]):
                     await self._fail(error)
                 except Exception:
                     # A page that stops following for good would show old rows as if they were new.
-                    log.exception("a page could not be read")
+                    _log.exception("a page could not be read")
                     await self._fail(EngineError("this is a fault of the engine; its log tells"))
                 if bell is None:
                     await asyncio.sleep(BEAT_SECONDS)
                 elif not self.state.behind:
                     rung = await bell.wait(BEAT_SECONDS)
-        async with self.state:
-            yield to_login(self.state)
+        tabs.over(session or "")
 
     async def _join(self, stack: ExitStack, viewer: Viewer) -> Bell:
         topics = await in_thread(lambda: self.topics(viewer))

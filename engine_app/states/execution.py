@@ -12,7 +12,7 @@ from engine_app.auth.viewer import Viewer
 from engine_app.live import execution_topic
 from engine_app.reading import client, in_thread
 from engine_app.states.answering import Answering
-from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
+from engine_app.states.base import Follow, Following, param_of, session_of, to_login, viewer_of
 from engine_app.states.execution_reading import LINES, Aim, Look, Picked, read
 from engine_app.states.shapes import Bar, Cause, Head, Naps
 from engine_app.states.shapes_waits import Decided, Family, Stage
@@ -56,8 +56,7 @@ class ExecutionState(Answering, Following, rx.State):
             aim=self._aim,
             show=self._show,
         )
-        async for event in follow.run():
-            yield event
+        await follow.run()
 
     def _open(self) -> str:
         """Forget any other execution, and replay this one from its start."""
@@ -173,10 +172,10 @@ class ExecutionState(Answering, Following, rx.State):
 
     async def _do(self, action: Callable[[Viewer], Any]) -> Any:
         """Carry out an action as the viewer of this moment; what is refused is said on the page."""
-        secret = secret_of(self)
+        session = session_of(self)
 
         def act() -> tuple[Viewer | None, Any]:
-            viewer = viewer_of(secret)
+            viewer = viewer_of(session)
             return viewer, None if viewer is None else action(viewer)
 
         try:

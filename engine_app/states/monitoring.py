@@ -17,7 +17,7 @@ from engine.store.database import Database
 from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import client, database, in_thread
-from engine_app.states.base import Follow, Following, query_of, secret_of, to_login, viewer_of
+from engine_app.states.base import Follow, Following, query_of, session_of, to_login, viewer_of
 from engine_app.states.shapes import Line, line
 from engine_app.states.shapes_notices import Lack, Letter, lack, letter
 
@@ -96,8 +96,7 @@ class MonitoringState(Following, rx.State):
             aim=self._aim,
             show=self._show,
         )
-        async for event in follow.run():
-            yield event
+        await follow.run()
 
     def _aim(self) -> Callable[[Viewer], _Look]:
         filters = self._filters
@@ -162,10 +161,10 @@ class MonitoringState(Following, rx.State):
     @rx.event
     async def replay(self, letter_id: str) -> Any:
         """Send a dead letter again, and go to the execution that it is about now."""
-        secret = secret_of(self)
+        session = session_of(self)
 
         def act() -> str | None:
-            viewer = viewer_of(secret)
+            viewer = viewer_of(session)
             if viewer is None:
                 return None
             return client().replay(owner_id=viewer.id, dead_letter_id=letter_id[:64])

@@ -16,7 +16,7 @@ from engine.store import views
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database, in_thread
 from engine_app.states import run_form
-from engine_app.states.base import secret_of, to_login, viewer_of
+from engine_app.states.base import session_of, to_login, viewer_of
 from engine_app.states.shapes_waits import Outlook, outlook
 
 STEPS_SHOWN = 500  # a longer list helps nobody; the API takes any step
@@ -63,9 +63,9 @@ class RerunState(rx.State):
         yield await self._offer()
 
     async def _offer(self) -> Any:
-        secret, execution_id, newer = secret_of(self), self._id, self.newer
+        session, execution_id, newer = session_of(self), self._id, self.newer
         try:
-            origin = await in_thread(lambda: _origin(secret, execution_id, newer))
+            origin = await in_thread(lambda: _origin(session, execution_id, newer))
         except EngineError as error:
             self.ready, self.wrong, self.outlook = True, _words(error), Outlook()
             return None
@@ -117,10 +117,10 @@ class RerunState(rx.State):
         )
 
     async def _ask(self, ask: Callable[[Viewer], Any]) -> Any:
-        secret = secret_of(self)
+        session = session_of(self)
 
         def run() -> Any:
-            viewer = viewer_of(secret)
+            viewer = viewer_of(session)
             return None if viewer is None else ask(viewer)
 
         return await in_thread(run)
@@ -177,13 +177,13 @@ def _words(error: EngineError) -> list[str]:
     return [str(fault) for fault in error.faults] or [str(error)]
 
 
-def _origin(secret: str | None, execution_id: str, newer: bool) -> _Origin | None:
+def _origin(session: str | None, execution_id: str, newer: bool) -> _Origin | None:
     """Return what the dialog offers; None once the session is over.
 
     Raises:
         NotFound: there is no such execution for the viewer.
     """
-    viewer = viewer_of(secret)
+    viewer = viewer_of(session)
     if viewer is None:
         return None
     db = database()

@@ -18,7 +18,7 @@ from engine_app.live import workflow_topic
 from engine_app.reading import client, database, in_thread
 from engine_app.schedule_notes import note
 from engine_app.states import run_form
-from engine_app.states.base import Follow, Following, param_of, secret_of, to_login, viewer_of
+from engine_app.states.base import Follow, Following, param_of, session_of, to_login, viewer_of
 from engine_app.states.run_form import Field
 from engine_app.states.shapes import Line, line
 
@@ -95,8 +95,7 @@ class WorkflowState(Following, rx.State):
             aim=self._aim,
             show=self._show,
         )
-        async for event in follow.run():
-            yield event
+        await follow.run()
 
     def _open(self) -> str:
         asked = param_of(self, "id")
@@ -151,9 +150,9 @@ class WorkflowState(Following, rx.State):
             value, faults = run_form.read_json(self.text)
         else:
             value, faults = run_form.read(self.fields, typed)
-        secret, workflow_id, version = secret_of(self), self.id, self.version
+        session, workflow_id, version = session_of(self), self.id, self.version
         try:
-            started = await in_thread(lambda: _start(secret, workflow_id, version, value, faults))
+            started = await in_thread(lambda: _start(session, workflow_id, version, value, faults))
         except EngineError as error:
             self._refuse(typed, error)
             return None
@@ -179,14 +178,14 @@ def _id_of(viewer: Viewer, asked: str) -> str:
 
 
 def _start(
-    secret: str | None, workflow_id: str, version: int, value: Any, faults: list[Fault]
+    session: str | None, workflow_id: str, version: int, value: Any, faults: list[Fault]
 ) -> str | None:
     """Start the execution and return its id; None once the session is over.
 
     Raises:
         InvalidInput: with every fault of what was typed, or of how it fits the schema.
     """
-    viewer = viewer_of(secret)
+    viewer = viewer_of(session)
     if viewer is None:
         return None
     if faults:

@@ -45,8 +45,7 @@ class WorkflowsState(Following, rx.State):
             aim=lambda: _read,
             show=self._show,
         )
-        async for event in follow.run():
-            yield event
+        await follow.run()
 
     def _show(self, cards: list[Card]) -> None:
         self._set(cards=cards)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
 import uuid
-from contextlib import suppress
+from collections import deque
 from typing import Any
 from urllib.parse import urlsplit
 
-from simple_websocket import Client, ConnectionClosed
-from simple_websocket import ConnectionError as Refused
+from wsproto import ConnectionType, WSConnection
+from wsproto.connection import ConnectionState
+from wsproto.events import RejectConnection, Request, TextMessage
 
 from engine_app.auth.viewer import COOKIE
 
@@ -34,13 +36,55 @@ def handler(state: type, name: str) -> str:
     return f"{state.get_full_name()}.{name}"  # type: ignore[attr-defined]  # Reflex's own
 
 
-class _Client(Client):  # type: ignore[misc]  # the library has no types
-    host: str
-    port: int
+class _Socket:
+    """A websocket that says what it got in time, or nothing."""
 
-    def handshake(self) -> None:
-        self.host = f"{self.host}:{self.port}"  # a browser names the port too
-        super().handshake()
+    def __init__(self, url: str, protocol: str | None, headers: dict[str, str]) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        self._tcp = socket.create_connection((parts.hostname, parts.port), timeout=15)
+        self._protocol = WSConnection(ConnectionType.CLIENT)
+        self._came: deque[str] = deque()
+        self._part = ""
+        wanted = Request(
+            host=parts.netloc,
+            target=f"{parts.path}?{parts.query}",
+            subprotocols=[protocol] if protocol else [],
+            extra_headers=[(name.encode(), text.encode()) for name, text in headers.items()],
+        )
+        self._tcp.sendall(self._protocol.send(wanted))
+        while self._protocol.state is ConnectionState.CONNECTING:
+            self._read()
+
+    def send(self, text: str) -> None:
+        self._tcp.sendall(self._protocol.send(TextMessage(text)))
+
+    def receive(self, seconds: float) -> str | None:
+        """Return the next message; None when it does not come in time, or the other end closed."""
+        self._tcp.settimeout(seconds)
+        try:
+            while not self._came:
+                self._read()
+        except (TimeoutError, ConnectionResetError):
+            return None
+        return self._came.popleft()
+
+    def close(self) -> None:
+        self._tcp.close()
+
+    def _read(self) -> None:
+        data = self._tcp.recv(65_536)
+        if not data:
+            raise ConnectionResetError
+        self._protocol.receive_data(data)
+        for found in self._protocol.events():
+            if isinstance(found, RejectConnection):
+                raise ConnectionError(found.status_code)
+            if isinstance(found, TextMessage):
+                self._part += found.data
+                if found.message_finished:
+                    self._came.append(self._part)
+                    self._part = ""
 
 
 class Tab:
@@ -52,6 +96,7 @@ class Tab:
         token: what the tab calls itself; a new name by default.
         boot: the event that rides with the connection, as the pages' first one does.
         headers: of the handshake.
+        protocol: which the tab offers to speak: the pages name Reflex's version.
 
     Raises:
         ConnectionError: the handshake was refused; its argument is the status.
@@ -65,6 +110,7 @@ class Tab:
         token: str = "",
         boot: dict[str, Any] | None = None,
         headers: dict[str, str] | None = None,
+        protocol: str | None = None,
     ) -> None:
         self.token = token or str(uuid.uuid4())
         self.got: list[Any] = []
@@ -72,10 +118,7 @@ class Tab:
         if session is not None:
             sent["Cookie"] = f"{COOKIE}={session}"
         where = f"ws://{urlsplit(url).netloc}{_ROOM}/?EIO=4&transport=websocket&token={self.token}"
-        try:
-            self._socket = _Client(where, headers=sent)
-        except Refused as refusal:
-            raise ConnectionError(refusal.status_code) from None
+        self._socket = _Socket(where, protocol, sent)
         self._next("0")
         auth = "" if boot is None else json.dumps({"event": boot})
         self._socket.send(f"40{_ROOM},{auth}")
@@ -89,13 +132,16 @@ class Tab:
 
     def send(self, sent: Any) -> None:
         """Send an event; any JSON value, for the channel must bear all."""
-        self._socket.send(f"42{_ROOM},{json.dumps(['event', sent])}")
+        self.emit("event", sent)
+
+    def emit(self, *said: Any) -> None:
+        """Send any word of socket.io with what belongs to it."""
+        self._socket.send(f"42{_ROOM},{json.dumps(said)}")
 
     def heard(self, seconds: float = 2) -> list[Any]:
         """Return all that was ever received, after a pause of ``seconds`` without news."""
-        with suppress(ConnectionClosed):
-            while self._receive(seconds) is not None:
-                pass
+        while self._receive(seconds) is not None:
+            pass
         return self.got
 
     def hears(self, text: str, seconds: float = 15) -> str:
@@ -109,8 +155,7 @@ class Tab:
 
     def close(self) -> None:
         """Close the socket without a word, as a tab does that is gone."""
-        with suppress(ConnectionClosed, OSError):
-            self._socket.close()
+        self._socket.close()
 
     def _next(self, prefix: str) -> str:
         while (found := self._receive(15)) is not None:
@@ -119,10 +164,9 @@ class Tab:
         raise AssertionError(f"no {prefix!r} came")
 
     def _receive(self, seconds: float) -> str | None:
-        raw = self._socket.receive(timeout=seconds)
-        if raw is None:
+        text = self._socket.receive(seconds)
+        if text is None:
             return None
-        text = str(raw)
         if text == "2":  # engine.io's ping
             self._socket.send("3")
         if text.startswith(f"42{_ROOM},"):

@@ -44,8 +44,8 @@ class _Client:
 def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
     found = _Client()
     monkeypatch.setattr(answering, "client", lambda: found)
-    monkeypatch.setattr(answering, "secret_of", lambda _state: "secret")
-    monkeypatch.setattr(answering, "viewer_of", lambda _secret: Viewer("u", "ada"))
+    monkeypatch.setattr(answering, "session_of", lambda _state: "session")
+    monkeypatch.setattr(answering, "viewer_of", lambda _session: Viewer("u", "ada"))
     return found
 
 

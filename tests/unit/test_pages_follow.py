@@ -14,6 +14,9 @@ from engine_app.auth.viewer import Viewer
 from engine_app.live import hub
 from engine_app.states import base
 from engine_app.states.base import Follow
+from engine_app.tabs import tabs
+
+TAB = tabs.arrive("digest-of-the-secret", "token", "socket")
 
 
 class _Tab:
@@ -27,7 +30,7 @@ class _Tab:
         self.shown: list[Any] = []
         self.session = SimpleNamespace(user="", asked=0)
         self.router = SimpleNamespace(
-            headers=SimpleNamespace(raw_headers={}),
+            session=SimpleNamespace(client_token=TAB.ident),
             url=SimpleNamespace(path="/monitoring", query="q=1"),
         )
 
@@ -49,7 +52,7 @@ def viewers(monkeypatch: pytest.MonkeyPatch) -> list[Viewer | None]:
     """Who is looking at each turn; the last one stays."""
     found: list[Viewer | None] = [Viewer("1agt1yynhwbza", "ada")]
     monkeypatch.setattr(
-        base, "viewer_of", lambda _secret: found.pop(0) if len(found) > 1 else found[0]
+        base, "viewer_of", lambda _session: found.pop(0) if len(found) > 1 else found[0]
     )
     monkeypatch.setattr(base, "database", lambda: SimpleNamespace(now=lambda: 7))
     monkeypatch.setattr(base, "asked_of", lambda _viewer: 3)
@@ -57,17 +60,14 @@ def viewers(monkeypatch: pytest.MonkeyPatch) -> list[Viewer | None]:
     return found
 
 
-def _follow(tab: _Tab, read: Callable[[Viewer], Any], until: Callable[[], bool]) -> list[Any]:
-    """Follow until something holds or the page ends; return what the browser was told."""
-    told: list[Any] = []
+def _follow(tab: _Tab, read: Callable[[Viewer], Any], until: Callable[[], bool]) -> list[str]:
+    """Follow until something holds or the page ends; return the sessions that were over."""
     follow = Follow(tab, lambda _: ("t",), lambda: read, tab.shown.append)
-
-    async def run() -> None:
-        async for event in follow.run():
-            told.append(event)  # noqa: PERF401  # cancelled half way, it keeps what was told
+    told: list[str] = []
 
     async def scene() -> None:
-        task = asyncio.create_task(run())
+        tabs.listener = told.append
+        task = asyncio.create_task(follow.run())
         async with asyncio.timeout(5):
             while not (task.done() or until()):
                 await asyncio.sleep(0.005)
@@ -129,11 +129,21 @@ def test_what_is_not_there_is_missing_and_no_trouble() -> None:
     assert (tab.loaded, tab.trouble) == (True, "")
 
 
-def test_the_end_of_the_session_leads_to_the_sign_in_page(viewers: list[Viewer | None]) -> None:
+def test_a_session_that_is_over_is_told_and_followed_no_more(viewers: list[Viewer | None]) -> None:
     viewers.append(None)
+    assert _follow(_Tab(), _failing(), lambda: False) == [TAB.session]
+
+
+@pytest.mark.usefixtures("viewers")
+def test_a_bug_in_a_page_leaves_no_secret_in_the_log(
+    capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     tab = _Tab()
-    told = _follow(tab, _failing(), lambda: False)
-    assert "/login?next=%2Fmonitoring%3Fq%3D1" in str(told[0])
+    _follow(tab, _failing(KeyError("a bug")), lambda: bool(tab.shown))
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert "KeyError: 'a bug'" in said
+    assert TAB.session not in said
+    assert TAB.ident not in said
 
 
 @pytest.mark.usefixtures("viewers")

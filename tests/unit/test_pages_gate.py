@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import cache
+from types import SimpleNamespace
 
 import pytest
 from reflex.event import Event
+from reflex.istate.data import SessionData
 from reflex.state import State, StateUpdate
 from reflex_base.registry import RegistrationContext
 
 from engine_app import engine_app, gate
+from engine_app.auth.viewer import Viewer
+from engine_app.tabs import tabs
 
 
 def _handlers() -> list[str]:
@@ -17,51 +22,85 @@ def _handlers() -> list[str]:
     return sorted(name for name in RegistrationContext.get().event_handlers if "tests" not in name)
 
 
+RULED = gate.FROM_CLIENTS | gate.LED_TO | gate.SHUT
+
+
 def test_every_registered_handler_has_a_rule() -> None:
-    ruled = gate.OPEN | gate.SIGNED_IN | gate.SHUT
-    unruled = [name for name in _handlers() if name not in ruled and not name.endswith(".setvar")]
+    unruled = [name for name in _handlers() if name not in RULED and not name.endswith(".setvar")]
     assert unruled == []
 
 
 def test_every_rule_names_a_registered_handler() -> None:
-    assert set(_handlers()) >= gate.OPEN | gate.SIGNED_IN | gate.SHUT
+    assert set(_handlers()) >= RULED
 
 
 def test_the_setters_that_reflex_adds_to_every_state_are_let_through_by_no_rule() -> None:
     setters = {name for name in _handlers() if name.endswith(".setvar")}
     assert setters
-    assert not setters & (gate.OPEN | gate.SIGNED_IN)
+    assert not setters & (gate.FROM_CLIENTS | gate.LED_TO)
 
 
 def test_the_groups_of_rules_do_not_overlap() -> None:
-    assert not gate.OPEN & gate.SIGNED_IN
-    assert not (gate.OPEN | gate.SIGNED_IN) & gate.SHUT
+    assert not gate.FROM_CLIENTS & gate.LED_TO
+    assert not (gate.FROM_CLIENTS | gate.LED_TO) & gate.SHUT
 
 
-@pytest.mark.parametrize("name", sorted(gate.OPEN))
-def test_what_is_open_to_all_is_reflexs_own(name: str) -> None:
-    assert "engine_app" not in name
+def test_no_client_starts_what_goes_on_by_itself() -> None:
+    registered = RegistrationContext.get().event_handlers
+    lasting = {name for name in _handlers() if registered[name].handler.is_background}
+    assert lasting
+    assert lasting <= gate.LED_TO
 
 
-def _answer(name: str) -> StateUpdate | None:
-    """Return what the gate says to an event of someone who is not signed in."""
-    state = State(_reflex_internal_init=True)  # type: ignore[call-arg]  # Reflex's own way
-    return asyncio.run(gate.Gate().preprocess(engine_app.app, state, Event(name=name)))
+class _App:
+    """What the gate asks of Reflex's app: to be told whose memory nobody may see any more."""
+
+    def __init__(self) -> None:
+        self.shut: list[str] = []
+        self.event_namespace = SimpleNamespace(shut=self.shut.append)
 
 
-@pytest.mark.parametrize("name", sorted(gate.SIGNED_IN))
-def test_someone_who_is_not_signed_in_is_led_to_the_sign_in_page(name: str) -> None:
-    answer = _answer(name)
-    assert answer is not None
-    assert "/login?next=" in str(answer.events)
+@cache
+def _state() -> State:
+    return State(_reflex_internal_init=True)  # type: ignore[call-arg]  # Reflex's own way
+
+
+def _answer(name: str, ident: str = "nobody's") -> tuple[StateUpdate | None, list[str]]:
+    """Return what the gate says to an event of a tab, and whose memory it had wiped."""
+    state, app = _state(), _App()
+    state.rx_router_session = SessionData(client_token=ident)
+    answer = asyncio.run(gate.Gate().preprocess(app, state, Event(name=name)))  # type: ignore[arg-type]  # all it asks of one
+    return answer, app.shut
+
+
+@pytest.mark.parametrize("name", sorted(gate.FROM_CLIENTS | gate.LED_TO))
+def test_nothing_runs_for_a_tab_without_a_session(name: str) -> None:
+    assert _answer(name) == (StateUpdate(), ["nobody's"])
+
+
+@pytest.mark.parametrize("name", sorted(gate.FROM_CLIENTS | gate.LED_TO))
+@pytest.mark.parametrize("viewer", [None, Viewer("u", "ada")])
+def test_what_a_rule_names_runs_while_the_session_is_valid(
+    name: str, viewer: Viewer | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "viewer_of", lambda _session: viewer)
+    tab = tabs.arrive("session", name, "socket")
+    if viewer is None:
+        assert _answer(name, tab.ident) == (StateUpdate(), [tab.ident])
+    else:
+        assert _answer(name, tab.ident) == (None, [])
 
 
 @pytest.mark.parametrize("name", [*sorted(gate.SHUT), "state.setvar", "no_such.handler"])
 def test_what_no_rule_lets_through_does_nothing(name: str) -> None:
-    answer = _answer(name)
-    assert answer == StateUpdate()
+    assert _answer(name) == (StateUpdate(), [])
 
 
-@pytest.mark.parametrize("name", sorted(gate.OPEN))
-def test_reflexs_own_events_pass(name: str) -> None:
-    assert _answer(name) is None
+@pytest.mark.parametrize("name", ["a\nb", "x" * 5000, 7, None, ["a"], {"a": 1}])
+def test_a_refusal_is_one_short_line_whatever_was_sent(
+    name: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    gate.log_refusal(name)
+    assert len(caplog.messages) == 1
+    assert "\n" not in caplog.messages[0]
+    assert len(caplog.messages[0]) < 300

@@ -35,8 +35,8 @@ class _Client:
 def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
     found = _Client()
     monkeypatch.setattr(rerun, "client", lambda: found)
-    monkeypatch.setattr(rerun, "secret_of", lambda _state: "secret")
-    monkeypatch.setattr(rerun, "viewer_of", lambda _secret: Viewer("u", "ada"))
+    monkeypatch.setattr(rerun, "session_of", lambda _state: "session")
+    monkeypatch.setattr(rerun, "viewer_of", lambda _session: Viewer("u", "ada"))
     return found
 
 
@@ -81,7 +81,7 @@ def test_once_the_session_is_over_the_dialog_leads_to_sign_in(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(rerun, "viewer_of", lambda _secret: None)
+    monkeypatch.setattr(rerun, "viewer_of", lambda _session: None)
     monkeypatch.setattr(rerun, "to_login", lambda _state: told.append("login"))
     _foretell()
     assert told == ["login"]
