@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, or_, select, update
+from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.errors import Conflict, NotFound
@@ -17,6 +17,7 @@ from engine.ids import new_id
 from engine.store.models import LoginLink, Session, Token, User
 
 TOUCH_EVERY = 60_000_000  # µs between two notes of a token's last use: not one write per request
+_HOUR = 3_600_000_000  # µs
 _USERS: Any = User.__table__
 _LINKS: Any = LoginLink.__table__
 _SESSIONS: Any = Session.__table__
@@ -107,11 +108,19 @@ def password_of(connection: Connection, name: str) -> tuple[str, str | None] | N
 
 
 def set_password(connection: Connection, user_id: str, password_hash: str) -> None:
-    """Change the password and end every session: whoever knew the old one is out."""
+    """Change the password; sessions and links end: whoever knew the old one is out.
+
+    Tokens go on working: see ``revoke_tokens``.
+    """
     connection.execute(
         update(_USERS).where(_USERS.c.id == user_id).values(password_hash=password_hash)
     )
-    connection.execute(delete(_SESSIONS).where(_SESSIONS.c.user_id == user_id))
+    _shut_out(connection, user_id)
+
+
+def _shut_out(connection: Connection, user_id: str) -> None:
+    for table in (_SESSIONS, _LINKS):
+        connection.execute(delete(table).where(table.c.user_id == user_id))
 
 
 def rehash_password(connection: Connection, user_id: str, old: str, new: str) -> None:
@@ -126,13 +135,31 @@ def rehash_password(connection: Connection, user_id: str, old: str, new: str) ->
 def disable(connection: Connection, user_id: str, now: int) -> None:
     """Shut a person out: sessions end, tokens and links stop working at once."""
     connection.execute(update(_USERS).where(_USERS.c.id == user_id).values(disabled_at=now))
-    connection.execute(delete(_SESSIONS).where(_SESSIONS.c.user_id == user_id))
+    _shut_out(connection, user_id)
 
 
 def open_session(
-    connection: Connection, user_id: str, secret_hash: str, now: int, expires_at: int
-) -> None:
-    """Add a session, and forget those that are over."""
+    connection: Connection,
+    user_id: str,
+    secret_hash: str,
+    *,
+    now: int,
+    hours: int,
+    password_hash: str | None = None,
+) -> bool:
+    """Add a session of so many hours, forget those that are over, and return True.
+
+    Returns False, and adds none, when the person is shut out or ``password_hash``, if given, is
+    not the password's any more. The person's row is locked: a change of the password comes
+    before, and is seen, or after, and ends the session.
+    """
+    row = connection.execute(
+        select(_USERS.c.password_hash)
+        .where(_USERS.c.id == user_id, _USERS.c.disabled_at.is_(None))
+        .with_for_update()
+    ).one_or_none()
+    if row is None or (password_hash is not None and row.password_hash != password_hash):
+        return False
     connection.execute(delete(_SESSIONS).where(_SESSIONS.c.expires_at < now))
     connection.execute(
         insert(_SESSIONS),
@@ -140,9 +167,10 @@ def open_session(
             "secret_hash": secret_hash,
             "user_id": user_id,
             "created_at": now,
-            "expires_at": expires_at,
+            "expires_at": now + hours * _HOUR,
         },
     )
+    return True
 
 
 def of_session(connection: Connection, secret_hash: str, now: int) -> UserRecord | None:
@@ -178,8 +206,11 @@ def add_link(
 def redeem_link(connection: Connection, secret_hash: str, now: int) -> str | None:
     """Use a link up and return its person's id; None when it was used, is over, or never was.
 
-    One statement: of two that redeem at once exactly one gets in.
+    One statement: of two that redeem at once exactly one gets in. The person's row is locked
+    before it, as by whoever ends their links: see ``open_session``.
     """
+    person = select(_LINKS.c.user_id).where(_LINKS.c.secret_hash == secret_hash)
+    connection.execute(select(_USERS.c.id).where(_USERS.c.id.in_(person)).with_for_update())
     enabled = select(_USERS.c.id).where(_USERS.c.disabled_at.is_(None))
     row = connection.execute(
         update(_LINKS)
@@ -254,6 +285,24 @@ def tokens(connection: Connection, user_id: str) -> list[TokenRecord]:
         .order_by(_TOKENS.c.id.desc())
     )
     return [TokenRecord(**row._asdict()) for row in rows]
+
+
+def working_tokens(connection: Connection, user_id: str) -> int:
+    """Return how many of the person's tokens are not revoked."""
+    count = select(func.count()).select_from(_TOKENS)
+    found = count.where(_TOKENS.c.user_id == user_id, _TOKENS.c.revoked_at.is_(None))
+    return int(connection.execute(found).scalar_one())
+
+
+def revoke_tokens(connection: Connection, user_id: str, now: int) -> int:
+    """Revoke all of the person's tokens, and return how many worked until now."""
+    revoked = connection.execute(
+        update(_TOKENS)
+        .where(_TOKENS.c.user_id == user_id, _TOKENS.c.revoked_at.is_(None))
+        .values(revoked_at=now)
+        .returning(_TOKENS.c.id)
+    )
+    return len(revoked.all())
 
 
 def revoke_token(connection: Connection, user_id: str, token_id: str, now: int) -> None:

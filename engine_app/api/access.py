@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.errors import Forbidden
 from engine.store import users
 from engine.store.users import TokenRecord
 from engine_app.api import shapes
@@ -43,7 +44,13 @@ def tokens(me: Me, parts: With) -> Response:
 
 @router.post("/tokens", status_code=201, response_model=TokenMade)
 def create(wanted: NewToken, me: Me, parts: With) -> Response:
-    """Make an API token. Its secret is in this answer and nowhere else."""
+    """Make an API token. Its secret is in this answer and nowhere else. Only a person who is signed
+    in makes one: a token that leaks must not outlive its revocation in others that it made."""
+    if me.token is not None:
+        raise Forbidden(
+            "a token cannot make tokens",
+            hint="sign in by the browser, or use `engine token create NAME`",
+        )
     token_id, secret = create_token(parts.database, me.id, wanted.name)
     return shapes.json({"id": token_id, "name": wanted.name, "token": secret}, status=201)
 

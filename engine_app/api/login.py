@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from engine.errors import EngineError, RateLimited
 from engine_app.api.guard import Parts, With, open_to_all, parts_of, require_own_page
 from engine_app.auth import links
-from engine_app.auth.viewer import COOKIE, open_session, sign_in, sign_out
+from engine_app.auth.viewer import COOKIE, sign_in, sign_out
 
 HOME = "/monitoring"
 router = APIRouter(tags=["sign-in"], include_in_schema=False, max_body_size=10_000)
@@ -78,15 +78,14 @@ def show_link(secret: str) -> Response:
 def redeem_link(secret: str, request: Request, parts: With) -> Response:
     """Use the link up and sign in."""
     require_own_page(request)
-    user_id = links.redeem(parts.database, secret)
-    if user_id is None:
+    opened = links.redeem(parts.database, secret, hours=parts.settings.session_hours)
+    if opened is None:
         return _page(
             "This link does not work any more",
-            "<p>It was used, or its ten minutes are over. Get a new one with "
-            "<code>engine user link</code>, or <a href='/login'>sign in by password</a>.</p>",
+            "<p>It was used, its ten minutes are over, or the password was changed. Get a new one "
+            "with <code>engine user link</code>, or <a href='/login'>sign in by password</a>.</p>",
             status=410,
         )
-    opened = open_session(parts.database, user_id, hours=parts.settings.session_hours)
     return _let_in(request, parts, opened, HOME)
 
 

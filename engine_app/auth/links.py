@@ -4,7 +4,7 @@ that the preview of a chat or a mail scanner does not."""
 from __future__ import annotations
 
 from engine.store import users
-from engine.store.database import Database
+from engine.store.database import Connection, Database
 from engine_app.auth import secrets
 
 LIFETIME = 600  # seconds
@@ -21,9 +21,19 @@ def create_link(database: Database, user_id: str) -> str:
     return PATH + secret
 
 
-def redeem(database: Database, secret: str) -> str | None:
-    """Use the link up and return its person's id; None when it does not work (any more)."""
-    now = database.now()
-    return database.write(
-        lambda connection: users.redeem_link(connection, secrets.digest(secret), now)
-    )
+def redeem(database: Database, secret: str, *, hours: int) -> str | None:
+    """Use the link up, open a session of ``hours`` and return its secret for the cookie.
+
+    None when the link does not work (any more). Both in one transaction: a change of the
+    password, which ends links and sessions, does not come between them.
+    """
+    session, now = secrets.new_secret(), database.now()
+
+    def work(connection: Connection) -> str | None:
+        user_id = users.redeem_link(connection, secrets.digest(secret), now)
+        opened = user_id is not None and users.open_session(
+            connection, user_id, secrets.digest(session), now=now, hours=hours
+        )
+        return session if opened else None
+
+    return database.write(work)

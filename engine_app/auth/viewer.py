@@ -78,28 +78,54 @@ def sign_in(
     wait = limits.wait(name, address)
     if wait:
         raise RateLimited("too many failed sign-ins: wait before the next one", retry_after=wait)
-    found = database.read(lambda connection: users.password_of(connection, name))
-    user_id, stored = found or ("", None)
-    if not secrets.password_fits(stored, password) or stored is None:
+    try:
+        secret = _by_password(database, name, password, hours)
+    except Unauthenticated:
         limits.failed(name, address)
-        raise Unauthenticated("this name and password do not fit together")
+        raise
     limits.succeeded(name, address)
-    if secrets.is_outdated(stored):
-        fresh = secrets.hash_password(password)
-        database.write(lambda connection: users.rehash_password(connection, user_id, stored, fresh))
-    return open_session(database, user_id, hours=hours)
+    return secret
 
 
-def open_session(database: Database, user_id: str, *, hours: int) -> str:
-    """Open a session for the person and return its secret for the cookie."""
+def _by_password(database: Database, name: str, password: str, hours: int) -> str:
+    # Twice: another sign-in may store the same password anew while this one is checked.
+    for _ in range(2):
+        found = database.read(lambda connection: users.password_of(connection, name))
+        user_id, stored = found or ("", None)
+        if not secrets.password_fits(stored, password) or stored is None:
+            break
+        secret = open_session(database, user_id, hours=hours, password_hash=stored)
+        if secret is not None:
+            if secrets.is_outdated(stored):
+                _strengthen(database, user_id, stored, password)
+            return secret
+    raise Unauthenticated("this name and password do not fit together")
+
+
+def _strengthen(database: Database, user_id: str, stored: str, password: str) -> None:
+    fresh = secrets.hash_password(password)
+    database.write(lambda connection: users.rehash_password(connection, user_id, stored, fresh))
+
+
+def open_session(
+    database: Database, user_id: str, *, hours: int, password_hash: str | None = None
+) -> str | None:
+    """Open a session for the person and return its secret for the cookie.
+
+    None when the person is shut out, or ``password_hash``, if given, is not the password's.
+    """
     secret, now = secrets.new_secret(), database.now()
-    until = now + hours * 3_600_000_000
-    database.write(
+    opened = database.write(
         lambda connection: users.open_session(
-            connection, user_id, secrets.digest(secret), now, until
+            connection,
+            user_id,
+            secrets.digest(secret),
+            now=now,
+            hours=hours,
+            password_hash=password_hash,
         )
     )
-    return secret
+    return secret if opened else None
 
 
 def sign_out(database: Database, secret: str) -> str:

@@ -9,11 +9,12 @@ import typer
 
 from engine.errors import InvalidError
 from engine.store import users
+from engine.store.database import Connection
 from engine_app.auth import links, secrets
 from engine_app.auth.names import check_name
 from engine_app.auth.tokens import create_token
 from engine_app.cli.local import As, Json, acting, database, settings
-from engine_app.cli.output import clean, console, moment, print_json, print_table
+from engine_app.cli.output import clean, confirm, console, moment, print_json, print_table
 
 user = typer.Typer(no_args_is_help=True, help="People who may sign in.")
 token = typer.Typer(no_args_is_help=True, help="API tokens.")
@@ -78,13 +79,39 @@ def list_users(*, as_json: Json = False) -> None:
 
 
 @user.command()
-def password(name: Name, *, stdin: Stdin = False) -> None:
-    """Set a user's password; every session of theirs ends."""
+def password(
+    name: Name,
+    *,
+    stdin: Stdin = False,
+    revoke: Annotated[
+        bool | None,
+        typer.Option("--revoke-tokens/--keep-tokens", help="What becomes of API tokens [asked]."),
+    ] = None,
+) -> None:
+    """Set a user's password; every session and sign-in link of theirs ends."""
     with database() as opened:
         found = opened.read(lambda connection: users.find(connection, name))
         hashed = secrets.hash_password(_ask(stdin=stdin))
-        opened.write(lambda connection: users.set_password(connection, found.id, hashed))
-    console.print(f"changed the password of {clean(name)}")
+        working = opened.read(lambda connection: users.working_tokens(connection, found.id))
+        if revoke is None and working and sys.stdin.isatty() and not stdin:
+            revoke = confirm(f"{clean(name)} has {_tokens(working)}. Revoke them too?")
+        now = opened.now()
+
+        def work(connection: Connection) -> int:
+            users.set_password(connection, found.id, hashed)
+            return users.revoke_tokens(connection, found.id, now) if revoke else 0
+
+        revoked = opened.write(work)
+    console.print(f"changed the password of {clean(name)}; their sessions and sign-in links ended")
+    if revoked:
+        console.print(f"revoked {_tokens(revoked)}")
+    elif working:
+        hint = "--revoke-tokens ends them all, `engine token revoke` one"
+        console.print(f"{clean(name)} has {_tokens(working)} that still work: {hint}")
+
+
+def _tokens(number: int) -> str:
+    return f"{number} API token{'' if number == 1 else 's'}"
 
 
 @user.command()

@@ -46,7 +46,7 @@ class Pages:
 
     def sign_in(self, user_id: str) -> str:
         """Return the cookie of a new session."""
-        return open_session(self.database, user_id, hours=1)
+        return open_session(self.database, user_id, hours=1) or ""
 
     def kept(self) -> dict[str, int]:
         """Return what the server keeps at this moment."""

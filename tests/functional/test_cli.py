@@ -13,6 +13,7 @@ from engine import settings
 from engine.errors import StepError
 from engine.steps.context import context
 from engine_app.auth import secrets
+from engine_app.cli import people
 from tests.support.command_line import Engine, work
 from tests.support.house import House, python
 
@@ -109,6 +110,49 @@ def test_a_token_is_printed_alone_and_once(engine: Engine, house: House) -> None
     assert engine("token", "revoke", row["id"]).code == 0
     assert "revoked" in engine("token", "list").out
     assert engine("token", "revoke", row["id"]).code == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "answer", "left", "said"),
+    [
+        (["--stdin"], None, 2, "ada has 2 API tokens that still work: --revoke-tokens ends them"),
+        (["--stdin", "--keep-tokens"], None, 2, "ada has 2 API tokens that still work"),
+        (["--stdin", "--revoke-tokens"], None, 0, "revoked 2 API tokens"),
+        ([], True, 0, "revoked 2 API tokens"),
+        ([], False, 2, "ada has 2 API tokens that still work"),
+    ],
+)
+def test_whoever_changes_a_password_is_asked_about_tokens_and_told_what_became_of_them(
+    engine: Engine,
+    house: House,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: list[str],
+    answer: bool | None,
+    left: int,
+    said: str,
+) -> None:
+    engine("user", "add", "ada")
+    for name in ("ci", "cron"):
+        engine("token", "create", name, "--as", "ada")
+    engine("user", "link", "ada")
+    asked: list[str] = []
+
+    def ask(question: str) -> bool:
+        asked.append(question)
+        return bool(answer)
+
+    monkeypatch.setattr(sys, "stdin", io.StringIO("correct horse\n"))
+    if answer is not None:
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+        monkeypatch.setattr(people, "_ask", lambda *, stdin: "correct horse")
+        monkeypatch.setattr(people, "confirm", ask)
+    told = engine("user", "password", "ada", *flags)
+    assert told.code == 0
+    assert "their sessions and sign-in links ended" in told.out
+    assert said in told.out
+    assert house.query("SELECT count(*) FROM tokens WHERE revoked_at IS NULL")[0][0] == left
+    assert house.query("SELECT count(*) FROM login_links")[0][0] == 0
+    assert asked == ([] if answer is None else ["ada has 2 API tokens. Revoke them too?"])
 
 
 def test_users_are_added_linked_and_shut_out(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import text
@@ -29,6 +30,15 @@ def sign_in(database: Database, name: str, password: str, limits: Limits | None 
     return viewer.sign_in(
         database, limits or Limits(), name=name, password=password, address="10.0.0.1", hours=1
     )
+
+
+def a_link(database: Database, user_id: str) -> str:
+    return links.create_link(database, user_id).removeprefix(links.PATH)
+
+
+def change_password(database: Database, user_id: str) -> None:
+    hashed = secrets.hash_password("another password")
+    database.write(lambda c: users.set_password(c, user_id, hashed))
 
 
 def test_a_name_is_given_once(database: Database, ada: str) -> None:
@@ -81,10 +91,10 @@ def test_a_session_ends_by_time_by_password_and_by_shutting_out(
     database: Database, ada: str
 ) -> None:
     late = viewer.open_session(database, ada, hours=0)
+    assert late is not None
     assert viewer.of_cookie(database, late) is None
     before = sign_in(database, "ada", PASSWORD)
-    hashed = secrets.hash_password("another password")
-    database.write(lambda c: users.set_password(c, ada, hashed))
+    change_password(database, ada)
     assert viewer.of_cookie(database, before) is None
     after = sign_in(database, "ada", "another password")
     now = database.now()
@@ -95,19 +105,105 @@ def test_a_session_ends_by_time_by_password_and_by_shutting_out(
 
 
 def test_a_link_is_redeemed_once_also_by_many_at_once(database: Database, ada: str) -> None:
-    secret = links.create_link(database, ada).removeprefix(links.PATH)
+    secret = a_link(database, ada)
     with ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda _: links.redeem(database, secret), range(8)))
-    assert sorted(found, key=str) == sorted([ada] + [None] * 7, key=str)
+        found = list(pool.map(lambda _: links.redeem(database, secret, hours=1), range(8)))
+    opened = [session for session in found if session is not None]
+    assert [viewer.of_cookie(database, session) for session in opened] == [
+        viewer.Viewer(ada, "ada")
+    ]
 
 
-def test_a_link_is_over_after_ten_minutes_or_with_its_user(database: Database, ada: str) -> None:
-    old = links.create_link(database, ada).removeprefix(links.PATH)
+def test_a_link_is_over_after_ten_minutes(database: Database, ada: str) -> None:
+    old = a_link(database, ada)
     later = database.now() + links.LIFETIME * rows.SECOND
     assert database.write(lambda c: users.redeem_link(c, secrets.digest(old), later)) is None
+
+
+def test_links_end_with_the_password_and_with_their_user(database: Database, ada: str) -> None:
+    eve = rows.user(database, "eve")
+    changed, theirs = a_link(database, ada), a_link(database, eve)
+    change_password(database, ada)
+    assert links.redeem(database, changed, hours=1) is None
+    shut = a_link(database, ada)
     now = database.now()
     database.write(lambda c: users.disable(c, ada, now))
-    assert links.redeem(database, old) is None
+    assert links.redeem(database, shut, hours=1) is None
+    assert viewer.open_session(database, ada, hours=1) is None
+    assert (
+        database.read(lambda c: c.execute(text("SELECT count(*) FROM login_links")).scalar()) == 1
+    )
+    assert links.redeem(database, theirs, hours=1) is not None
+
+
+def test_a_changed_password_leaves_tokens_unless_they_are_to_go(
+    database: Database, ada: str
+) -> None:
+    (_, first), (_, second) = (create_token(database, ada, name) for name in ("ci", "cron"))
+    eve = rows.user(database, "eve")
+    _, theirs = create_token(database, eve, "ci")
+    change_password(database, ada)
+    assert database.read(lambda c: users.working_tokens(c, ada)) == 2
+    assert viewer.of_token(database, first) is not None
+    now = database.now()
+    assert database.write(lambda c: users.revoke_tokens(c, ada, now)) == 2
+    assert [viewer.of_token(database, one) for one in (first, second)] == [None, None]
+    assert database.read(lambda c: users.working_tokens(c, ada)) == 0
+    assert viewer.of_token(database, theirs) is not None
+
+
+def test_whoever_signs_in_while_the_password_changes_is_out_too(
+    database: Database, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = secrets.password_fits
+
+    def changed_meanwhile(stored: str | None, password: str) -> bool:
+        found = fits(stored, password)
+        monkeypatch.setattr(secrets, "password_fits", fits)
+        change_password(database, ada)
+        return found
+
+    monkeypatch.setattr(secrets, "password_fits", changed_meanwhile)
+    with pytest.raises(Unauthenticated):
+        sign_in(database, "ada", PASSWORD)
+    kept = "SELECT count(*) FROM sessions"
+    assert database.read(lambda c: c.execute(text(kept)).scalar()) == 0
+
+
+def test_a_password_that_is_stored_anew_meanwhile_still_lets_in(
+    database: Database, ada: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits = secrets.password_fits
+
+    def stored_anew(stored: str | None, password: str) -> bool:
+        found = fits(stored, password)
+        monkeypatch.setattr(secrets, "password_fits", fits)
+        again = secrets.hash_password(PASSWORD)
+        database.write(lambda c: users.rehash_password(c, ada, stored or "", again))
+        return found
+
+    monkeypatch.setattr(secrets, "password_fits", stored_anew)
+    assert viewer.of_cookie(database, sign_in(database, "ada", PASSWORD)) is not None
+
+
+@pytest.mark.parametrize("way", ["link", "password"])
+def test_no_session_outlives_a_change_of_the_password_that_it_meets(
+    database: Database, ada: str, way: str
+) -> None:
+    def enter(number: int) -> None:
+        if number == 4:
+            change_password(database, ada)
+        elif way == "link":
+            links.redeem(database, made[number], hours=1)
+        else:
+            with suppress(Unauthenticated):
+                sign_in(database, "ada", PASSWORD)
+
+    made = [a_link(database, ada) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(enter, range(8)))
+    kept = "SELECT count(*) FROM sessions"
+    assert database.read(lambda c: c.execute(text(kept)).scalar()) == 0
 
 
 def test_a_token_lets_in_until_revoked_and_only_its_owner_revokes_it(
@@ -130,7 +226,7 @@ def test_a_token_lets_in_until_revoked_and_only_its_owner_revokes_it(
 
 def test_no_secret_is_kept_in_the_clear(database: Database, ada: str) -> None:
     session = sign_in(database, "ada", PASSWORD)
-    link = links.create_link(database, ada).removeprefix(links.PATH)
+    link = a_link(database, ada)
     _, token = create_token(database, ada, "ci")
     tables = ("users", "sessions", "login_links", "tokens")
     kept = database.read(

@@ -54,7 +54,7 @@ class Web:
         """Return the owner's browser on one of our own pages."""
         caller = self.nobody()
         caller.headers["Origin"] = ORIGIN
-        caller.cookies.set(COOKIE, open_session(self.database, self.owner_id, hours=1))
+        caller.cookies.set(COOKIE, open_session(self.database, self.owner_id, hours=1) or "")
         return caller
 
 
