@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=1, le=65535)
     allowed_origins: Names = ()
+    trusted_proxies: Names = ()
     session_hours: int = Field(24 * 14, ge=1)
 
     modules: Names = ("examples",)
@@ -53,7 +55,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
-    @field_validator("modules", "allowed_origins", "http_allow", mode="before")
+    @field_validator("modules", "allowed_origins", "trusted_proxies", "http_allow", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -66,6 +68,16 @@ class Settings(BaseSettings):
         for origin in value:
             if not _is_origin(origin):
                 raise ValueError(f"{origin!r} is no address: give https://HOST or http://HOST:PORT")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _whole_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            try:
+                ip_network(name)
+            except ValueError as error:
+                raise ValueError(f"{error}: give addresses or networks, as 10.0.0.0/8") from None
         return value
 
     @field_validator("database_url")

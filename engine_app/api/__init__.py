@@ -24,10 +24,11 @@ from engine_app.api import (
     workflows,
 )
 from engine_app.api.guard import Parts, guard
-from engine_app.api.middleware import HostGuard, SecurityHeaders, TooLargeAsProblem
+from engine_app.api.middleware import HostGuard, Proxies, SecurityHeaders, TooLargeAsProblem
 from engine_app.api.problems import Problem, install
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import allowed_hosts, allowed_origins
+from engine_app.auth.proxies import networks
 
 if TYPE_CHECKING:
     from actors.client import Client
@@ -76,6 +77,7 @@ def build_api(
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins, over)))
     outer.add_middleware(HostGuard, hosts=allowed_hosts(origins))
+    outer.add_middleware(Proxies, trusted=networks(client.settings.trusted_proxies))
     return outer
 
 

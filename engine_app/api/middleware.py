@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine_app.api.problems import MEDIA_TYPE, TOO_LARGE, problem, too_large
+from engine_app.auth.proxies import FORWARDING, Network, caller
 
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
@@ -21,6 +24,30 @@ _API_ONLY = {
 }
 # Asked by probes that know only an address; both tell nothing about anyone.
 _PROBES = ("/api/health", "/api/ready")
+
+
+class Proxies:
+    """Gives requests that came through trusted proxies the address and scheme of their caller."""
+
+    def __init__(self, app: ASGIApp, trusted: Sequence[Network]) -> None:
+        self._app = app
+        self._trusted = trusted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request."""
+        if self._trusted and scope["type"] in ("http", "websocket") and scope.get("client"):
+            scope = {**scope, **self._behind(scope)}
+        await self._app(scope, receive, send)
+
+    def _behind(self, scope: Scope) -> dict[str, object]:
+        (peer, port), scheme = scope["client"], scope.get("scheme", "http")
+        sent = Headers(scope=scope)
+        joined = {name: ", ".join(sent.getlist(name)) for name in FORWARDING}
+        found = caller(peer, "http", joined, self._trusted)
+        if found.address == peer:
+            return {}
+        secure = {"http": "https", "ws": "wss"} if found.scheme == "https" else {}
+        return {"client": (found.address, port), "scheme": secure.get(scheme, scheme)}
 
 
 class HostGuard:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import threading
 from functools import cache
 
 from argon2 import PasswordHasher
@@ -17,6 +18,8 @@ MAX_PASSWORD = 256  # argon2 reads all of it: without a limit a long one is a ch
 # argon2-cffi's defaults follow RFC 9106's second recommendation (64 MiB, 3 passes, 4 lanes).
 # Source: https://www.rfc-editor.org/rfc/rfc9106#section-4
 _HASHER = PasswordHasher()
+# Of the 64 MiB that each takes: forty sign-ins at once must not take what the steps need.
+_AT_ONCE = threading.BoundedSemaphore(4)
 
 
 def new_secret() -> str:
@@ -43,13 +46,15 @@ def hash_password(password: str) -> str:
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         problem = f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters"
         raise InvalidError("the password cannot be used", faults=[Fault("password", problem)])
-    return _HASHER.hash(password)
+    with _AT_ONCE:
+        return _HASHER.hash(password)
 
 
 def password_fits(stored: str | None, password: str) -> bool:
     """Return whether the password is the stored one; takes as long when there is none."""
     try:
-        matches = _HASHER.verify(stored or _nobodys_hash(), password[: MAX_PASSWORD + 1])
+        with _AT_ONCE:
+            matches = _HASHER.verify(stored or _nobodys_hash(), password[: MAX_PASSWORD + 1])
     except (VerificationError, InvalidHashError):
         return False
     return matches and stored is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
-from engine.errors import RateLimited, Unauthenticated
+from engine.errors import Unauthenticated
 from engine.store import users
 from engine.store.database import Database
 from engine_app.auth import secrets
@@ -67,7 +67,7 @@ def sign_in(
     """Check a password, open a session and return its secret for the cookie.
 
     Args:
-        limits: shared by the process: counts failures by account and address.
+        limits: shared by the process: counts attempts by account and address.
         address: where the request came from.
         hours: how long the session lasts.
 
@@ -75,16 +75,8 @@ def sign_in(
         RateLimited: too many failures from there or for that name.
         Unauthenticated: the name and password do not fit; which of the two is not said.
     """
-    wait = limits.wait(name, address)
-    if wait:
-        raise RateLimited("too many failed sign-ins: wait before the next one", retry_after=wait)
-    try:
-        secret = _by_password(database, name, password, hours)
-    except Unauthenticated:
-        limits.failed(name, address)
-        raise
-    limits.succeeded(name, address)
-    return secret
+    with limits.attempt(name, address):
+        return _by_password(database, name, password, hours)
 
 
 def _by_password(database: Database, name: str, password: str, hours: int) -> str:

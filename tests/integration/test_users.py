@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -12,7 +13,7 @@ from engine.errors import Conflict, InvalidError, NotFound, RateLimited, Unauthe
 from engine.store import users
 from engine.store.database import Database
 from engine_app.auth import links, secrets, viewer
-from engine_app.auth.limits import Limits
+from engine_app.auth.limits import PER_PAIR, Limits
 from engine_app.auth.tokens import create_token
 from tests.support import rows
 
@@ -85,6 +86,23 @@ def test_too_many_failures_must_wait(database: Database, ada: str) -> None:
     with pytest.raises(RateLimited) as caught:
         sign_in(database, "ada", PASSWORD, limits)
     assert 0 < caught.value.retry_after <= 300
+
+
+def test_wrong_passwords_that_come_at_once_are_not_heard_more_often(
+    database: Database, ada: str
+) -> None:
+    limits = Limits()
+
+    def guess(number: int) -> type[Exception]:
+        try:
+            sign_in(database, "ada", f"wrong {number}", limits)
+        except (Unauthenticated, RateLimited) as refusal:
+            return type(refusal)
+        raise AssertionError("a wrong password let somebody in")
+
+    with ThreadPoolExecutor(40) as pool:
+        heard = Counter(pool.map(guess, range(40)))
+    assert heard == {Unauthenticated: PER_PAIR, RateLimited: 40 - PER_PAIR}
 
 
 def test_a_session_ends_by_time_by_password_and_by_shutting_out(

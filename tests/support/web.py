@@ -39,9 +39,11 @@ class Web:
         """What the API reads and writes."""
         return self.client.database
 
-    def nobody(self) -> TestClient:
-        """Return a caller whom nobody knows."""
-        return TestClient(self.app, base_url=ORIGIN, follow_redirects=False)
+    def nobody(self, address: str = "testclient") -> TestClient:
+        """Return a caller whom nobody knows, who is connected from that address."""
+        return TestClient(
+            self.app, base_url=ORIGIN, follow_redirects=False, client=(address, 50_000)
+        )
 
     def program(self, user_id: str | None = None) -> TestClient:
         """Return a caller with an API token, the owner's by default."""

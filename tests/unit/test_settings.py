@@ -89,6 +89,17 @@ def test_what_is_no_address_of_pages_is_refused(
     assert origin in str(caught.value)
 
 
+@pytest.mark.parametrize("proxy", ["*", "proxy.example", "10.0.0.1/8", "10.0.0.0/40"])
+def test_what_is_no_network_of_proxies_is_refused(
+    monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("ENGINE_TRUSTED_PROXIES", f"10.0.0.0/8, ::1, {proxy}")
+    with pytest.raises(SettingsError, match="give addresses or networks") as caught:
+        load()
+    assert [fault.path for fault in caught.value.faults] == ["ENGINE_TRUSTED_PROXIES"]
+    assert proxy in str(caught.value)
+
+
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load().port = 1  # type: ignore[misc]  # that it is refused is the point
