@@ -8,9 +8,11 @@ it), lone surrogates, keys that are not text, integers beyond 64 bits, nesting b
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -67,6 +69,57 @@ def decode(text: str | bytes) -> Any:
     return value
 
 
+def decode_strict(text: str | bytes) -> Any:
+    """Return the value of JSON ``text`` that people or programs wrote: as ``decode`` does.
+
+    Raises:
+        PayloadError: as ``decode``, and for a key that stands twice in one object: of its values
+            all but the last would be lost without a word.
+    """
+    value = decode(text)
+    doubled = _find_doubled(text)
+    if doubled is not None:
+        said = "stands twice in one object"
+        raise PayloadError(f"{doubled} {said}", hint="keep one", path=doubled, problem=said)
+    return value
+
+
+class _Doubled(dict[str, Any]):
+    """An object in which ``key`` stands twice."""
+
+    key = ""
+
+
+def _find_doubled(text: str | bytes) -> str | None:
+    """Return the path to the first key that stands twice in its object."""
+    found: list[_Doubled] = []
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        entries = dict(pairs)
+        if len(entries) == len(pairs):
+            return entries
+        doubled = _Doubled(entries)
+        doubled.key = next(key for key, times in Counter(k for k, _ in pairs).items() if times > 1)
+        found.append(doubled)
+        return doubled
+
+    tree = json.loads(text, object_pairs_hook=once)
+    return _path_of_doubled(tree, "") if found else None
+
+
+def _path_of_doubled(value: Any, path: str) -> str | None:
+    if isinstance(value, _Doubled):
+        return member(path, value.key)
+    pairs: Iterable[tuple[object, Any]] = ()
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = enumerate(value)
+    return next(
+        (hit for key, entry in pairs if (hit := _path_of_doubled(entry, member(path, key)))), None
+    )
+
+
 def plain(value: Any, path: str = "") -> Any:
     """Return ``value`` as dicts, lists, text, numbers, booleans and None only.
 
@@ -82,8 +135,8 @@ def plain(value: Any, path: str = "") -> Any:
         where = path
         for key in reversed(refusal.keys):
             where = member(where, key)
-        problem = f"{where or 'the value'} {refusal.problem}"
-        raise PayloadError(problem, hint=refusal.hint) from None
+        said = f"{where or 'the value'} {refusal.problem}"
+        raise PayloadError(said, hint=refusal.hint, path=where, problem=refusal.problem) from None
 
 
 def member(path: str, key: object) -> str:

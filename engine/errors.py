@@ -76,6 +76,19 @@ class InvalidQuery(InvalidError):
     code = "invalid_query"
 
 
+class InvalidRequest(InvalidError):
+    """A request of a form that its address does not take."""
+
+    code = "invalid_request"
+
+
+class UnsupportedMediaType(InvalidError):
+    """A body that is not called by the name of what the address takes."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
 class ExpressionError(InvalidError):
     """An expression that does not parse, or that failed on the data it met."""
 
@@ -83,9 +96,17 @@ class ExpressionError(InvalidError):
 
 
 class PayloadError(InvalidError):
-    """A value that JSON cannot carry on both databases, with the path to it."""
+    """A value that JSON cannot carry on both databases.
+
+    ``path`` leads to it, ``problem`` says what is wrong there; the message says both.
+    """
 
     code = "invalid_payload"
+
+    def __init__(self, message: str, *, hint: str = "", path: str = "", problem: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.path = path
+        self.problem = problem or message
 
 
 class TooLarge(InvalidError):

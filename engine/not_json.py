@@ -36,6 +36,8 @@ def why(text: str, otherwise: str) -> str:
         return f"line {error.lineno}, column {error.colno}: {said}"
     except RecursionError:
         return "it is nested too deep"
+    except ValueError:
+        return "a number has too many digits"
     # Python's reader takes what JSON does not have: NaN, Infinity.
     byte = _BYTE.search(otherwise)
     if byte is None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine_app.api.problems import problem
 from engine_app.auth.viewer import cookie_of
 
-_PLACES = ("/monitoring", "/executions", "/workflows")
-# Files that Reflex drew beforehand, each in a folder: without the slash it would redirect.
-_DRAWN = frozenset({"/login", "/monitoring", "/workflows"})
+# What is open to those who are not signed in.
+_OPEN = frozenset({"/login", "/404"})
+_METHODS = ("GET", "HEAD")
 # Nothing from anywhere else, ever. Inline: Reflex puts the theme and the routes into the page.
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
@@ -23,21 +26,32 @@ _POLICY = (
 
 class Door:
     """Leads those without a cookie to the sign-in page and back; whether the cookie is worth
-    anything is asked of the database with each event (``engine_app.gate``)."""
+    anything is asked of the database with each event (``engine_app.gate``).
 
-    def __init__(self, app: ASGIApp) -> None:
+    Args:
+        app: serves the pages.
+        pages: their addresses, all of them: ``/executions/[id]``.
+    """
+
+    def __init__(self, app: ASGIApp, pages: Iterable[str]) -> None:
         self._app = app
+        known = set(pages)
+        # Files that Reflex drew beforehand, each in a folder: without the slash it would redirect.
+        self._drawn = {page for page in known if "[" not in page and page != "/"}
+        self._closed = [_pattern(page) for page in sorted(known - _OPEN)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the page, or redirect."""
-        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        if scope["type"] == "http" and scope["method"] not in _METHODS:
+            return await _only_shown(scope)(scope, receive, send)
+        if scope["type"] == "http":
             path = scope["path"].rstrip("/") or "/"
-            if _is_page(path) and not _has_cookie(scope):
+            if self._is_closed(path) and not _has_cookie(scope):
                 query = scope["query_string"].decode("latin-1")
                 asked = path + (f"?{query}" if query else "")
                 target = f"/login?next={quote(asked, safe='')}"
                 return await RedirectResponse(target, 303)(scope, receive, send)
-            if path in _DRAWN:
+            if path in self._drawn:
                 scope = {**scope, "path": f"{path}/", "raw_path": f"{path}/".encode()}
 
         async def add(message: Message) -> None:
@@ -47,9 +61,22 @@ class Door:
 
         return await self._app(scope, receive, add if scope["type"] == "http" else send)
 
+    def _is_closed(self, path: str) -> bool:
+        return any(page.fullmatch(path) for page in self._closed)
 
-def _is_page(path: str) -> bool:
-    return path == "/" or any(path == place or path.startswith(f"{place}/") for place in _PLACES)
+
+def _pattern(page: str) -> re.Pattern[str]:
+    """Return what matches the addresses of a page."""
+    return re.compile("[^/]+".join(map(re.escape, re.split(r"\[\w+\]", page))))
+
+
+def _only_shown(scope: Scope) -> Response:
+    """Return the answer to a request that would change a page."""
+    allowed = {"Allow": ", ".join((*_METHODS, "OPTIONS"))}
+    if scope["method"] == "OPTIONS":
+        return Response(status_code=204, headers=allowed)
+    said = f"{scope['method']} is not possible here: pages are only shown"
+    return problem(405, "method_not_allowed", said, hint="the API is at /api", headers=allowed)
 
 
 def _has_cookie(scope: Scope) -> bool:

@@ -29,8 +29,14 @@ def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
     origins = frozenset(rx.config.get_config().cors_allowed_origins)
     api = build_api(client(), origins, tabs.over)
-    api.mount("", SecurityHeaders(Door(Handshake(pages, origins)), api=False))
+    door = Door(Handshake(pages, origins), _addresses())
+    api.mount("", SecurityHeaders(door, api=False))
     return api
+
+
+def _addresses() -> list[str]:
+    """Return the address of every page that was added below."""
+    return ["/" + page.removeprefix("index") for page in app._unevaluated_pages]
 
 
 async def _listen() -> None:

@@ -31,6 +31,7 @@ from engine.store.views_waits import waits_of
 
 ATTEMPTS_SHOWN = 200  # the newest; a fan-out with retries may have tens of thousands
 FAILURES_SHOWN = 100  # items of a fan-out; `items` pages through all of them
+_LONGEST_ITEM = 9  # digits: a database has no number that is much larger
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _ATTEMPTS: Any = Attempt.__table__
@@ -319,7 +320,8 @@ def items(
         NotFound: no such execution or step, or it belongs to someone else.
         InvalidQuery: a filter that means nothing.
     """
-    if (cursor is not None and not cursor.isdecimal()) or not 1 <= limit <= MAX_LIMIT:
+    known = cursor is None or (cursor.isdecimal() and len(cursor) <= _LONGEST_ITEM)
+    if not known or not 1 <= limit <= MAX_LIMIT:
         raise InvalidQuery(f"cursor is the number of an item, limit is 1 to {MAX_LIMIT}")
     node = find_step(pinned(connection, owner_id, execution_id), step)
     after = -1 if cursor is None else int(cursor)

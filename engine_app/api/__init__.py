@@ -6,7 +6,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from engine_app.api import (
     access,
@@ -23,8 +25,17 @@ from engine_app.api import (
     values,
     workflows,
 )
-from engine_app.api.guard import Parts, guard
-from engine_app.api.middleware import HostGuard, Proxies, SecurityHeaders, TooLargeAsProblem
+from engine_app.api.guard import Parts
+from engine_app.api.middleware import (
+    HeadAsGet,
+    HostGuard,
+    Nowhere,
+    PlainPaths,
+    Proxies,
+    RelativeRedirects,
+    SecurityHeaders,
+    TooLargeAsProblem,
+)
 from engine_app.api.problems import Problem, install
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import allowed_hosts, allowed_origins
@@ -33,7 +44,7 @@ from engine_app.auth.proxies import networks
 if TYPE_CHECKING:
     from actors.client import Client
 
-__all__ = ["build_api"]
+__all__ = ["build_api", "routes"]
 
 # Stranded first: its paths would be taken for the ids of executions.
 _ROUTERS = (
@@ -74,8 +85,11 @@ def build_api(
         over: is told of each session that is signed out of, by the digest of its secret.
     """
     origins = allowed_origins(client.settings) if origins is None else origins
-    outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+    outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
+    outer.router.routes.append(Route("/api", endpoint=Nowhere()))
     outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins, over)))
+    outer.add_middleware(RelativeRedirects)
+    outer.add_middleware(PlainPaths)
     outer.add_middleware(HostGuard, hosts=allowed_hosts(origins))
     outer.add_middleware(Proxies, trusted=networks(client.settings.trusted_proxies))
     return outer
@@ -91,16 +105,22 @@ def _inner(parts: Parts) -> FastAPI:
         redoc_url=None,
         servers=[{"url": "/api"}],
         redirect_slashes=False,
-        dependencies=[Depends(guard)],
         responses={"default": {"model": Problem, "description": "what is wrong"}},
     )
     api.state.parts = parts
-    install(api)
+    install(api, routes())
     for module in _ROUTERS:
         api.include_router(module.router)
     api.add_middleware(TooLargeAsProblem)
+    api.add_middleware(HeadAsGet)
     api.add_middleware(SecurityHeaders, api=True)
     return api
+
+
+def routes() -> list[APIRoute]:
+    """Return every route of the API."""
+    found = [route for module in _ROUTERS for route in module.router.routes]
+    return [route for route in found if isinstance(route, APIRoute)]
 
 
 def _version() -> str:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine.errors import Forbidden
 from engine.store import users
 from engine.store.users import TokenRecord
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
+from engine_app.api.strict import Body, Strict
 from engine_app.auth.tokens import create_token
 
-router = APIRouter(tags=["access"], max_body_size=10_000)
+router = APIRouter(route_class=Strict, tags=["access"], max_body_size=10_000)
 
 
-class NewToken(BaseModel):
+class NewToken(Body):
     """What to call the token: where it will be used."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=64)
 
 

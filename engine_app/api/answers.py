@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine.answer import MAX_CORRELATION, MAX_NAME, Decision
 from engine.store import views
@@ -13,19 +13,19 @@ from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.steering import Key
+from engine_app.api.strict import LARGEST, Body, Strict
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
-router = APIRouter(tags=["executions"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=BODY_LIMIT)
 _APPROVAL = "/executions/{execution_id}/approvals/{step}"
 _ROW = shapes.model_of(views.ApprovalRow)
-Item = Annotated[int | None, Query(ge=0, description="of a fan-out")]
+Item = Annotated[int | None, Query(ge=0, le=LARGEST, description="of a fan-out")]
 
 
-class Signal(BaseModel):
+class Signal(Body):
     """A word for a step that waits for it, or will."""
 
-    model_config = ConfigDict(extra="forbid")
     name: str = Field(min_length=1, max_length=MAX_NAME)
     correlation: str = Field(
         "", max_length=MAX_CORRELATION, description="tells signals of one name apart"
@@ -40,10 +40,9 @@ class Kept(BaseModel):
     execution_id: str | None
 
 
-class Decide(BaseModel):
+class Decide(Body):
     """Yes or no, with what was filled in."""
 
-    model_config = ConfigDict(extra="forbid")
     approved: bool
     comment: str = Field("", max_length=1000)
     values: dict[str, Any] = Field(default_factory=dict, description="checked by the form")

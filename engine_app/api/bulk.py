@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from engine.errors import EngineError, Unavailable
 from engine.machine.status import EXECUTION_OPEN, ExecutionStatus
@@ -15,10 +15,11 @@ from engine.store import views
 from engine_app.api import shapes
 from engine_app.api.executions import by
 from engine_app.api.guard import Me, Parts, With
+from engine_app.api.strict import Body, Strict
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import micros
 
-router = APIRouter(tags=["executions"], max_body_size=20_000)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=20_000)
 _LONGEST_KEY = 100  # leaves room for an id beside it
 # Which executions each verb can mean anything to.
 _FITTING = {
@@ -29,10 +30,9 @@ _FITTING = {
 }
 
 
-class Filter(BaseModel):
+class Filter(Body):
     """As `GET /executions` filters."""
 
-    model_config = ConfigDict(extra="forbid")
     workflow: str | None = None
     status: list[str] | None = None
     trigger: list[str] | None = None
@@ -60,10 +60,9 @@ class Filter(BaseModel):
         )
 
 
-class Bulk(BaseModel):
+class Bulk(Body):
     """What to do to which executions: ``ids`` or ``filter``."""
 
-    model_config = ConfigDict(extra="forbid")
     action: Literal["cancel", "pause", "resume", "retry"]
     ids: list[str] | None = Field(None, min_length=1, max_length=views.MAX_LIMIT)
     filter: Filter | None = None

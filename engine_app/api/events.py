@@ -17,6 +17,7 @@ from engine.machine.status import EXECUTION_ENDS
 from engine.store import views
 from engine.store.views import EventView
 from engine_app.api.guard import Me, With, viewer_of
+from engine_app.api.strict import EMPTY, LARGEST, Strict
 from engine_app.live import Bell, execution_topic, hub
 from engine_app.plain import shape
 
@@ -26,7 +27,7 @@ POLL_SECONDS = (1.0, 5.0)
 _BATCH = 500
 # Streams read on a few threads of their own: two hundred of them must leave the API its threads.
 _READERS = 4
-router = APIRouter(tags=["executions"], max_body_size=0)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,9 @@ async def events(
     me: Me,
     parts: With,
     last_event_id: Annotated[str | None, Header()] = None,
-    after: Annotated[int, Query(ge=0, description="the number of the last event seen")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=LARGEST, description="the number of the last event seen")
+    ] = 0,
 ) -> Response:
     """Events as they happen, each once and in order; resumes by `Last-Event-ID`.
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine import artifacts as kinds
 from engine.machine.status import Trigger
 from engine.store import downloads, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
+from engine_app.api.strict import LARGEST, Body, Strict
 from engine_app.api.values import as_download, with_links
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import micros, shape
@@ -28,13 +29,12 @@ _SHOWN = kinds.IMAGES | {
     "text/csv",
     "text/plain",
 }
-router = APIRouter(tags=["executions"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=BODY_LIMIT)
 
 
-class Execute(BaseModel):
+class Execute(Body):
     """What to start."""
 
-    model_config = ConfigDict(extra="forbid")
     input: Any = Field(default_factory=dict, description="checked by the workflow's input schema")
     version: int | None = Field(None, ge=1, description="the newest when left out")
     delay: float = Field(0, ge=0, le=366 * 86_400, description="seconds to wait before it starts")
@@ -140,7 +140,7 @@ def step(
     step: str,
     me: Me,
     parts: With,
-    item: Annotated[int | None, Query(ge=0, description="of a fan-out")] = None,
+    item: Annotated[int | None, Query(ge=0, le=LARGEST, description="of a fan-out")] = None,
 ) -> Response:
     """One step, or one item of it, with the values that flowed and its failed attempts."""
     found = parts.database.read(
@@ -180,7 +180,9 @@ def logs(
     execution_id: str,
     me: Me,
     parts: With,
-    after: Annotated[int, Query(ge=0, description="the number of the last line seen")] = 0,
+    after: Annotated[
+        int, Query(ge=0, le=LARGEST, description="the number of the last line seen")
+    ] = 0,
     step: str | None = None,
     level: str | None = None,
     limit: Annotated[int, Query(ge=1, le=2000)] = 500,

@@ -13,11 +13,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from engine.errors import EngineError, RateLimited
 from engine_app.api.guard import Parts, With, open_to_all, parts_of, require_own_page
+from engine_app.api.strict import Strict
 from engine_app.auth import links
 from engine_app.auth.viewer import COOKIE, sign_in, sign_out
 
 HOME = "/monitoring"
-router = APIRouter(tags=["sign-in"], include_in_schema=False, max_body_size=10_000)
+router = APIRouter(
+    route_class=Strict, tags=["sign-in"], include_in_schema=False, max_body_size=10_000
+)
 
 
 @router.post("/login")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine_app.api.problems import MEDIA_TYPE, TOO_LARGE, problem, too_large
+from engine_app.api.problems import MEDIA_TYPE, TOO_LARGE, nothing_at, problem, too_large
 from engine_app.auth.proxies import FORWARDING, Network, caller
 
 _ALWAYS = {
@@ -74,6 +77,82 @@ class HostGuard:
                 await refusal(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+class PlainPaths:
+    """Refuses a path with a NUL character: no file and no name has one."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request, or refuse it."""
+        if scope["type"] == "http" and "\0" in scope["path"]:
+            return await Nowhere()(scope, receive, send)
+        return await self._app(scope, receive, send)
+
+
+class Nowhere:
+    """Answers that there is nothing."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse the request."""
+        await nothing_at(scope["path"])(scope, receive, send)
+
+
+class RelativeRedirects:
+    """Leads from page to page by path alone.
+
+    Whoever speaks TLS for us hands on plain HTTP: an address that was made here from what was
+    asked would lead a browser back out of it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        host = Headers(scope=scope).get("host", "").lower()
+
+        async def shorten(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                target = urlsplit(headers.get("location", ""))
+                if target.netloc and target.netloc.lower() == host:
+                    # One slash: two would make the next part another host.
+                    path = "/" + target.path.lstrip("/")
+                    short = target._replace(scheme="", netloc="", path=path)
+                    headers["location"] = short.geturl()
+            await send(message)
+
+        return await self._app(scope, receive, shorten)
+
+
+class _Enough(OSError):
+    """What was asked for is sent."""
+
+
+class HeadAsGet:
+    """Answers HEAD by the head of what GET answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the request."""
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def head(message: Message) -> None:
+            await send(message)
+            await send({"type": "http.response.body"})
+            raise _Enough  # as if the client were gone: a stream would go on for ever
+
+        with suppress(_Enough, ClientDisconnect):
+            await self._app({**scope, "method": "GET"}, receive, head)
 
 
 class SecurityHeaders:

@@ -11,8 +11,9 @@ from engine.errors import EngineError, Unavailable
 from engine.store import revision, schedules, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
+from engine_app.api.strict import EMPTY, Strict
 
-router = APIRouter(tags=["operations"], max_body_size=0)
+router = APIRouter(route_class=Strict, tags=["operations"], max_body_size=EMPTY)
 
 
 @router.get("/queues", response_model=None)

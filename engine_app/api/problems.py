@@ -9,12 +9,12 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from engine.codec import encode
 from engine.errors import EngineError, Fault, RateLimited, Unauthenticated
-from engine.not_json import why
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -64,10 +64,25 @@ def too_large() -> Response:
     return problem(TOO_LARGE, "too_large", "the body is over the limit of this address")
 
 
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem."""
+def nothing_at(path: str) -> Response:
+    """Return the answer of an address at which there is nothing."""
+    return problem(
+        HTTPStatus.NOT_FOUND,
+        "not_found",
+        f"there is nothing at {path.replace(chr(0), '?')}",
+        hint="GET /api/docs lists what there is",
+    )
+
+
+def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
+    """Make every error of the app a problem; ``routes`` are all that it has."""
+
+    async def wrong_method(request: Request, _error: Exception) -> Response:
+        return _wrong_method(request, routes)
+
     app.add_exception_handler(EngineError, _engine_error)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPStatus.METHOD_NOT_ALLOWED, wrong_method)
     app.add_exception_handler(RequestValidationError, _invalid_request)
     app.add_exception_handler(Exception, _unforeseen)
 
@@ -94,25 +109,28 @@ async def _http_error(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     if status == TOO_LARGE:
         return too_large()
-    said = {
-        HTTPStatus.NOT_FOUND: f"there is nothing at {request.url.path}",
-        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.method} is not possible here",
-    }
-    return problem(
-        status,
-        status.phrase.lower().replace(" ", "_"),
-        said.get(status, str(error.detail)),
-        hint="GET /api/docs lists what there is" if status == HTTPStatus.NOT_FOUND else "",
-        headers=error.headers,
-    )
+    if status == HTTPStatus.NOT_FOUND:
+        return nothing_at(request.url.path)
+    code = status.phrase.lower().replace(" ", "_")
+    return problem(status, code, str(error.detail), headers=error.headers)
+
+
+def _wrong_method(request: Request, routes: Sequence[APIRoute]) -> Response:
+    """Answer OPTIONS by the methods that are possible at an address, and any other with them."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    here = [route for route in routes if route.path_regex.match(path)]
+    methods = {"OPTIONS"}.union(*(route.methods or () for route in here))
+    headers = {"Allow": ", ".join(sorted(methods | ({"HEAD"} if "GET" in methods else set())))}
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers=headers)
+    said = f"{request.method} is not possible here"
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    return problem(status, "method_not_allowed", said, headers=headers)
 
 
 async def _invalid_request(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = error.errors()
-    if found and found[0]["type"] == "json_invalid":
-        said = f"the body is not JSON: {why(str(error.body), str(found[0]['msg']))}"
-        return problem(422, "invalid_request", said, faults=[Fault("body", said)])
     faults = [Fault(".".join(str(part) for part in one["loc"]), str(one["msg"])) for one in found]
     return problem(422, "invalid_request", "the request is not of this form", faults=faults)
 

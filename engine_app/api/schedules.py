@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from engine import schedule
 from engine.store import schedules, views
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
+from engine_app.api.strict import Body, Strict
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
-router = APIRouter(tags=["schedules"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=Strict, tags=["schedules"], max_body_size=BODY_LIMIT)
 _ROW = shapes.model_of(views.ScheduleRow)
 
 
-class NewSchedule(BaseModel):
+class NewSchedule(Body):
     """When to start what, with which input."""
 
-    model_config = ConfigDict(extra="forbid")
     workflow: str = Field(description="id or name")
     name: str = Field(min_length=1, max_length=64)
     cron: str = Field(max_length=128, description="five fields, or an alias such as @daily")

@@ -6,25 +6,25 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine.again import Wish
 from engine.store import views
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT, Accepted, accepted, by
 from engine_app.api.guard import Me, Parts, With
+from engine_app.api.strict import Body, Strict
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 from engine_app.stages import stages
 
-router = APIRouter(tags=["executions"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=BODY_LIMIT)
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)]
 
 
-class Note(BaseModel):
+class Note(Body):
     """Why it is done, for those who look later."""
 
-    model_config = ConfigDict(extra="forbid")
     note: str = Field("", max_length=256)
 
 
@@ -47,10 +47,9 @@ class Cancelling(Steered):
     )
 
 
-class Rerun(BaseModel):
+class Rerun(Body):
     """How to run it again. Left out, all of it: what had failed, as a retry."""
 
-    model_config = ConfigDict(extra="forbid")
     from_step: str | None = Field(
         None, alias="from", description="this step runs again, and all that follows it"
     )

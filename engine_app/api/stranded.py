@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from engine.stranded import Bulk, Left, Settled, Stranded
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With
+from engine_app.api.strict import Body, Strict
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
-router = APIRouter(tags=["executions"], max_body_size=10_000)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=10_000)
 
 
-class Chosen(BaseModel):
+class Chosen(Body):
     """Which of them."""
 
-    model_config = ConfigDict(extra="forbid")
     workflow: str = Field(max_length=64, description="its name or id")
     version: int | None = Field(None, ge=1, description="all its versions when left out")
     dry_run: bool = Field(default=True, description="change nothing, only tell what would be done")

@@ -12,8 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from engine.store import downloads, views
 from engine_app.api.guard import Me, With
+from engine_app.api.strict import EMPTY, LARGEST, Strict
 
-router = APIRouter(tags=["executions"], max_body_size=0)
+router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=EMPTY)
 
 
 @router.get("/executions/{execution_id}/output", response_class=Response)
@@ -31,7 +32,7 @@ def value(
     kind: Literal["input", "output", "value"],
     me: Me,
     parts: With,
-    item: Annotated[int | None, Query(ge=0, description="of a fan-out")] = None,
+    item: Annotated[int | None, Query(ge=0, le=LARGEST, description="of a fan-out")] = None,
 ) -> Response:
     """What a step, or one item of it, was given or gave as JSON, whatever its size."""
     found = downloads.step_value(parts.database, me.id, execution_id, step, kind=kind, item=item)

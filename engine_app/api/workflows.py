@@ -14,9 +14,10 @@ from engine.store import views
 from engine.store.workflows import Published
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
+from engine_app.api.strict import LARGEST, Strict
 from engine_app.plain import shape
 
-router = APIRouter(tags=["workflows"], max_body_size=MAX_DOCUMENT)
+router = APIRouter(route_class=Strict, tags=["workflows"], max_body_size=MAX_DOCUMENT)
 _DOCUMENT = {
     "requestBody": {
         "required": True,
@@ -89,7 +90,10 @@ def _summary(definition: Definition) -> dict[str, Any]:
 
 @router.get("/workflows/{workflow}", response_model=shapes.model_of(views.WorkflowDetail))
 def detail(
-    workflow: str, me: Me, parts: With, version: Annotated[int | None, Query(ge=1)] = None
+    workflow: str,
+    me: Me,
+    parts: With,
+    version: Annotated[int | None, Query(ge=1, le=LARGEST)] = None,
 ) -> Response:
     """A workflow with the document of a version, the newest unless one is asked for."""
     found = parts.database.read(

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.errors import Fault
+from engine.codec import decode_strict
+from engine.errors import Fault, PayloadError
 
 _KINDS = {"string": "text", "number": "number", "integer": "integer", "boolean": "boolean"}
 _INPUTS = {"date": "date", "date-time": "datetime-local", "email": "email", "uri": "url"}
@@ -96,9 +97,11 @@ def example(schema: Mapping[str, Any]) -> str:
 def read_json(text: str) -> tuple[Any, list[Fault]]:
     """Return the value of JSON text, or what is wrong with it."""
     try:
-        return json.loads(text or "{}"), []
-    except ValueError as error:
-        return None, [Fault("", f"this is not JSON: {error}")]
+        return decode_strict(text or "{}"), []
+    except PayloadError as error:
+        if error.path:
+            return None, [Fault(error.path, error.problem, error.hint)]
+        return None, [Fault("", error.message.replace("the text is", "this is", 1), error.hint)]
 
 
 def read(shown: list[Field], typed: Mapping[str, Any]) -> tuple[dict[str, Any], list[Fault]]:

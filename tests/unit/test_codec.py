@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from engine.codec import decode, encode, member, plain
+from engine.codec import decode, decode_strict, encode, member, plain
 from engine.errors import PayloadError
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
@@ -150,3 +150,37 @@ def test_values_of_the_standard_library_become_plain_json() -> None:
 def test_paths_are_written_as_people_write_them() -> None:
     assert member(member(member("", "steps"), "a-b"), 0) == "steps.a-b[0]"
     assert member("a", "odd key") == 'a["odd key"]'
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"a": 1, "a": 1}', "a"),
+        ('{"a": {"b": [0, {"c": 1, "d": 2, "c": 3}]}}', "a.b[1].c"),
+        ('[{"odd key": 1, "odd key": 2}]', '[0]["odd key"]'),
+        ('{"a": {"k": 1, "k": 2}, "a": 3}', "a"),  # the inner one is gone with its value
+        ('{"x": 1, "x": {"k": 1, "k": 2}}', "x"),
+        (r'{"\u0061": 1, "a": 2}', "a"),
+    ],
+)
+def test_a_key_that_stands_twice_is_refused_with_its_path(text: str, path: str) -> None:
+    with pytest.raises(PayloadError) as caught:
+        decode_strict(text)
+    assert caught.value.path == path
+    assert caught.value.message == f"{path} stands twice in one object"
+
+
+@pytest.mark.parametrize("text", ['{"a": {"b": 1}, "b": 1}', "[{}, {}]", '"a"', "1", "null"])
+def test_what_people_wrote_is_read_as_all_else(text: str) -> None:
+    assert decode_strict(text) == decode_strict(text.encode()) == decode(text)
+
+
+def test_a_refusal_tells_path_and_problem_apart() -> None:
+    with pytest.raises(PayloadError) as caught:
+        decode('{"a": ["\\u0000"]}')
+    assert (caught.value.path, caught.value.problem) == ("a[0]", "holds a NUL character")
+
+
+def test_a_number_of_too_many_digits_is_refused_in_words() -> None:
+    with pytest.raises(PayloadError, match="too many digits"):
+        decode("9" * 5000)

@@ -96,6 +96,11 @@ def test_text_that_is_not_json_is_a_fault_with_its_place() -> None:
     assert "line 1" in str(faults[0])
 
 
+def test_json_with_a_doubled_key_is_a_fault_with_its_path() -> None:
+    value, (fault,) = run_form.read_json('{"a": [{"b": 1, "b": 2}]}')
+    assert (value, fault.path, fault.problem) == (None, "a[0].b", "stands twice in one object")
+
+
 def test_the_example_holds_defaults_and_what_is_required() -> None:
     assert run_form.read_json(run_form.example(SCHEMA))[0] == {
         "url": None,
