@@ -156,10 +156,11 @@ class RateLimited(EngineError):
 
 
 class Unavailable(EngineError):
-    """The database or Redis does not answer; the same call may work later."""
+    """The database or Redis does not answer; the same call may work in ``retry_after`` seconds."""
 
     code = "unavailable"
     status = 503
+    retry_after = 2
 
 
 class StepError(EngineError):

@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from engine.errors import Unavailable
 from engine.payloads import Payloads
@@ -18,6 +19,9 @@ __all__ = ["Connection", "Database"]
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
+# What a caller waits for a connection of the pool: then too many ask at once, and are told so,
+# instead of holding up whatever shares their threads.
+POOL_SECONDS = 5.0
 RUN_AGAIN = {"40001", "40P01"}  # serialization_failure, deadlock_detected
 
 
@@ -118,6 +122,20 @@ def with_driver(url: str) -> str:
         if url.startswith(scheme):
             return url.replace(scheme, "postgresql+psycopg://", 1)
     return url
+
+
+def connect(pool: Engine) -> Connection:
+    """Return a connection of the pool.
+
+    Raises:
+        Unavailable: all of them were in use for ``POOL_SECONDS``.
+    """
+    try:
+        return pool.connect()
+    except PoolTimeout as error:
+        raise Unavailable(
+            "all connections to the database are in use", hint="try again in a moment"
+        ) from error
 
 
 def drivers_own(error: BaseException) -> BaseException:

@@ -12,7 +12,15 @@ from psycopg import IsolationLevel
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from engine.store.database import RUN_AGAIN, Database, Work, as_unavailable, drivers_own
+from engine.store.database import (
+    POOL_SECONDS,
+    RUN_AGAIN,
+    Database,
+    Work,
+    as_unavailable,
+    connect,
+    drivers_own,
+)
 from engine.store.postgres_connections import Connections, missing_timeouts
 from engine.store.prepared import driver
 
@@ -32,7 +40,7 @@ class PostgresDatabase(Database):
             url,
             pool_size=threads + 4,  # the worker's own threads: heartbeat, rescue, logs
             max_overflow=0,
-            pool_timeout=30,
+            pool_timeout=POOL_SECONDS,
             pool_pre_ping=False,
             pool_reset_on_return=None,  # nothing is left open: see ``_transaction``
             hide_parameters=True,  # what people sent is no part of a message that is logged
@@ -97,7 +105,7 @@ class PostgresDatabase(Database):
         return self._run(whole)
 
     def _run(self, work: Work[T]) -> T:
-        with self._engine.connect() as connection:
+        with connect(self._engine) as connection:
             try:
                 return work(connection)
             except psycopg.Error as error:

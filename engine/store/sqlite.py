@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from engine.errors import SettingsError
-from engine.store.database import Database, Work, as_unavailable
+from engine.store.database import POOL_SECONDS, Database, Work, as_unavailable, connect
 from engine.store.prepared import driver
 
 T = TypeVar("T")
@@ -90,7 +90,7 @@ class SqliteDatabase(Database):
             poolclass=QueuePool,
             pool_size=size,
             max_overflow=0,
-            pool_timeout=30,
+            pool_timeout=POOL_SECONDS,
             pool_reset_on_return=None,
             hide_parameters=True,  # what people sent is no part of a message that is logged
             connect_args={"isolation_level": None, "check_same_thread": False},
@@ -161,7 +161,7 @@ class SqliteDatabase(Database):
     def _commit(self, batch: Sequence[_Unit[Any]]) -> None:
         """Carry out the units in one transaction, begun and ended by the driver itself."""
         if self._writing is None:
-            self._writing = self._writer.connect()
+            self._writing = connect(self._writer)
         raw = driver(self._writing)
         # A deferred transaction that reads and then writes fails with "locked" when another wrote
         # in between (4871 times in 4 s, measured); taking the write lock first cannot.
@@ -198,7 +198,7 @@ class SqliteDatabase(Database):
 
     def read(self, work: Work[T]) -> T:
         try:
-            with self._readers.connect() as connection:
+            with connect(self._readers) as connection:
                 return work(connection)
         except (DBAPIError, sqlite3.Error) as error:
             raise _as_unavailable(error) from error

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from engine.codec import encode
-from engine.errors import EngineError, InvalidQuery
+from engine.errors import EngineError, InvalidQuery, NotFound, Unauthenticated
 from engine.machine.status import EXECUTION_ENDS
 from engine.store import views
 from engine.store.views import EventView
@@ -33,8 +33,8 @@ router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=EMPTY)
 @dataclass(frozen=True, slots=True)
 class _News:
     events: list[EventView]
-    over: bool  # the execution ended and these are its last events
-    allowed: bool  # whoever opened the stream may still see it
+    over: bool = False  # the execution ended and these are its last events
+    refusal: EngineError | None = None  # why whoever opened the stream may see it no more
 
 
 class _Stream:
@@ -47,7 +47,11 @@ class _Stream:
         self.after = after
 
     async def look(self) -> _News:
-        """Return what is new, and whether the client may still see it."""
+        """Return what is new, or why the client may see it no more.
+
+        Raises:
+            NotFound: there is no such execution, or it belongs to someone else.
+        """
         state = self._request.app.state
         if not hasattr(state, "stream_readers"):
             state.stream_readers = CapacityLimiter(_READERS)
@@ -56,24 +60,26 @@ class _Stream:
     def _read(self) -> _News:
         # Asked each time: signing out, or a revoked token, ends the stream at the next look.
         if viewer_of(self._request) is None:
-            return _News([], over=True, allowed=False)
+            said = "the session or the token is not valid any more"
+            return _News([], refusal=Unauthenticated(said))
         events, status, last_seq = self._request.app.state.parts.database.read(
             lambda connection: views.news(
                 connection, self._owner_id, self._execution_id, self.after, _BATCH
             )
         )
         seen = events[-1].seq if events else self.after
-        return _News(events, over=status in EXECUTION_ENDS and seen >= last_seq, allowed=True)
+        return _News(events, over=status in EXECUTION_ENDS and seen >= last_seq)
 
     async def follow(self, first: _News, bell: Bell) -> AsyncIterator[bytes]:
-        """Yield events as they come, and comments while none do, until the execution is over."""
+        """Yield events as they come, and comments while none do, until the execution is over or
+        the client may see it no more: it is told which."""
         news, silent = first, 0.0
         while True:
             for event in news.events:
                 self.after = event.seq
                 yield _message(event)
-            if news.over:
-                yield b"event: end\ndata: {}\n\n"
+            if news.over or news.refusal:
+                yield _last(news.refusal)
                 return
             silent = 0.0 if news.events else silent
             if len(news.events) < _BATCH:
@@ -88,14 +94,23 @@ class _Stream:
     async def _look_or_nothing(self) -> _News:
         try:
             return await self.look()
+        except NotFound as refusal:
+            return _News([], refusal=refusal)  # it was deleted meanwhile
         except EngineError:
             # The database is away: the client keeps its place and hears when it is back.
-            return _News([], over=False, allowed=True)
+            return _News([])
 
 
 def _message(event: EventView) -> bytes:
     data = encode(shape(event))
     return f"id: {event.seq}\nevent: {event.type}\ndata: {data}\n\n".encode()
+
+
+def _last(refusal: EngineError | None) -> bytes:
+    if refusal is None:
+        return b"event: end\ndata: {}\n\n"
+    data = encode({"code": refusal.code, "detail": refusal.message})
+    return f"event: closed\ndata: {data}\n\n".encode()
 
 
 @router.get(
@@ -119,8 +134,9 @@ async def events(
 ) -> Response:
     """Events as they happen, each once and in order; resumes by `Last-Event-ID`.
 
-    Ends when the execution has ended and all was sent; asked again then it answers 204, which
-    tells a browser's EventSource to stop asking.
+    A last message `end` says that the execution has ended and all was sent; asked again then it
+    answers 204, which tells a browser's EventSource to stop asking. `closed` says that you may see
+    it no more, with `code` and `detail`; asked again it answers by that code.
     """
     stream = _Stream(request, me.id, execution_id, _number(last_event_id, after))
     first = await stream.look()

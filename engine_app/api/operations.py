@@ -66,8 +66,8 @@ def replay(letter_id: str, me: Me, parts: With) -> Response:
 
 @router.get("/health", response_model=None)
 @open_to_all
-def health() -> Response:
-    """200 while this process answers at all."""
+async def health() -> Response:
+    """200 while this process answers at all; waits for no thread."""
     return shapes.json({"status": "ok"})
 
 

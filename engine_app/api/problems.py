@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from engine.codec import encode
-from engine.errors import EngineError, Fault, RateLimited, Unauthenticated
+from engine.errors import EngineError, Fault, RateLimited, Unauthenticated, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
@@ -90,7 +90,7 @@ def install(app: FastAPI, routes: Sequence[APIRoute]) -> None:
 async def _engine_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, EngineError)
     headers = {}
-    if isinstance(error, RateLimited):
+    if isinstance(error, RateLimited | Unavailable):
         headers["Retry-After"] = str(error.retry_after)
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="engine"'

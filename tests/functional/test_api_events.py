@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, update
 
 from engine.store import users
 from engine.store.database import Database
 from engine.store.models import EventRow, Execution
 from engine_app.auth.tokens import create_token
+from engine_app.auth.viewer import COOKIE, open_session
 from engine_app.live import CHANNEL
 from tests.support import rows
 from tests.support.processes import free_port, server
@@ -68,6 +70,13 @@ class Served:
 
     def stream(self, after: int | None = None) -> Iterator[tuple[int, str]]:
         """Yield (number, type) until the stream ends."""
+        for message in self.messages(after):
+            if "id" in message:
+                assert json.loads(message["data"])["seq"] == int(message["id"])
+                yield int(message["id"]), message["event"]
+
+    def messages(self, after: int | None = None) -> Iterator[dict[str, str]]:
+        """Yield every message until the stream ends."""
         headers = dict(self.headers)
         if after is not None:
             headers["Last-Event-ID"] = str(after)
@@ -79,9 +88,8 @@ class Served:
                 if line:
                     name, _, value = line.partition(": ")
                     event[name] = value
-                elif "id" in event:
-                    assert json.loads(event["data"])["seq"] == int(event["id"])
-                    yield int(event["id"]), event["event"]
+                elif "event" in event:
+                    yield event
                     event = {}
 
 
@@ -125,6 +133,7 @@ def test_a_stream_gives_each_event_once_and_ends_with_the_execution(served: Serv
             served.happen("step_completed", "completed", status="completed")
     names = ["created", "started", "step_started", "step_completed", "completed"]
     assert seen == list(enumerate(names, 1))
+    assert list(served.messages(after=4))[-1] == {"event": "end", "data": "{}"}
     over = httpx.get(served.path, headers={**served.headers, "Last-Event-ID": "5"})
     assert over.status_code == 204
 
@@ -154,14 +163,53 @@ def test_a_word_that_is_lost_costs_time_only(served: Served) -> None:
     quiet.close()
 
 
-def test_a_revoked_token_ends_the_stream(served: Served) -> None:
-    served.happen("created")
-    stream = served.stream()
-    assert next(stream) == (1, "created")
+def revoke(served: Served) -> None:
     now = served.database.now()
     served.database.write(lambda c: users.revoke_token(c, served.owner_id, served.token_id, now))
-    served.happen("started")
-    assert list(stream) == []
+
+
+def sign_out(served: Served) -> None:
+    sent = {**served.headers, "Origin": served.url}
+    assert httpx.post(f"{served.url}/api/logout", headers=sent).status_code == 303
+
+
+def delete(served: Served) -> None:
+    """Delete the execution, as pruning does."""
+
+    def work(connection: Any) -> None:
+        for table, column in ((EventRow, "execution_id"), (Execution, "id")):
+            key = getattr(table, column)
+            connection.execute(sql_delete(table).where(key == served.execution_id))
+
+    served.database.write(work)
+    word = {"execution": served.execution_id, "owner": served.owner_id, "workflow": "w"}
+    served.redis.publish(CHANNEL, json.dumps(word))
+
+
+@pytest.mark.parametrize(
+    ("happens", "code"),
+    [(revoke, "unauthenticated"), (sign_out, "unauthenticated"), (delete, "not_found")],
+)
+def test_a_stream_that_one_may_see_no_more_is_closed_and_not_ended(
+    served: Served, happens: Callable[[Served], None], code: str
+) -> None:
+    served.happen("created")
+    if happens is sign_out:
+        secret = open_session(served.database, served.owner_id, hours=1)
+        served.headers = {"Cookie": f"{COOKIE}={secret}"}
+    messages = served.messages()
+    assert next(messages)["event"] == "created"
+    happens(served)
+    if happens is not delete:
+        served.happen("completed", status="completed")
+    (last,) = messages
+    assert last["event"] == "closed"
+    assert "id" not in last  # the place to go on from stays the last event that was seen
+    told = json.loads(last["data"])
+    assert told["code"] == code
+    assert told["detail"]
+    again = httpx.get(served.path, headers=served.headers)
+    assert again.status_code == {"unauthenticated": 401, "not_found": 404}[code]
 
 
 def test_the_api_answers_while_two_hundred_clients_listen(served: Served) -> None:

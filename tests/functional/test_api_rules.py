@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 import pytest
@@ -12,8 +15,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from engine.store import users
+from engine.store import sqlite, users
 from engine_app.api import login
+from engine_app.api import routes as api_routes
 from engine_app.api.guard import is_open
 from engine_app.api.strict import Strict
 from engine_app.auth import secrets
@@ -32,6 +36,7 @@ OPEN = {
     ("GET", "/login/link/{secret}"),
     ("POST", "/login/link/{secret}"),
 }
+CONNECTIONS = 16  # that a server has for reading
 UNSAFE = {"POST", "PUT", "PATCH", "DELETE"}
 
 
@@ -236,6 +241,37 @@ def test_a_failure_is_logged_by_its_route_never_with_what_stood_in_the_path(
     problem(caller.get(path), 500, "internal_error")
     ours = "\n".join(one.getMessage() for one in caplog.records if "engine_app" in one.name)
     assert ours == "GET /login/link/{secret} failed"
+
+
+def test_what_does_not_answer_is_a_503_that_says_when_to_ask_again(
+    sqlite_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "POOL_SECONDS", 0.1)
+    free, all_in = threading.Event(), threading.Barrier(CONNECTIONS + 1, timeout=30)
+
+    def hold(_: object) -> None:
+        all_in.wait()
+        free.wait(30)
+
+    with web(sqlite_url, redis_url) as house:
+        program = house.program()
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            for _ in range(CONNECTIONS):
+                pool.submit(house.database.read, hold)
+            all_in.wait()
+            for path in ("/api/me", "/api/executions"):
+                answer = program.get(path)
+                problem(answer, 503, "unavailable")
+                assert int(answer.headers["retry-after"]) > 0
+            assert program.get("/api/health").status_code == 200
+            free.set()
+        assert program.get("/api/me").status_code == 200
+
+
+def test_health_waits_for_no_thread() -> None:
+    (route,) = [route for route in api_routes() if route.path == "/health"]
+    assert iscoroutinefunction(route.endpoint)
+    assert is_open(route.endpoint)  # whom it lets in is asked on a thread
 
 
 def test_a_revoked_token_stops_at_once_and_is_shown_only_once(house: Web) -> None:

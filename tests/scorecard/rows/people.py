@@ -18,17 +18,14 @@ from tests.scorecard import workload
 from tests.scorecard.drill import Drill, Wanted
 from tests.scorecard.registry import lacking, row
 from tests.scorecard.rows.worker import MOVES_ON
+from tests.support.channel import BOOT, LOAD
 from tests.support.deaf import deaf_page, deaf_stream
 from tests.support.fleet import Worker
 from tests.support.processes import answers, eventually, free_port
 
 DEAF = 10  # streams, and as many websockets, that are opened and never read
-_STATE = "reflex___state____state"
 # What the page with the list of executions calls when it is opened.
-PAGE = (
-    f"{_STATE}.hydrate",
-    f"{_STATE}.engine_app___states___monitoring____monitoring_state.watch",
-)
+PAGE = (BOOT, LOAD)  # each draws the page anew, and watches it
 SLOW = 5.0  # seconds that others may wait for an answer meanwhile
 FAT = 300_000_000  # bytes by which they may make the server grow
 
