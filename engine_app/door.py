@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from engine.errors import EngineError
 from engine_app.api.problems import problem
-from engine_app.auth.viewer import cookie_of
 
 # What is open to those who are not signed in.
 _OPEN = frozenset({"/login", "/404"})
@@ -25,16 +25,22 @@ _POLICY = (
 
 
 class Door:
-    """Leads those without a cookie to the sign-in page and back; whether the cookie is worth
-    anything is asked of the database with each event (``engine_app.gate``).
+    """Leads those who are not signed in to the sign-in page and back.
 
     Args:
         app: serves the pages.
         pages: their addresses, all of them: ``/executions/[id]``.
+        session: returns which valid session a ``Cookie`` header tells of, None if it is none.
     """
 
-    def __init__(self, app: ASGIApp, pages: Iterable[str]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        pages: Iterable[str],
+        session: Callable[[str], Awaitable[str | None]],
+    ) -> None:
         self._app = app
+        self._session = session
         known = set(pages)
         # Files that Reflex drew beforehand, each in a folder: without the slash it would redirect.
         self._drawn = {page for page in known if "[" not in page and page != "/"}
@@ -46,7 +52,7 @@ class Door:
             return await _only_shown(scope)(scope, receive, send)
         if scope["type"] == "http":
             path = scope["path"].rstrip("/") or "/"
-            if self._is_closed(path) and not _has_cookie(scope):
+            if self._is_closed(path) and not await self._is_signed_in(scope):
                 query = scope["query_string"].decode("latin-1")
                 asked = path + (f"?{query}" if query else "")
                 target = f"/login?next={quote(asked, safe='')}"
@@ -64,6 +70,12 @@ class Door:
     def _is_closed(self, path: str) -> bool:
         return any(page.fullmatch(path) for page in self._closed)
 
+    async def _is_signed_in(self, scope: Scope) -> bool:
+        try:
+            return await self._session(Headers(scope=scope).get("cookie", "")) is not None
+        except EngineError:
+            return True  # the database is away: the page itself says so, and waits for it
+
 
 def _pattern(page: str) -> re.Pattern[str]:
     """Return what matches the addresses of a page."""
@@ -77,7 +89,3 @@ def _only_shown(scope: Scope) -> Response:
         return Response(status_code=204, headers=allowed)
     said = f"{scope['method']} is not possible here: pages are only shown"
     return problem(405, "method_not_allowed", said, hint="the API is at /api", headers=allowed)
-
-
-def _has_cookie(scope: Scope) -> bool:
-    return bool(cookie_of(Headers(scope=scope).get("cookie", "")))

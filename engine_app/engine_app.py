@@ -12,7 +12,7 @@ from engine_app.channel import Channel
 from engine_app.components.shell import failed_page
 from engine_app.door import Door
 from engine_app.gate import Gate
-from engine_app.handshake import Handshake
+from engine_app.handshake import Handshake, session_of_cookies
 from engine_app.live import hub
 from engine_app.pages import approvals, execution, lost, monitoring, workflow, workflows
 from engine_app.pages import login as door
@@ -29,8 +29,8 @@ def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
     origins = frozenset(rx.config.get_config().cors_allowed_origins)
     api = build_api(client(), origins, tabs.over)
-    door = Door(Handshake(pages, origins), _addresses())
-    api.mount("", SecurityHeaders(door, api=False))
+    door = Door(pages, _addresses(), session_of_cookies)
+    api.mount("", SecurityHeaders(Handshake(door, origins), api=False))
     return api
 
 

@@ -47,7 +47,7 @@ class Handshake:
         if headers.get("origin", "").lower() not in self._origins | {""}:
             return await _refuse(send)
         try:
-            session = await _session(headers.get("cookie", ""))
+            session = await session_of_cookies(headers.get("cookie", ""))
         except EngineError:
             return await _refuse(send)  # the database is away: the page asks again
         if session is not None:
@@ -61,7 +61,12 @@ class Handshake:
             self._anonymous -= 1
 
 
-async def _session(cookies: str) -> str | None:
+async def session_of_cookies(cookies: str) -> str | None:
+    """Return the digest of the secret of the valid session that the cookies tell of, or None.
+
+    Raises:
+        Unavailable: the database does not answer.
+    """
     secret = cookie_of(cookies)
     if not secret:
         return None

@@ -7,6 +7,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from engine.errors import Unavailable
 from engine_app import engine_app
 from engine_app.api.middleware import RelativeRedirects
 from engine_app.auth.viewer import COOKIE
@@ -20,8 +21,14 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 PAGES = ("/", "/login", "/404", "/monitoring", "/approvals", "/executions/[id]", "/workflows/[id]")
 
 
+async def _session(cookies: str) -> str | None:
+    if "away" in cookies:
+        raise Unavailable("the database did not answer")
+    return "digest" if f"{COOKIE}=x" in cookies else None
+
+
 def _client(**cookies: str) -> TestClient:
-    return TestClient(Door(_echo, PAGES), cookies=cookies, follow_redirects=False)
+    return TestClient(Door(_echo, PAGES, _session), cookies=cookies, follow_redirects=False)
 
 
 @pytest.mark.parametrize(
@@ -41,8 +48,16 @@ def test_a_page_asked_for_while_signed_out_leads_to_sign_in_and_back(
     assert response.headers["location"] == f"/login?next={next_}"
 
 
+def test_a_session_that_is_over_leads_to_sign_in_as_none_does() -> None:
+    assert _client(**{COOKIE: "over"}).get("/approvals").status_code == 303
+
+
+def test_a_page_is_served_while_nobody_can_tell_whose_session_it_is() -> None:
+    assert _client(**{COOKIE: "away"}).get("/approvals").status_code == 200
+
+
 def test_every_page_but_two_leads_to_sign_in() -> None:
-    door = Door(_echo, engine_app._addresses())
+    door = Door(_echo, engine_app._addresses(), _session)
     asked = {page.replace("[id]", "x") for page in engine_app._addresses()}
     assert len(asked) > 6
     client = TestClient(door, follow_redirects=False)
