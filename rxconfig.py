@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import reflex as rx
-from reflex_base.constants import CompileContext, DefaultPorts, Env, StateManagerMode
-from reflex_base.environment import environment
+from reflex_base.constants import StateManagerMode
 
 from engine.settings import current
 from engine_app.auth.places import allowed_origins
+from engine_app.development import page_origins
 
 # The quoted address of the server in the bundle: `http://localhost:8000/ping`, `ws://…/_event`.
 _ADDRESS = re.compile(r"""([`"'])(http|ws)://[^/`"']+(/[^`"']*)\1""")
@@ -52,18 +52,6 @@ def _with_api(vite: str) -> str:
     return vite.replace("server: {", f"server: {{ proxy: {{ {proxy} }},", 1)
 
 
-def _trust_development_pages(made: rx.Config) -> None:
-    """Let `reflex run`'s page server in, which stands on a port of its own.
-
-    Only then: cookies do not know of ports, so what any other program serves on this machine
-    could read and change everything in the name of whoever is signed in.
-    """
-    command, mode = environment.REFLEX_COMPILE_CONTEXT.get(), environment.REFLEX_ENV_MODE.get()
-    if command == CompileContext.RUN and mode == Env.DEV:
-        pages = f"http://localhost:{made.frontend_port or DefaultPorts.FRONTEND_PORT}"
-        made.cors_allowed_origins = (*made.cors_allowed_origins, pages)
-
-
 config = rx.Config(
     app_name="engine_app",
     # `reflex run` serves the API and the live channel here, its pages on another port.
@@ -78,4 +66,4 @@ config = rx.Config(
     plugins=[SameOrigin()],
     disable_plugins=[rx.plugins.SitemapPlugin],
 )
-_trust_development_pages(config)
+config.cors_allowed_origins = (*config.cors_allowed_origins, *page_origins(config))

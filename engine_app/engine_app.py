@@ -8,8 +8,10 @@ from starlette.types import ASGIApp
 from engine.settings import current
 from engine_app.api import build_api
 from engine_app.api.middleware import SecurityHeaders
+from engine_app.auth.places import allowed_origins
 from engine_app.channel import Channel
 from engine_app.components.shell import failed_page
+from engine_app.development import page_origins
 from engine_app.door import Door
 from engine_app.gate import Gate
 from engine_app.handshake import Handshake, session_of_cookies
@@ -27,7 +29,8 @@ from engine_app.tabs import tabs
 
 def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
-    origins = frozenset(rx.config.get_config().cors_allowed_origins)
+    # Not those of Reflex's configuration: where it finds none it trusts everybody.
+    origins = allowed_origins(current()) | page_origins(rx.config.get_config())
     api = build_api(client(), origins, tabs.over)
     door = Door(pages, _addresses(), session_of_cookies)
     api.mount("", SecurityHeaders(Handshake(door, origins), api=False))

@@ -116,6 +116,16 @@ def test_every_change_by_cookie_must_come_from_our_own_pages(house: Web) -> None
                     problem(answer, 403, "forbidden")
 
 
+def test_nothing_is_read_by_cookie_from_anothers_page(house: Web) -> None:
+    browser, program = house.browser(), house.program()
+    for origin in ("http://localhost:3000", "https://evil.example", "null"):
+        problem(browser.get("/api/tokens", headers={"Origin": origin}), 403, "forbidden")
+        assert program.get("/api/tokens", headers={"Origin": origin}).status_code == 200
+    assert browser.get("/api/tokens", headers={"Origin": ORIGIN}).status_code == 200
+    del browser.headers["Origin"]
+    assert browser.get("/api/tokens").status_code == 200
+
+
 def test_an_unknown_path_method_or_form_is_a_problem(house: Web) -> None:
     program = house.program()
     problem(program.get("/api/nothing/here"), 404, "not_found")

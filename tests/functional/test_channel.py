@@ -8,7 +8,7 @@ import shutil
 import sys
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +40,9 @@ class Pages:
     database: Database
     url: str
     log: Path
+    environment: dict[str, str]
     ada: str = ""
     eve: str = ""
-    sessions: dict[str, str] = field(default_factory=dict)
 
     def sign_in(self, user_id: str) -> str:
         """Return the cookie of a new session."""
@@ -59,6 +59,12 @@ class Pages:
         return httpx.Client(base_url=self.url, headers=headers)
 
 
+def serving(port: int, app: str = "tests.support.pages_server:app") -> list[str]:
+    """Return the command that serves the pages, as ``engine up`` does."""
+    how = ["--interface", "asgi", "--factory", "--port", str(port), "--no-access-log"]
+    return [sys.executable, "-m", "granian", *how, app]
+
+
 @pytest.fixture(scope="module")
 def pages(
     sqlite_template: Path, redis_url: str, tmp_path_factory: pytest.TempPathFactory
@@ -67,7 +73,7 @@ def pages(
     shutil.copyfile(sqlite_template, folder / "engine.db")
     database = Database.open(f"sqlite:///{folder / 'engine.db'}")
     port = free_port()
-    environment = {
+    variables = {
         **{name: value for name, value in os.environ.items() if "REFLEX_" not in name},
         "DATABASE_URL": f"sqlite:///{folder / 'engine.db'}",
         "REDIS_URL": redis_url,
@@ -77,10 +83,8 @@ def pages(
         "__REFLEX_SKIP_COMPILE": "true",
         "PYTHONUNBUFFERED": "1",
     }
-    command = [sys.executable, "-m", "granian", "--interface", "asgi", "--factory"]
-    command += ["--port", str(port), "--no-access-log", "tests.support.pages_server:app"]
-    with server(command, port=port, log=folder / "log", env=environment):
-        made = Pages(database, f"http://127.0.0.1:{port}", folder / "log")
+    with server(serving(port), port=port, log=folder / "log", env=variables):
+        made = Pages(database, f"http://127.0.0.1:{port}", folder / "log", variables)
         made.ada = database.write(lambda c: users.add(c, "ada", rows.NOW))
         made.eve = database.write(lambda c: users.add(c, "eve", rows.NOW))
         yield made
@@ -172,6 +176,22 @@ def test_the_channel_speaks_by_websocket_only_and_logs_nothing_of_who_tries(page
 
 
 # --- who may speak on it, and what is kept of a tab
+
+
+def test_a_server_that_finds_no_configuration_of_reflexs_trusts_nobody_for_it(
+    pages: Pages, tmp_path: Path
+) -> None:
+    port = free_port()
+    variables = pages.environment | {"ENGINE_PORT": str(port)}
+    elsewhere = ["env", "-C", str(tmp_path), *serving(port, "engine_app.engine_app:app")]
+    with server(elsewhere, port=port, log=tmp_path / "log", env=variables, seconds=40):
+        url = f"http://127.0.0.1:{port}"
+        evil = {"Origin": "https://evil.example"}
+        with pytest.raises(ConnectionError):
+            Tab(url, headers=evil)
+        cookie = {"Cookie": f"{COOKIE}={pages.sign_in(pages.ada)}"}
+        assert httpx.get(f"{url}/api/tokens", headers=cookie | evil).status_code == 403
+        Tab(url).close()
 
 
 @pytest.mark.parametrize("session", [None, "", "x" * 43, "ee_" + "x" * 43])
