@@ -31,6 +31,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
+class _Told:
+    """What the attempt said as it is stored: made outside the transaction that writes it."""
+
+    said: Said
+    lines: Sequence[Line]
+    progress: str | None  # as JSON
+
+
+@dataclass(frozen=True, slots=True)
 class Usual(Generic[T]):
     """What most turns that end a claim come to: tried first, for it takes one trip."""
 
@@ -59,17 +68,17 @@ def settle(
         Unavailable: the database stayed away; rescue gives the claim back.
     """
     with claim.writing:
-        said = claim.log.take(over=True)
-        if said.forget or said.progress is not None:
+        told = _told(claim, claim.log.take(over=True))
+        if told.said.forget or told.progress is not None:
             usual = None
 
         def with_lines(taken: Turn) -> T:
-            _keep_said(taken, claim, said)
+            _keep(taken, claim, told)
             return work(taken)
 
         def once() -> T:
             if usual is not None:
-                taken = commit_short(database, lambda: usual.turn(_lines(claim, said)), journal)
+                taken = commit_short(database, lambda: usual.turn(told.lines), journal)
                 if taken is not None:
                     return usual.follow(taken)
             return commit(database, claim.key.execution_id, with_lines, journal, sends)
@@ -77,7 +86,7 @@ def settle(
         try:
             return _insist(database, claim, once)
         except BaseException:
-            claim.log.put_back(said)  # another outcome may be settled in the place of this one
+            claim.log.put_back(told.said)  # another outcome may be settled in the place of this one
             raise
 
 
@@ -133,34 +142,35 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
 def flush_lines(database: Database, claim: Claim) -> Look | None:
     """Write what user code said so far; return whose page has news, if anyone's."""
     with claim.writing:
-        said = claim.log.take()
-        if not said.all_lines and said.progress is None:
+        told = _told(claim, claim.log.take())
+        if not told.lines and told.progress is None:
             return None
 
         def write(taken: Turn) -> tuple[Look, int]:
-            first = _keep_said(taken, claim, said)
+            first = _keep(taken, claim, told)
             return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id), first
 
         try:
             look, first = commit(database, claim.key.execution_id, write)
         except BaseException:
-            claim.log.put_back(said)
+            claim.log.put_back(told.said)
             raise
-        claim.log.wrote(said, first)
+        claim.log.wrote(told.said, first)
         return look
 
 
-def _keep_said(taken: Turn, claim: Claim, said: Said) -> int:
-    """Write what the attempt said; return the number of its first line."""
-    taken.forget_lines(said.forget)
-    if said.progress is not None:
-        progress.keep(taken, claim.key, claim.epoch, encode(said.progress))
-    return taken.log(_lines(claim, said))
-
-
-def _lines(claim: Claim, said: Said) -> list[Line]:
+def _told(claim: Claim, said: Said) -> _Told:
     key, attempt = claim.key, claim.attempt
-    return [
+    lines = [
         Line(key.step, key.item, attempt, line.at, line.level, line.message)
         for line in said.all_lines
     ]
+    return _Told(said, lines, None if said.progress is None else encode(said.progress))
+
+
+def _keep(taken: Turn, claim: Claim, told: _Told) -> int:
+    """Write what the attempt said; return the number of its first line."""
+    taken.forget_lines(told.said.forget)
+    if told.progress is not None:
+        progress.keep(taken, claim.key, claim.epoch, told.progress)
+    return taken.log(told.lines)
