@@ -3,6 +3,8 @@
 # twice and nothing is forgotten after a pull.
 
 PYTHON ?= python3
+# test processes side by side, each with its own servers
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 HASH = $(shell cat requirements*.txt constraints.txt pyproject.toml | cksum | cut -d" " -f1)
@@ -23,8 +25,10 @@ run: $(RUN_STAMP)  ## Start everything: pages, API, workers, scheduler, embedded
 dev: $(RUN_STAMP)  ## The same, restarted when a source file changes
 	@exec $(BIN)/engine up --reload
 
+# The first three levels share the cores; the others break, time and watch whole systems, alone.
 test: lint  ## Lint, then all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/unit tests/integration tests/functional
+	@$(BIN)/python -m pytest tests/faults tests/scorecard tests/e2e
 
 lint: $(DEV_STAMP)  ## Style, types, and which part may import which
 	@$(BIN)/ruff check
