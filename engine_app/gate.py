@@ -59,7 +59,7 @@ _OURS: tuple[_Rule, ...] = (
         ),
     ),
     (RerunState, ("open", "pick_step", "pick_version", "edit", "type_input", "start")),
-    (WorkflowsState, ("look_again",)),
+    (WorkflowsState, ("look_again", "search")),
     (WorkflowState, ("look_again", "run", "switch_to_json")),
 )
 # What these lead to, and no client says: a page that loads is watched until it is left. Sent by

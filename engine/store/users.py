@@ -15,6 +15,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
 from engine.store.models import LoginLink, Session, Token, User
+from engine.store.paging import PAGE, page
+from engine.store.views_rows import Page
 
 TOUCH_EVERY = 60_000_000  # µs between two notes of a token's last use: not one write per request
 _HOUR = 3_600_000_000  # µs
@@ -277,14 +279,20 @@ def touch_token(connection: Connection, token_id: str, now: int) -> None:
     )
 
 
-def tokens(connection: Connection, user_id: str) -> list[TokenRecord]:
-    """Return the person's tokens, newest first, revoked ones too."""
-    rows = connection.execute(
-        select(*(_TOKENS.c[name] for name in TokenRecord.__dataclass_fields__))
-        .where(_TOKENS.c.user_id == user_id)
-        .order_by(_TOKENS.c.id.desc())
+def tokens(
+    connection: Connection, user_id: str, *, cursor: str | None = None, limit: int = PAGE
+) -> Page[TokenRecord]:
+    """Return the person's tokens, newest first, revoked ones too.
+
+    Raises:
+        InvalidQuery: a limit that is not allowed, a cursor that no page gave.
+    """
+    statement = select(*(_TOKENS.c[name] for name in TokenRecord.__dataclass_fields__)).where(
+        _TOKENS.c.user_id == user_id
     )
-    return [TokenRecord(**row._asdict()) for row in rows]
+    by = (_TOKENS.c.id,)
+    found = page(connection, statement, by, newest=True, cursor=cursor, limit=limit)
+    return found.map(lambda row: TokenRecord(**row._asdict()))
 
 
 def working_tokens(connection: Connection, user_id: str) -> int:

@@ -5,6 +5,7 @@ schedules and dead letters, and the workflows that are theirs or shared. Another
 ``NotFound``, as one that never was. Lists carry no payloads.
 """
 
+from engine.store.paging import MAX_LIMIT, PAGE, every
 from engine.store.views_approvals import approval, approvals
 from engine.store.views_catalog import (
     dead_letters,
@@ -14,12 +15,12 @@ from engine.store.views_catalog import (
     versions,
     workers,
     workflow,
+    workflow_names,
     workflows,
 )
 from engine.store.views_detail import execution, execution_row, items, pinned, step
 from engine.store.views_executions import (
     COUNT_CAP,
-    MAX_LIMIT,
     check_status,
     counts,
     executions,
@@ -56,6 +57,7 @@ from engine.store.walks import Filter
 __all__ = [
     "COUNT_CAP",
     "MAX_LIMIT",
+    "PAGE",
     "ApprovalRow",
     "ArtifactBody",
     "ArtifactRow",
@@ -89,6 +91,7 @@ __all__ = [
     "dead_letters",
     "definition",
     "events",
+    "every",
     "execution",
     "execution_row",
     "executions",
@@ -103,5 +106,6 @@ __all__ = [
     "versions",
     "workers",
     "workflow",
+    "workflow_names",
     "workflows",
 ]

@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, or_, select, text
 
-from engine.errors import InvalidQuery, NotFound
+from engine.errors import NotFound
 from engine.ids import is_id
 from engine.payloads import reference
 from engine.store import workflows
 from engine.store.database import Database
 from engine.store.models import Execution, StepRun, User, Workflow
-from engine.store.views_executions import MAX_LIMIT
+from engine.store.paging import check_limit, no_cursor
 from engine.store.views_rows import ApprovalRow, Page
 from engine.store.views_waits import approval_of
 
@@ -51,8 +51,7 @@ def approvals(
     Raises:
         InvalidQuery: the cursor is not one that a page gave, or a limit that is not allowed.
     """
-    if not 1 <= limit <= MAX_LIMIT:
-        raise InvalidQuery(f"limit must be 1 to {MAX_LIMIT}")
+    check_limit(limit)
     after = None if cursor is None else _place(cursor)
     found: list[Row[Any]] = []
     while len(found) <= limit:
@@ -166,7 +165,7 @@ def _place(cursor: str) -> tuple[str, int, int]:
     step, _, item = rest.partition(".")
     numbers = (step, item.removeprefix("-"))
     if not is_id(execution_id) or not all(one.isdecimal() and len(one) < 10 for one in numbers):
-        raise InvalidQuery("the cursor is not one that a page gave", hint="leave it out")
+        raise no_cursor()
     return execution_id, int(step), int(item)
 
 

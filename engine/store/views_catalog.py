@@ -1,10 +1,13 @@
-"""What there is beside executions: workflows, versions, schedules, workers, dead letters."""
+"""What there is beside executions: workflows, versions, schedules, workers, dead letters.
+
+All of them in pages: nobody's list ends in silence.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, Row, func, select, tuple_
 
 from engine.codec import decode
 from engine.definition import Definition
@@ -21,9 +24,11 @@ from engine.store.models import (
     WorkflowVersion,
     literally,
 )
+from engine.store.paging import PAGE, page
 from engine.store.views_executions import as_error
 from engine.store.views_rows import (
     DeadLetterRow,
+    Page,
     ScheduleRow,
     SkippedRow,
     VersionRow,
@@ -32,7 +37,6 @@ from engine.store.views_rows import (
     WorkflowRow,
 )
 
-LISTED = 500  # of workflows, schedules, dead letters: more than anyone reads in one list
 STOPPED_SHOWN = 3_600_000_000  # µs for which a worker that stopped or died stays in the list
 _EXECUTIONS: Any = Execution.__table__
 _WORKFLOWS: Any = Workflow.__table__
@@ -43,9 +47,39 @@ _RUNS: Any = StepRun.__table__
 _DEAD: Any = DeadLetter.__table__
 
 
-def workflows(connection: Connection, owner_id: str) -> list[WorkflowRow]:
-    """Return the owner's and the shared workflows by name."""
-    return _workflow_rows(connection, owner_id, _WORKFLOWS.c.archived_at.is_(None))
+def workflows(
+    connection: Connection,
+    owner_id: str,
+    *,
+    text: str | None = None,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[WorkflowRow]:
+    """Return the owner's and the shared workflows by name.
+
+    Args:
+        text: only those whose name has it, in any case.
+        cursor: of the page before.
+        limit: 1 to 200.
+
+    Raises:
+        InvalidQuery: a limit that is not allowed, a cursor that no page gave.
+    """
+    which = _WORKFLOWS.c.archived_at.is_(None)
+    if text:
+        which &= _WORKFLOWS.c.name.icontains(text, autoescape=True)
+    return _workflow_rows(connection, owner_id, which, cursor=cursor, limit=limit)
+
+
+def workflow_names(connection: Connection, owner_id: str, most: int) -> list[str]:
+    """Return the names of the owner's and the shared workflows, in order, at most so many."""
+    names = (
+        select(_WORKFLOWS.c.name)
+        .where(store.visible_to(owner_id), _WORKFLOWS.c.archived_at.is_(None))
+        .distinct()
+        .order_by(_WORKFLOWS.c.name)
+    )
+    return list(connection.execute(names.limit(most)).scalars())
 
 
 def workflow(
@@ -62,7 +96,7 @@ def workflow(
     record = store.readable(connection, owner_id, id_or_name)
     number = record.latest_version if version is None else version
     definition = store.definition(connection, record.id, number)
-    row = _workflow_rows(connection, owner_id, _WORKFLOWS.c.id == record.id)[0]
+    row = _workflow_rows(connection, owner_id, _WORKFLOWS.c.id == record.id).rows[0]
     return WorkflowDetail(row, number, definition.document, definition.input_schema)
 
 
@@ -78,7 +112,14 @@ def definition(
     return store.definition(connection, record.id, version or record.latest_version)
 
 
-def _workflow_rows(connection: Connection, owner_id: str, which: Any) -> list[WorkflowRow]:
+def _workflow_rows(
+    connection: Connection,
+    owner_id: str,
+    which: Any,
+    *,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[WorkflowRow]:
     place = [_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.id]
     # The last one up to the workflow's end, whichever it is of: only one index answers that, and
     # PostgreSQL takes no other, in which one that ran rarely is far to find.
@@ -94,7 +135,7 @@ def _workflow_rows(connection: Connection, owner_id: str, which: Any) -> list[Wo
         .scalar_subquery()
     )
     theirs = (_EXECUTIONS.c.owner_id == owner_id) & (_EXECUTIONS.c.workflow_id == _WORKFLOWS.c.id)
-    rows = connection.execute(
+    statement = (
         select(
             _WORKFLOWS,
             _EXECUTIONS.c.id.label("last_execution_id"),
@@ -103,11 +144,11 @@ def _workflow_rows(connection: Connection, owner_id: str, which: Any) -> list[Wo
         )
         .outerjoin(_EXECUTIONS, (_EXECUTIONS.c.id == newest) & theirs)
         .where(store.visible_to(owner_id), which)
-        .order_by(_WORKFLOWS.c.name, _WORKFLOWS.c.id)
-        .limit(LISTED)
-    ).all()
-    known = store.definitions(connection, [(row.id, row.latest_version) for row in rows])
-    return [_workflow_row(row, owner_id, known[row.id, row.latest_version]) for row in rows]
+    )
+    by = (_WORKFLOWS.c.name, _WORKFLOWS.c.id)
+    found = page(connection, statement, by, cursor=cursor, limit=limit)
+    known = store.definitions(connection, [(row.id, row.latest_version) for row in found.rows])
+    return found.map(lambda row: _workflow_row(row, owner_id, known[row.id, row.latest_version]))
 
 
 def _workflow_row(row: Any, owner_id: str, definition: Definition) -> WorkflowRow:
@@ -127,30 +168,46 @@ def _workflow_row(row: Any, owner_id: str, definition: Definition) -> WorkflowRo
     )
 
 
-def versions(connection: Connection, owner_id: str, id_or_name: str) -> list[VersionRow]:
+def versions(
+    connection: Connection,
+    owner_id: str,
+    id_or_name: str,
+    *,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[VersionRow]:
     """Return the versions of a workflow that the owner may see, newest first.
 
     Raises:
         NotFound: there is no such workflow.
+        InvalidQuery: a limit that is not allowed, a cursor that no page gave.
     """
     record = store.readable(connection, owner_id, id_or_name)
-    rows = connection.execute(
-        select(*(_VERSIONS.c[name] for name in VersionRow.__dataclass_fields__))
-        .where(_VERSIONS.c.workflow_id == record.id)
-        .order_by(_VERSIONS.c.number.desc())
-        .limit(LISTED)
+    statement = select(*(_VERSIONS.c[name] for name in VersionRow.__dataclass_fields__)).where(
+        _VERSIONS.c.workflow_id == record.id
     )
-    return [VersionRow(**row._asdict()) for row in rows]
+    by = (_VERSIONS.c.number,)
+    found = page(connection, statement, by, newest=True, cursor=cursor, limit=limit)
+    return found.map(lambda row: VersionRow(**row._asdict()))
 
 
 def schedules(
-    connection: Connection, owner_id: str, *, workflow_id: str | None = None
-) -> list[ScheduleRow]:
-    """Return the owner's schedules, newest first."""
+    connection: Connection,
+    owner_id: str,
+    *,
+    workflow_id: str | None = None,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[ScheduleRow]:
+    """Return the owner's schedules, newest first.
+
+    Raises:
+        InvalidQuery: a limit that is not allowed, a cursor that no page gave.
+    """
     which = _SCHEDULES.c.owner_id == owner_id
     if workflow_id is not None:
         which = which & (_SCHEDULES.c.workflow_id == workflow_id)
-    return _schedule_rows(connection, which)
+    return _schedule_rows(connection, which, cursor=cursor, limit=limit)
 
 
 def schedule(connection: Connection, owner_id: str, schedule_id: str) -> ScheduleRow:
@@ -160,22 +217,24 @@ def schedule(connection: Connection, owner_id: str, schedule_id: str) -> Schedul
         NotFound: there is none, or it belongs to someone else.
     """
     which = (_SCHEDULES.c.owner_id == owner_id) & (_SCHEDULES.c.id == schedule_id)
-    found = _schedule_rows(connection, which)
+    found = _schedule_rows(connection, which).rows
     if not found:
         raise NotFound(f"there is no schedule {schedule_id}")
     return found[0]
 
 
-def _schedule_rows(connection: Connection, which: Any) -> list[ScheduleRow]:
+def _schedule_rows(
+    connection: Connection, which: Any, *, cursor: str | None = None, limit: int = PAGE
+) -> Page[ScheduleRow]:
     names = [name for name in ScheduleRow.__dataclass_fields__ if name != "workflow"]
-    rows = connection.execute(
+    statement = (
         select(*(_SCHEDULES.c[name] for name in names), _WORKFLOWS.c.name.label("workflow"))
         .join(_WORKFLOWS, _WORKFLOWS.c.id == _SCHEDULES.c.workflow_id)
         .where(which)
-        .order_by(_SCHEDULES.c.id.desc())
-        .limit(LISTED)
     )
-    return [_schedule_row(row._asdict()) for row in rows]
+    by = (_SCHEDULES.c.id,)
+    found = page(connection, statement, by, newest=True, cursor=cursor, limit=limit)
+    return found.map(lambda row: _schedule_row(row._asdict()))
 
 
 def _schedule_row(row: dict[str, Any]) -> ScheduleRow:
@@ -184,12 +243,22 @@ def _schedule_row(row: dict[str, Any]) -> ScheduleRow:
     return ScheduleRow(**{**row, "input": decode(row["input"]), "skipped": skipped})
 
 
-def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[WorkerRow]:
-    """Return the worker processes, the newest beat first; they serve every owner.
+def workers(
+    connection: Connection,
+    *,
+    now: int,
+    lease_seconds: float,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[WorkerRow]:
+    """Return the worker processes of the last hour, newest first; they serve every owner.
 
     Args:
         now: µs by the database's clock.
         lease_seconds: the age of a beat from which its worker counts as dead.
+
+    Raises:
+        InvalidQuery: a limit that is not allowed, a cursor that no page gave.
     """
     claimed = (
         select(_RUNS.c.worker_id, func.count().label("n"))
@@ -197,15 +266,14 @@ def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[W
         .group_by(_RUNS.c.worker_id)
         .subquery()
     )
-    rows = connection.execute(
+    statement = (
         select(_WORKERS, func.coalesce(claimed.c.n, 0).label("running"))
         .outerjoin(claimed, claimed.c.worker_id == _WORKERS.c.id)
         .where(_WORKERS.c.beat_at > now - STOPPED_SHOWN)
-        .order_by(_WORKERS.c.beat_at.desc())
-        .limit(LISTED)
     )
-    return [
-        WorkerRow(
+
+    def shown(row: Row[Any]) -> WorkerRow:
+        return WorkerRow(
             id=row.id,
             host=row.host,
             pid=row.pid,
@@ -219,21 +287,33 @@ def workers(connection: Connection, *, now: int, lease_seconds: float) -> list[W
             alive=row.stopped_at is None and now - row.beat_at < lease_seconds * 1e6,
             running=row.running,
         )
-        for row in rows
-    ]
+
+    # By id, not by beat: a worker that beats between two pages must not move from one to the other.
+    found = page(connection, statement, (_WORKERS.c.id,), newest=True, cursor=cursor, limit=limit)
+    return found.map(shown)
 
 
 def dead_letters(
-    connection: Connection, owner_id: str, *, replayed: bool = False
-) -> list[DeadLetterRow]:
-    """Return the owner's dead letters, newest first; with ``replayed``, those too."""
+    connection: Connection,
+    owner_id: str,
+    *,
+    replayed: bool = False,
+    cursor: str | None = None,
+    limit: int = PAGE,
+) -> Page[DeadLetterRow]:
+    """Return the owner's dead letters, newest first; with ``replayed``, those too.
+
+    Raises:
+        InvalidQuery: a limit that is not allowed, a cursor that no page gave.
+    """
     statement = select(*(_DEAD.c[name] for name in DeadLetterRow.__dataclass_fields__)).where(
         _DEAD.c.owner_id == owner_id
     )
     if not replayed:
         statement = statement.where(_DEAD.c.replayed_at.is_(None))
-    rows = connection.execute(statement.order_by(_DEAD.c.id.desc()).limit(LISTED))
-    return [DeadLetterRow(**{**row._asdict(), "error": _dead_error(row.error)}) for row in rows]
+    by = (_DEAD.c.id,)
+    found = page(connection, statement, by, newest=True, cursor=cursor, limit=limit)
+    return found.map(lambda row: DeadLetterRow(**row._asdict() | {"error": _dead_error(row.error)}))
 
 
 def _dead_error(text: str | None) -> Any:

@@ -13,7 +13,8 @@ from engine.errors import InvalidQuery, NotFound
 from engine.machine.status import ExecutionStatus, StepStatus
 from engine.store import workflows
 from engine.store.models import Attempt, Execution, StepRun
-from engine.store.views_executions import MAX_LIMIT, as_error, as_rows, select_rows
+from engine.store.paging import MAX_LIMIT
+from engine.store.views_executions import as_error, as_rows, select_rows
 from engine.store.views_links import links
 from engine.store.views_rows import (
     AttemptRow,

@@ -23,12 +23,12 @@ from engine.ids import is_id
 from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, StepStatus, Trigger
 from engine.store import walks, workflows
 from engine.store.models import UNKNOWN, Execution, StepRun, Workflow, literally
+from engine.store.paging import check_limit, no_cursor
 from engine.store.views_rows import ExecutionRow, Page
 from engine.store.views_words import Ending, Telling, execution_detail
 from engine.store.walks import Filter
 
 COUNT_CAP = 1000  # counting further would read the whole history at each look
-MAX_LIMIT = 200
 EVERY = Filter()
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
@@ -124,10 +124,11 @@ def _check_words(wanted: Filter) -> None:
 
 def _check(wanted: Filter, cursor: str | None, offset: int, limit: int) -> None:
     _check_words(wanted)
+    check_limit(limit)
     if cursor is not None and not is_id(cursor):
-        raise InvalidQuery("the cursor is not one that a page gave", hint="leave it out")
-    if not 1 <= limit <= MAX_LIMIT or offset < 0:
-        raise InvalidQuery(f"limit must be 1 to {MAX_LIMIT} and offset 0 or more")
+        raise no_cursor()
+    if offset < 0:
+        raise InvalidQuery("offset must be 0 or more")
 
 
 def counts(connection: Connection, owner_id: str) -> dict[str, int]:

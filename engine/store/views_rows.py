@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,10 @@ class Page(Generic[T]):
 
     rows: Sequence[T]
     next_cursor: str | None
+
+    def map(self, as_shown: Callable[[T], U]) -> Page[U]:
+        """Return the page with each row as that function shows it."""
+        return Page([as_shown(row) for row in self.rows], self.next_cursor)
 
 
 @dataclass(frozen=True, slots=True)

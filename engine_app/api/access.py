@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from engine.errors import Forbidden
-from engine.store import users
+from engine.store import users, views
 from engine.store.users import TokenRecord
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
@@ -37,9 +37,15 @@ def me(me: Me) -> Response:
 
 
 @router.get("/tokens", response_model=shapes.page_of(TokenRecord))
-def tokens(me: Me, parts: With) -> Response:
+def tokens(
+    me: Me, parts: With, cursor: shapes.Cursor = None, limit: shapes.Limit = views.PAGE
+) -> Response:
     """Your API tokens, newest first, without their secrets."""
-    return shapes.listing(parts.database.read(lambda connection: users.tokens(connection, me.id)))
+    return shapes.page(
+        parts.database.read(
+            lambda connection: users.tokens(connection, me.id, cursor=cursor, limit=limit)
+        )
+    )
 
 
 @router.post("/tokens", status_code=201, response_model=TokenMade)

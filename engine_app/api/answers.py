@@ -89,8 +89,8 @@ def _send(
 def approvals(
     me: Me,
     parts: With,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
-    limit: Annotated[int, Query(ge=1, le=views.MAX_LIMIT)] = 50,
+    cursor: shapes.Cursor = None,
+    limit: shapes.Limit = views.PAGE,
 ) -> Response:
     """What waits for your decision: approvals of your executions that name nobody, and those of
     anybody's that name you."""

@@ -95,9 +95,9 @@ def listed(
     text: Annotated[str | None, Query(max_length=200)] = None,
     since: Annotated[str | None, Query(description="ISO 8601")] = None,
     until: Annotated[str | None, Query(description="ISO 8601, not included")] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: shapes.Cursor = None,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
-    limit: Annotated[int, Query(ge=1, le=views.MAX_LIMIT)] = 50,
+    limit: shapes.Limit = views.PAGE,
 ) -> Response:
     """Your executions, newest first. What no index tells is looked for among 5,000 at once: with a
     `next_cursor` there are more to look through, however few are listed."""

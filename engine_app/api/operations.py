@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import redis
 from fastapi import APIRouter, Query, Response
@@ -27,28 +27,37 @@ def queues(me: Me, parts: With) -> Response:
 
 
 @router.get("/workers", response_model=shapes.page_of(views.WorkerRow))
-def workers(me: Me, parts: With) -> Response:
-    """The worker processes of the last hour, the newest sign of life first."""
-    return shapes.listing(_workers(parts))
+def workers(
+    me: Me, parts: With, cursor: shapes.Cursor = None, limit: shapes.Limit = views.PAGE
+) -> Response:
+    """The worker processes of the last hour, the newest first."""
+    return shapes.page(_workers(parts, cursor, limit))
 
 
-def _workers(parts: Parts) -> list[views.WorkerRow]:
+def _workers(parts: Parts, cursor: str | None, limit: int) -> views.Page[views.WorkerRow]:
     now = parts.database.now()
+    lease = parts.settings.lease_seconds
     return parts.database.read(
         lambda connection: views.workers(
-            connection, now=now, lease_seconds=parts.settings.lease_seconds
+            connection, now=now, lease_seconds=lease, cursor=cursor, limit=limit
         )
     )
 
 
 @router.get("/dead-letters", response_model=shapes.page_of(views.DeadLetterRow))
 def dead_letters(
-    me: Me, parts: With, replayed: Annotated[bool, Query(description="those too")] = False
+    me: Me,
+    parts: With,
+    replayed: Annotated[bool, Query(description="those too")] = False,
+    cursor: shapes.Cursor = None,
+    limit: shapes.Limit = views.PAGE,
 ) -> Response:
     """Messages of yours that could not be carried out, newest first."""
-    return shapes.listing(
+    return shapes.page(
         parts.database.read(
-            lambda connection: views.dead_letters(connection, me.id, replayed=replayed)
+            lambda connection: views.dead_letters(
+                connection, me.id, replayed=replayed, cursor=cursor, limit=limit
+            )
         )
     )
 
@@ -107,7 +116,8 @@ def _redis(parts: Parts) -> str:
 
 def _alive(parts: Parts) -> str:
     try:
-        alive: list[Any] = [worker for worker in _workers(parts) if worker.alive]
+        workers = views.every(lambda cursor: _workers(parts, cursor, views.MAX_LIMIT))
+        alive = any(worker.alive for worker in workers)
     except EngineError:
         return "unknown"
     return "ok" if alive else "none is alive"

@@ -34,10 +34,17 @@ class NewSchedule(Body):
 
 
 @router.get("/schedules", response_model=shapes.page_of(views.ScheduleRow))
-def listed(me: Me, parts: With) -> Response:
+def listed(
+    me: Me,
+    parts: With,
+    cursor: shapes.Cursor = None,
+    limit: shapes.Limit = views.PAGE,
+) -> Response:
     """Your schedules, newest first."""
-    return shapes.listing(
-        parts.database.read(lambda connection: views.schedules(connection, me.id))
+    return shapes.page(
+        parts.database.read(
+            lambda connection: views.schedules(connection, me.id, cursor=cursor, limit=limit)
+        )
     )
 
 

@@ -7,14 +7,19 @@ import types
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
-from fastapi import Response
+from fastapi import Query, Response
 from pydantic import BaseModel, create_model
 
 from engine.codec import encode
-from engine.store.views import Page
+from engine.store.views import MAX_LIMIT, Page
 from engine_app.plain import is_time, shape
+
+Cursor = Annotated[
+    str | None, Query(max_length=500, description="`next_cursor` of the page before")
+]
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 
 
 def json(value: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -61,10 +61,20 @@ Document = Annotated[str, Depends(_text)]
 
 
 @router.get("/workflows", response_model=shapes.page_of(views.WorkflowRow))
-def listed(me: Me, parts: With) -> Response:
-    """Your workflows and the shared ones."""
-    return shapes.listing(
-        parts.database.read(lambda connection: views.workflows(connection, me.id))
+def listed(
+    me: Me,
+    parts: With,
+    text: Annotated[str | None, Query(max_length=200, description="in the name")] = None,
+    cursor: shapes.Cursor = None,
+    limit: shapes.Limit = views.PAGE,
+) -> Response:
+    """Your workflows and the shared ones, by name."""
+    return shapes.page(
+        parts.database.read(
+            lambda connection: views.workflows(
+                connection, me.id, text=text, cursor=cursor, limit=limit
+            )
+        )
     )
 
 
@@ -103,10 +113,20 @@ def detail(
 
 
 @router.get("/workflows/{workflow}/versions", response_model=shapes.page_of(views.VersionRow))
-def versions(workflow: str, me: Me, parts: With) -> Response:
+def versions(
+    workflow: str,
+    me: Me,
+    parts: With,
+    cursor: shapes.Cursor = None,
+    limit: shapes.Limit = views.PAGE,
+) -> Response:
     """The versions of a workflow, newest first."""
-    return shapes.listing(
-        parts.database.read(lambda connection: views.versions(connection, me.id, workflow))
+    return shapes.page(
+        parts.database.read(
+            lambda connection: views.versions(
+                connection, me.id, workflow, cursor=cursor, limit=limit
+            )
+        )
     )
 
 

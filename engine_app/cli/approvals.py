@@ -15,7 +15,7 @@ from engine.store.views import ApprovalRow
 from engine_app.cli.executions import Execution
 from engine_app.cli.inputs import parse_input, parse_value
 from engine_app.cli.local import As, Json, acting, database, engine
-from engine_app.cli.output import clean, console, moment, print_json, print_table
+from engine_app.cli.output import clean, console, moment, print_json, print_more, print_table
 
 Step = Annotated[str, typer.Argument(help="The step that waits.")]
 Item = Annotated[int | None, typer.Option(min=0, help="Of a fan-out.")]
@@ -105,6 +105,7 @@ def approvals(
     )
     columns = ("execution", "step", "workflow", "owner", "since", "until", "")
     print_table(columns, rows, empty="nothing waits for your decision")
+    print_more(page, "approvals")
 
 
 def _show(row: ApprovalRow, *, as_json: bool) -> None:

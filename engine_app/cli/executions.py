@@ -23,6 +23,7 @@ from engine_app.cli.output import (
     length,
     moment,
     print_json,
+    print_more,
     print_table,
     status,
 )
@@ -149,12 +150,14 @@ def list_(
         for row in page.rows
     )
     columns = ("id", "status", "workflow", "done", "created", "took", "")
-    further = page.next_cursor if len(page.rows) < limit else None
+    further = page.next_cursor
     empty = "no executions: start one with `engine run WORKFLOW`"
     print_table(columns, rows, empty="nothing so far" if further else empty)
-    if further:
+    if further and len(page.rows) < limit:
         back = moment(made_at(further))
         console.print(f"looked back to {back}; to go on: --cursor {further}")
+    else:
+        print_more(page, "executions")
 
 
 def show(execution: Execution, *, as_user: As = None, as_json: Json = False) -> None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from engine.errors import InvalidError, NotFound, Unavailable
 from engine.payloads import Payloads
 from engine.settings import Settings, current
-from engine.store import revision, users
+from engine.store import revision, users, views
 from engine.store.database import Database
 from engine.store.users import UserRecord
+from engine.store.views import Page
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from actors.client import Client
+
+T = TypeVar("T")
+MOST = views.MAX_LIMIT  # rows a page: a list on a terminal is whole, and read in few steps
 
 As = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Act as this user [default: the first].")
@@ -68,6 +74,13 @@ def engine() -> Iterator[Client]:
         yield client
     finally:
         client.close()
+
+
+def every(opened: Database, pages: Callable[[Connection, str | None], Page[T]]) -> list[T]:
+    """Return the rows of all pages; ``pages`` reads the one behind a cursor."""
+    return opened.read(
+        lambda connection: list(views.every(lambda cursor: pages(connection, cursor)))
+    )
 
 
 def acting(opened: Database, name: str | None) -> UserRecord:

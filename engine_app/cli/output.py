@@ -15,6 +15,7 @@ from rich.table import Table
 
 from engine.codec import encode
 from engine.errors import EngineError, InvalidError
+from engine.store.views import Page
 from engine_app.plain import shape
 
 console = Console(highlight=False, soft_wrap=True)
@@ -90,6 +91,12 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, empty:
     if not console.is_terminal:
         console.width = _WIDE
     console.print(table if table.row_count else f"[bright_black]{empty}[/]")
+
+
+def print_more(page: Page[Any], what: str) -> None:
+    """Say on stderr that there are more rows than these, and how to go on; nothing at the end."""
+    if page.next_cursor is not None:
+        errors.print(f"[bright_black]there are more {what}: --cursor {page.next_cursor}[/]")
 
 
 def confirm(question: str) -> bool:

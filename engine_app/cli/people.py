@@ -13,7 +13,7 @@ from engine.store.database import Connection
 from engine_app.auth import links, secrets
 from engine_app.auth.names import check_name
 from engine_app.auth.tokens import create_token
-from engine_app.cli.local import As, Json, acting, database, settings
+from engine_app.cli.local import MOST, As, Json, acting, database, every, settings
 from engine_app.cli.output import clean, confirm, console, moment, print_json, print_table
 
 user = typer.Typer(no_args_is_help=True, help="People who may sign in.")
@@ -155,7 +155,7 @@ def list_tokens(*, as_user: As = None, as_json: Json = False) -> None:
     """List your API tokens, without their secrets."""
     with database() as opened:
         owner = acting(opened, as_user)
-        rows = opened.read(lambda connection: users.tokens(connection, owner.id))
+        rows = every(opened, lambda c, cursor: users.tokens(c, owner.id, cursor=cursor, limit=MOST))
     if as_json:
         print_json({"items": rows})
         return

@@ -9,7 +9,7 @@ import typer
 from engine import schedule
 from engine.store import schedules, views
 from engine_app.cli.inputs import parse_input
-from engine_app.cli.local import As, Json, acting, database
+from engine_app.cli.local import MOST, As, Json, acting, database, every
 from engine_app.cli.output import clean, console, moment, print_json, print_table
 from engine_app.schedule_notes import note
 
@@ -22,7 +22,9 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
     """List your schedules."""
     with database() as opened:
         user = acting(opened, as_user)
-        rows = opened.read(lambda connection: views.schedules(connection, user.id))
+        rows = every(
+            opened, lambda c, cursor: views.schedules(c, user.id, cursor=cursor, limit=MOST)
+        )
     if as_json:
         print_json({"items": rows})
         return

@@ -11,7 +11,7 @@ from engine.definition import Definition, parse_text
 from engine.publish import publish
 from engine.store import views
 from engine.store.workflows import Published
-from engine_app.cli.local import As, Json, acting, database, read_text, settings
+from engine_app.cli.local import MOST, As, Json, acting, database, every, read_text, settings
 from engine_app.cli.output import clean, console, print_json, print_table, status
 
 app = typer.Typer(no_args_is_help=True, help="Publish and list workflows.")
@@ -69,7 +69,9 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
     """List your workflows and the shared ones."""
     with database() as opened:
         user = acting(opened, as_user)
-        rows = opened.read(lambda connection: views.workflows(connection, user.id))
+        rows = every(
+            opened, lambda c, cursor: views.workflows(c, user.id, cursor=cursor, limit=MOST)
+        )
     if as_json:
         print_json({"items": rows})
         return

@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import kit
+from engine_app.components import kit, parts
 from engine_app.components.parts import ago, link
 from engine_app.states.monitoring import MonitoringState
 
@@ -24,7 +24,10 @@ def notices() -> rx.Component:
             ),
         ),
         rx.cond(MonitoringState.lacks.length() > 0, _lacks()),
-        rx.cond(MonitoringState.letters.length() > 0, _letters()),
+        rx.cond(
+            (MonitoringState.letters.length() > 0) | (MonitoringState.newest_letters != ""),
+            _letters(),
+        ),
         aria_live="polite",
     )
 
@@ -55,6 +58,15 @@ def _letters() -> rx.Component:
     return rx.el.section(
         rx.el.div("Dead letters", class_name="hd"),
         rx.el.ul(rx.foreach(MonitoringState.letters, _letter), class_name="kids"),
+        rx.cond(
+            (MonitoringState.newest_letters != "") | (MonitoringState.older_letters != ""),
+            parts.pager(
+                rx.fragment(MonitoringState.letters.length(), " dead letters"),
+                first=("← newest", MonitoringState.newest_letters),
+                further=("older →", MonitoringState.older_letters),
+                name="Pages of dead letters",
+            ),
+        ),
         class_name="panel notice",
         aria_label="Dead letters",
     )

@@ -92,6 +92,30 @@ def choice(name: str, value: Any, options: Any, on_change: Any) -> rx.Component:
     )
 
 
+def pager(
+    *told: rx.Component,
+    first: tuple[str, Any],
+    further: tuple[str, Any],
+    name: str = "Pages",
+) -> rx.Component:
+    """Return the way to the first page and the next, each a label and an address, or none.
+
+    Args:
+        told: what this page has.
+        name: what the ways are among, for those who do not see them.
+    """
+    return rx.el.nav(
+        *(rx.el.span(words) for words in told),
+        rx.el.span(class_name="grow"),
+        *(
+            rx.cond(address != "", link(label, to=address, class_name="nowrap"))
+            for label, address in (first, further)
+        ),
+        class_name="pager",
+        aria_label=name,
+    )
+
+
 def link(*content: Any, to: Any, **props: Any) -> rx.Component:
     """Return a link to a page of this app."""
     return ReactRouterLink.create(*content, to=to, discover="none", **props)

@@ -68,6 +68,10 @@ def _filters() -> rx.Component:
             [
                 rx.el.option("any", value=""),
                 rx.foreach(MonitoringState.workflows, lambda name: rx.el.option(name, value=name)),
+                rx.cond(
+                    MonitoringState.more_workflows,
+                    rx.el.option("… and more: find them by name", value="", disabled=True),
+                ),
             ],
             MonitoringState.pick_workflow,
         ),
@@ -127,17 +131,14 @@ def _nothing_at_all() -> rx.Component:
 
 
 def _pager() -> rx.Component:
-    return rx.el.nav(
-        rx.el.span(
+    return parts.pager(
+        rx.fragment(
             MonitoringState.shown, rx.cond(MonitoringState.shown == 1, " execution", " executions")
         ),
         rx.cond(
             MonitoringState.reached > 0,
             rx.el.span("looked back to ", kit.Day.create(at=MonitoringState.reached)),
         ),
-        rx.el.span(class_name="grow"),
-        rx.cond(MonitoringState.first != "", link("← newest", to=MonitoringState.first)),
-        rx.cond(MonitoringState.older != "", link("older →", to=MonitoringState.older)),
-        class_name="pager",
-        aria_label="Pages",
+        first=("← newest", MonitoringState.first),
+        further=("older →", MonitoringState.older),
     )

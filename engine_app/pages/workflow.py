@@ -123,7 +123,20 @@ def _versions() -> rx.Component:
                 )
             )
         ),
+        _pager(
+            WorkflowState.newest_versions, WorkflowState.older_versions, name="Pages of versions"
+        ),
         class_name="panel",
+    )
+
+
+def _pager(first: Any, further: Any, *, name: str) -> rx.Component:
+    return rx.cond(
+        (first != "") | (further != ""),
+        rx.el.div(
+            parts.pager(first=("← newest", first), further=("older →", further), name=name),
+            class_name="pane",
+        ),
     )
 
 
@@ -138,6 +151,7 @@ def _schedules() -> rx.Component:
                 class_name="sub pane",
             ),
         ),
+        _pager(WorkflowState.newest_dues, WorkflowState.older_dues, name="Pages of schedules"),
         class_name="panel",
     )
 

@@ -24,14 +24,57 @@ def page() -> rx.Component:
             class_name="row",
             style={"marginBottom": "14px"},
         ),
+        _filters(),
         rx.cond(
             WorkflowsState.trouble != "",
             parts.trouble(WorkflowsState.trouble, WorkflowsState.look_again),
         ),
         rx.cond(
             WorkflowsState.loaded,
-            rx.cond(WorkflowsState.cards.length() > 0, _table(), _nothing()),
+            rx.cond(
+                WorkflowsState.cards.length() > 0,
+                rx.fragment(_table(), _pager()),
+                rx.cond(
+                    (WorkflowsState.text != "") | (WorkflowsState.first != ""),
+                    _no_match(),
+                    _nothing(),
+                ),
+            ),
             rx.cond(WorkflowsState.trouble == "", parts.bones(5)),
+        ),
+    )
+
+
+def _filters() -> rx.Component:
+    return rx.el.div(
+        rx.el.form(
+            rx.el.kbd("/", aria_hidden="true"),
+            rx.el.input(
+                name="q",
+                type="search",
+                default_value=WorkflowsState.text,
+                key=WorkflowsState.text,
+                placeholder="Find by name",
+                class_name="in",
+                aria_label="Find workflows",
+                custom_attrs={"data-search": "true"},
+            ),
+            on_submit=WorkflowsState.search,
+            class_name="search",
+            role="search",
+        ),
+        rx.cond(WorkflowsState.text != "", link("Clear filter", to="/workflows", class_name="btn")),
+        class_name="filters",
+    )
+
+
+def _pager() -> rx.Component:
+    return rx.cond(
+        (WorkflowsState.first != "") | (WorkflowsState.further != ""),
+        parts.pager(
+            rx.fragment(WorkflowsState.cards.length(), " workflows"),
+            first=("← first", WorkflowsState.first),
+            further=("next →", WorkflowsState.further),
         ),
     )
 
@@ -73,6 +116,17 @@ def _row(card: Any) -> rx.Component:
         rx.el.td(link("Run…", to=card.path + "#run", class_name="btn"), class_name="num"),
         custom_attrs={"data-row": card.id},
         key=card.id,
+    )
+
+
+def _no_match() -> rx.Component:
+    return rx.el.div(
+        parts.empty(
+            "Nothing matches",
+            "No workflow that you may run has this in its name, or there are no more of them.",
+            link("Show all workflows", to="/workflows", class_name="btn"),
+        ),
+        class_name="panel",
     )
 
 

@@ -22,7 +22,8 @@ from engine_app.states.shapes import Line, line
 from engine_app.states.shapes_notices import Lack, Letter, lack, letter
 
 SLOTS = 50
-LETTERS_SHOWN = 20  # the newest; the API gives them all
+LETTERS_SHOWN = 20  # at once
+NAMES_SHOWN = 200  # to choose from: longer lists are not read, and finding by name has them all
 STATUSES = tuple(status.value for status in ExecutionStatus)
 
 
@@ -34,6 +35,7 @@ class Filters:
     workflow: str = ""
     text: str = ""
     cursor: str = ""
+    letters: str = ""  # the cursor of dead letters
     lacks: str = ""  # "code": only those that wait for code which no worker has
 
     def wanted(self) -> views.Filter:
@@ -48,7 +50,7 @@ class Filters:
     def path(self) -> str:
         """Return the address that asks for it."""
         named = {"status": self.status, "workflow": self.workflow, "q": self.text}
-        named |= {"before": self.cursor, "lacks": self.lacks}
+        named |= {"before": self.cursor, "lacks": self.lacks, "letters": self.letters}
         query = urlencode({name: value for name, value in named.items() if value})
         return "/monitoring" + (f"?{query}" if query else "")
 
@@ -63,7 +65,7 @@ class _Look:
     summary: str
     workflows: list[str]
     lacks: list[Lack]
-    letters: list[Letter]
+    letters: views.Page[Letter]
 
 
 class MonitoringState(Following, rx.State):
@@ -82,6 +84,9 @@ class MonitoringState(Following, rx.State):
     lacks: list[Lack] = []
     lacking: bool = False  # the filter
     letters: list[Letter] = []
+    newest_letters: str = ""
+    older_letters: str = ""
+    more_workflows: bool = False
     refusal: str = ""
     _filters: Filters = Filters()
 
@@ -109,6 +114,7 @@ class MonitoringState(Following, rx.State):
             workflow=query_of(self, "workflow"),
             text=query_of(self, "q"),
             cursor=query_of(self, "before"),
+            letters=query_of(self, "letters"),
             lacks=query_of(self, "lacks"),
         )
         if filters != self._filters:
@@ -119,6 +125,8 @@ class MonitoringState(Following, rx.State):
         self.filtered = bool(filters.status or filters.workflow or filters.text or self.lacking)
         first = replace(filters, cursor="")
         self.first = first.path() if filters.cursor else ""
+        newest = replace(filters, letters="")
+        self.newest_letters = newest.path() if filters.letters else ""
 
     def _show(self, look: _Look) -> None:
         for number in range(SLOTS):
@@ -127,14 +135,17 @@ class MonitoringState(Following, rx.State):
                 setattr(self, f"row{number}", row)
         now = self._filters
         older = replace(now, cursor=look.next_cursor)
+        earlier = look.letters.next_cursor
         self._set(
             shown=len(look.lines),
             older=older.path() if look.next_cursor else "",
             reached=look.reached,
             summary=look.summary,
-            workflows=look.workflows,
+            workflows=look.workflows[:NAMES_SHOWN],
+            more_workflows=len(look.workflows) > NAMES_SHOWN,
             lacks=look.lacks,
-            letters=look.letters,
+            letters=list(look.letters.rows),
+            older_letters=replace(now, letters=earlier).path() if earlier else "",
         )
         self._still = all(row.finished for row in look.lines)
 
@@ -197,15 +208,19 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
             cursor=filters.cursor or None,
             limit=SLOTS,
         )
-        names = {row.name for row in views.workflows(connection, owner_id)}
+        names = views.workflow_names(connection, owner_id, NAMES_SHOWN + 1)
+        chosen = {filters.workflow} - {"", *names}
+        dead = views.dead_letters(
+            connection, owner_id, cursor=filters.letters or None, limit=LETTERS_SHOWN
+        )
         return _Look(
             [line(row) for row in page.rows],
             page.next_cursor or "",
             _reached(page),
             _summary(views.counts(connection, owner_id)),
-            sorted(names),
+            [*chosen, *names],
             [lack(row) for row in views_standing.lacking(connection, owner_id)],
-            [letter(row) for row in views.dead_letters(connection, owner_id)[:LETTERS_SHOWN]],
+            dead.map(letter),
         )
 
     return db.read(look)

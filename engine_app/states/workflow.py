@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import reflex as rx
 
@@ -18,11 +19,36 @@ from engine_app.live import workflow_topic
 from engine_app.reading import client, database, in_thread
 from engine_app.schedule_notes import note
 from engine_app.states import run_form
-from engine_app.states.base import Follow, Following, param_of, session_of, to_login, viewer_of
+from engine_app.states.base import (
+    Follow,
+    Following,
+    param_of,
+    query_of,
+    session_of,
+    to_login,
+    viewer_of,
+)
 from engine_app.states.run_form import Field
 from engine_app.states.shapes import Line, line
 
 SLOTS = 10  # newest executions on screen
+LISTED = 10  # versions and schedules at once
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the address asks for: a workflow, and where its long lists go on."""
+
+    id: str = ""
+    versions: str = ""
+    schedules: str = ""
+
+    def path(self, **changed: str) -> str:
+        """Return the address, with something changed."""
+        wanted = replace(self, **changed)
+        cursors = {"versions": wanted.versions, "schedules": wanted.schedules}
+        query = urlencode({name: cursor for name, cursor in cursors.items() if cursor})
+        return f"/workflows/{quote(self.id)}" + (f"?{query}" if query else "")
 
 
 @dataclass(frozen=True)
@@ -57,8 +83,8 @@ class _Look:
     version: int
     shared: bool
     lines: list[Line]
-    versions: list[Version]
-    dues: list[Due]
+    versions: views.Page[Version]
+    dues: views.Page[Due]
 
 
 class WorkflowState(Following, rx.State):
@@ -81,8 +107,12 @@ class WorkflowState(Following, rx.State):
     wrong: list[str] = []
     lines: int = 0
     versions: list[Version] = []
+    newest_versions: str = ""
+    older_versions: str = ""
     dues: list[Due] = []
-    _asked: str = ""
+    newest_dues: str = ""
+    older_dues: str = ""
+    _asked: Asked = Asked()
 
     @rx.event(background=True)
     async def watch(self) -> Any:
@@ -91,17 +121,19 @@ class WorkflowState(Following, rx.State):
             asked = self._open()
         follow = Follow(
             self,
-            topics=lambda viewer: (workflow_topic(viewer.id, _id_of(viewer, asked)),),
+            topics=lambda viewer: (workflow_topic(viewer.id, _id_of(viewer, asked.id)),),
             aim=self._aim,
             show=self._show,
         )
         await follow.run()
 
-    def _open(self) -> str:
-        asked = param_of(self, "id")
-        if asked != self._asked:
+    def _open(self) -> Asked:
+        asked = Asked(param_of(self, "id"), query_of(self, "versions"), query_of(self, "schedules"))
+        if asked.id != self._asked.id:
             self.reset()
-            self._asked = asked
+        self._asked = asked
+        self.newest_versions = asked.path(versions="") if asked.versions else ""
+        self.newest_dues = asked.path(schedules="") if asked.schedules else ""
         return asked
 
     def _aim(self) -> Callable[[Viewer], _Look]:
@@ -113,7 +145,14 @@ class WorkflowState(Following, rx.State):
             row = look.lines[number] if number < len(look.lines) else Line()
             if getattr(self, f"run{number}") != row:
                 setattr(self, f"run{number}", row)
-        self._set(lines=len(look.lines), versions=look.versions, dues=look.dues)
+        asked, older, earlier = self._asked, look.versions.next_cursor, look.dues.next_cursor
+        self._set(
+            lines=len(look.lines),
+            versions=list(look.versions.rows),
+            older_versions=asked.path(versions=older) if older else "",
+            dues=list(look.dues.rows),
+            older_dues=asked.path(schedules=earlier) if earlier else "",
+        )
         if (look.id, look.version) != (self.id, self.version):
             self._show_definition(look)
         self._still = all(row.finished for row in look.lines)
@@ -204,12 +243,12 @@ def _start(
     return started.execution_id
 
 
-def _read(owner_id: str, asked: str) -> _Look:
+def _read(owner_id: str, asked: Asked) -> _Look:
     db = database()
     now = db.now()
 
     def read(connection: Any) -> _Look:
-        detail = views.workflow(connection, owner_id, asked)
+        detail = views.workflow(connection, owner_id, asked.id)
         workflow_id = detail.row.id
         ours = views.Filter(workflow=workflow_id)
         page = views.executions(connection, owner_id, ours, now=now, limit=SLOTS)
@@ -219,23 +258,29 @@ def _read(owner_id: str, asked: str) -> _Look:
             detail.version,
             detail.row.shared,
             [line(row) for row in page.rows],
-            [
-                Version(row.number, row.hash[:12], row.created_at)
-                for row in views.versions(connection, owner_id, workflow_id)
-            ],
-            [
-                Due(
-                    row.name,
-                    row.cron,
-                    row.zone,
-                    row.next_at or 0,
-                    row.paused_at is not None,
-                    row.missed,
-                    row.problem or "",
-                    note(row),
-                )
-                for row in views.schedules(connection, owner_id, workflow_id=workflow_id)
-            ],
+            views.versions(
+                connection, owner_id, workflow_id, cursor=asked.versions or None, limit=LISTED
+            ).map(lambda row: Version(row.number, row.hash[:12], row.created_at)),
+            views.schedules(
+                connection,
+                owner_id,
+                workflow_id=workflow_id,
+                cursor=asked.schedules or None,
+                limit=LISTED,
+            ).map(_due),
         )
 
     return db.read(read)
+
+
+def _due(row: views.ScheduleRow) -> Due:
+    return Due(
+        row.name,
+        row.cron,
+        row.zone,
+        row.next_at or 0,
+        row.paused_at is not None,
+        row.missed,
+        row.problem or "",
+        note(row),
+    )

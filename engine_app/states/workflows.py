@@ -1,10 +1,11 @@
-"""The list of workflows that the viewer may run."""
+"""The list of workflows that the viewer may run: in pages, filtered by the page's address."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import reflex as rx
 
@@ -12,7 +13,7 @@ from engine.store import views
 from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import database
-from engine_app.states.base import Follow, Following
+from engine_app.states.base import Follow, Following, query_of
 
 
 @dataclass(frozen=True)
@@ -35,39 +36,73 @@ class WorkflowsState(Following, rx.State):
     """Small and seldom changed: one list."""
 
     cards: list[Card] = []
+    text: str = ""
+    first: str = ""
+    further: str = ""
+    _asked: tuple[str, str] = ("", "")  # the text to find, the cursor
 
     @rx.event(background=True)
     async def watch(self) -> Any:
         """Show the workflows with the newest execution of each, and again when one changes."""
+        async with self:
+            self._open()
         follow = Follow(
             self,
             topics=lambda viewer: (owner_topic(viewer.id),),
-            aim=lambda: _read,
+            aim=self._aim,
             show=self._show,
         )
         await follow.run()
 
-    def _show(self, cards: list[Card]) -> None:
-        self._set(cards=cards)
+    def _open(self) -> None:
+        """Read the address; rows of another page must not stay while the new ones are read."""
+        asked = query_of(self, "q"), query_of(self, "after")
+        if asked != self._asked:
+            self.loaded = False
+        self._asked = asked
+        self.text = asked[0]
+        self.first = _path(self.text) if asked[1] else ""
+
+    def _aim(self) -> Callable[[Viewer], views.Page[Card]]:
+        text, cursor = self._asked
+        return lambda viewer: _read(viewer, text, cursor)
+
+    def _show(self, page: views.Page[Card]) -> None:
+        further = _path(self.text, page.next_cursor) if page.next_cursor else ""
+        self._set(cards=list(page.rows), further=further)
         self._still = True
 
+    @rx.event
+    def search(self, form: dict[str, str]) -> Any:
+        """Show those whose name has the text."""
+        return rx.redirect(_path(form.get("q", "").strip()[:200]))
 
-def _read(viewer: Viewer) -> list[Card]:
-    rows = database().read(lambda connection: views.workflows(connection, viewer.id))
-    times = Counter(row.name for row in rows)
-    return [
-        Card(
-            id=row.id,
-            # One's own workflow may bear the name of a shared one: then only the id tells.
-            path=f"/workflows/{row.name if times[row.name] == 1 else row.id}",
-            name=row.name,
-            about=row.description or row.title,
-            shared=row.shared,
-            version=row.latest_version,
-            steps=row.steps,
-            last_id=row.last_execution_id or "",
-            last_status=row.last_status or "",
-            last_at=row.last_created_at or 0,
+
+def _path(text: str, cursor: str = "") -> str:
+    query = urlencode({name: value for name, value in (("q", text), ("after", cursor)) if value})
+    return "/workflows" + (f"?{query}" if query else "")
+
+
+def _read(viewer: Viewer, text: str, cursor: str) -> views.Page[Card]:
+    page = database().read(
+        lambda connection: views.workflows(
+            connection, viewer.id, text=text or None, cursor=cursor or None
         )
-        for row in rows
-    ]
+    )
+    return page.map(_card)
+
+
+def _card(row: views.WorkflowRow) -> Card:
+    return Card(
+        id=row.id,
+        # One's own workflow may bear the name of a shared one, which only its id tells then.
+        path=f"/workflows/{row.name if row.mine else row.id}",
+        name=row.name,
+        about=row.description or row.title,
+        shared=row.shared,
+        version=row.latest_version,
+        steps=row.steps,
+        last_id=row.last_execution_id or "",
+        last_status=row.last_status or "",
+        last_at=row.last_created_at or 0,
+    )

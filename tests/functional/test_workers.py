@@ -6,10 +6,9 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -208,10 +207,10 @@ def test_a_message_that_cannot_be_planned_is_a_dead_letter_until_it_is_replayed(
     # As the eighth retry: waiting for the seven before would take minutes.
     fleet.enqueue("dispatch", execution_id, retries=8)
 
-    def letters() -> list[Any]:
+    def letters() -> Sequence[views.DeadLetterRow]:
         return fleet.database.read(
             lambda connection: views.dead_letters(connection, fleet.owner_id)
-        )
+        ).rows
 
     eventually(letters, seconds=20, what="the message is a dead letter")
     [letter] = letters()

@@ -74,7 +74,7 @@ def test_workers_tell_why_they_ended(house: House) -> None:
     condemn(house, Stall(6.0, None))
     rows = house.database.read(
         lambda connection: views.workers(connection, now=house.database.now(), lease_seconds=10)
-    )
+    ).rows
     row = next(row for row in rows if row.id == "w2")
     assert row.end_reason is not None
     assert "kept the interpreter's lock" in row.end_reason

@@ -232,7 +232,7 @@ def test_a_token_lets_in_until_revoked_and_only_its_owner_revokes_it(
     assert secret.startswith("ee_")
     found = viewer.of_token(database, secret)
     assert found == viewer.Viewer(ada, "ada", "ci")
-    (row,) = database.read(lambda c: users.tokens(c, ada))
+    (row,) = database.read(lambda c: users.tokens(c, ada)).rows
     assert row.last_used_at is not None
     assert row.hint == secret[:7]
     now = database.now()

@@ -247,8 +247,8 @@ def test_workflows_show_the_viewers_own_last_execution_only(
 ) -> None:
     shared = rows.workflow(database, owner, shared=True)
     execution = rows.execution(database, owner, shared, status="completed")
-    mine = database.read(lambda c: views.workflows(c, owner))[0]
-    theirs = database.read(lambda c: views.workflows(c, stranger))[0]
+    mine = database.read(lambda c: views.workflows(c, owner)).rows[0]
+    theirs = database.read(lambda c: views.workflows(c, stranger)).rows[0]
     assert (mine.last_execution_id, mine.mine, mine.steps) == (execution, True, 3)
     assert (theirs.last_execution_id, theirs.mine) == (None, False)
 
@@ -267,8 +267,8 @@ def test_workers_are_dead_when_their_beat_is_older_than_the_lease(database: Data
         {**worker, "id": "b", "beat_at": NOW - 11 * SECOND},
     ]
     database.write(lambda c: c.execute(insert(Worker), late))
-    found = database.read(lambda c: views.workers(c, now=NOW, lease_seconds=10))
-    assert [(row.id, row.alive) for row in found] == [("a", True), ("b", False)]
+    found = database.read(lambda c: views.workers(c, now=NOW, lease_seconds=10)).rows
+    assert [(row.id, row.alive) for row in found] == [("b", False), ("a", True)]
 
 
 READS = {
@@ -313,9 +313,9 @@ def test_lists_hold_nothing_of_others(
     }
     database.write(lambda c: c.execute(insert(DeadLetter), letter))
     assert listed(database, stranger) == []
-    assert database.read(lambda c: views.workflows(c, stranger)) == []
-    assert database.read(lambda c: views.dead_letters(c, stranger)) == []
-    mine = database.read(lambda c: views.dead_letters(c, owner))
+    assert database.read(lambda c: views.workflows(c, stranger)).rows == []
+    assert database.read(lambda c: views.dead_letters(c, stranger)).rows == []
+    mine = database.read(lambda c: views.dead_letters(c, owner)).rows
     assert mine[0].error == {"message": "plain words"}
     with pytest.raises(NotFound):
         database.read(lambda c: views.workflow(c, stranger, workflow))

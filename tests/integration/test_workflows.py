@@ -32,7 +32,7 @@ def test_an_equal_document_adds_no_version(database: Database, owner: str) -> No
     assert (first.version, first.created) == (1, True)
     assert (again.version, again.created) == (1, False)
     assert [second.version, back.version] == [2, 3]
-    listed = database.read(lambda c: views.versions(c, owner, "pipeline"))
+    listed = database.read(lambda c: views.versions(c, owner, "pipeline")).rows
     assert [row.number for row in listed] == [3, 2, 1]
 
 
