@@ -20,7 +20,7 @@ from benchmarks.measure import Result, repeated, timed
 from benchmarks.product import Product, product
 from engine.flow.versions import Versions
 from engine.rescue import Rescue
-from engine.resend import LEASE
+from engine.rescue.resend import LEASE
 
 SLEEP, SIGNAL, IO = "bench-sleep", "bench-signal", "bench-io"
 SIGNAL_NAME = "bench"

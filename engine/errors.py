@@ -64,6 +64,13 @@ class InvalidDocument(InvalidError):
     code = "invalid_document"
 
 
+class UnreadableVersion(EngineError):
+    """A version whose document this release cannot read: others are not touched by it."""
+
+    code = "unreadable_version"
+    status = 409
+
+
 class InvalidInput(InvalidError):
     """An input that the workflow's schema refuses."""
 

@@ -13,7 +13,7 @@ from engine import control
 from engine.again import Wish, start_again
 from engine.codec import decode
 from engine.definition import Definition, check_input
-from engine.errors import Conflict, EngineError, InvalidDocument, NotFound
+from engine.errors import Conflict, EngineError, NotFound, UnreadableVersion
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.store import liveness, stranded, workflows
@@ -114,7 +114,7 @@ def find(
 def _readable(versions: Versions, of: OpenVersion) -> Definition | None:
     try:
         return versions.get(of.workflow_id, of.version)
-    except (NotFound, InvalidDocument):
+    except (NotFound, UnreadableVersion):
         return None  # `engine doctor` tells of it
 
 

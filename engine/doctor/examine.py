@@ -10,9 +10,9 @@ from engine.machine.history import History, World
 from engine.machine.judge import judge
 from engine.machine.owed import judge_owed
 from engine.rescue import SWEEPS
-from engine.resend import LEASE
+from engine.rescue.resend import LEASE
 from engine.settings import Settings
-from engine.store import histories
+from engine.store import histories, liveness
 from engine.store.database import Connection, Database
 
 PAGE = 1_000  # executions listed at once
@@ -59,7 +59,7 @@ class Examination:
         if suspects:
             self.sleep(self._wait(suspects))
             still = {finding.place for finding in self._again(suspects)}
-            report.findings = [finding for finding in suspects if finding.place in still]
+            report.findings = _distinct(one for one in suspects if one.place in still)
         return report
 
     def look(self, ids: Sequence[str]) -> list[Finding]:
@@ -116,12 +116,13 @@ class Examination:
     def _globals(self) -> list[Finding]:
         """Return what is wrong with none of the executions in particular."""
         now = self.database.now()
-        world, until, any_open, orphans = self.database.read(
+        world, until, any_open, orphans, faulty = self.database.read(
             lambda connection: (
                 self._world(connection),
                 histories.lease_until(connection, LEASE),
                 histories.any_open(connection),
                 histories.orphan_notices(connection, ORPHANS),
+                liveness.faulty(connection),
             )
         )
         found = self.database.read(check_slots)
@@ -129,6 +130,7 @@ class Examination:
             Finding(Rule.ORPHAN_NOTICE, f"notice {notice} for execution {of}", None, mark=notice)
             for notice, of in orphans
         ]
+        found += [Finding(Rule.LEFT_ALONE, why, of) for of, why in faulty.why.items()]
         if any_open and not world.alive:
             what = "executions are open and no worker is alive"
             found.append(Finding(Rule.NO_WORKER, what, mark="workers"))
@@ -136,6 +138,15 @@ class Examination:
             what = "nobody has swept" + (f" for {(now - until) / 1e6:.0f} s" if until else " yet")
             found.append(Finding(Rule.NOBODY_SWEEPS, what, mark="sweep"))
         return found
+
+
+def _distinct(findings: Iterable[Finding]) -> list[Finding]:
+    """Leave out that rescue cannot look after what nobody can read: that is told already."""
+    found = list(findings)
+    unreadable = {one.execution_id for one in found if one.rule is Rule.UNREADABLE}
+    return [
+        one for one in found if not (one.rule is Rule.LEFT_ALONE and one.execution_id in unreadable)
+    ]
 
 
 def check_slots(connection: Connection) -> list[Finding]:

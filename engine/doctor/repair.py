@@ -22,7 +22,7 @@ from engine.machine.event import EventType
 from engine.machine.finding import RULES, Finding, Repair, Rule
 from engine.machine.status import ExecutionStatus, Reason, StepStatus
 from engine.rescue import Rescue
-from engine.store import histories, liveness, notices, repairs, steps
+from engine.store import histories, lost_steps, notices, repairs, steps
 from engine.store.database import Connection
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
@@ -187,7 +187,7 @@ class Repairer:
             self._turn(execution_id, lambda taken, definition: self._wake(taken, definition, run))
         else:
             now = self._database.now()
-            self._database.write(lambda connection: liveness.sent_again(connection, [run], now))
+            self._database.write(lambda connection: lost_steps.sent_again(connection, [run], now))
             self.sends.now.append(run.ticket)
 
     def _wake(self, taken: Turn, definition: Definition, run: RunRow) -> list[Ticket]:

@@ -18,7 +18,7 @@ class Versions:
 
         Raises:
             NotFound: there is no such version.
-            InvalidDocument: it was stored by code that allowed more than this code does.
+            UnreadableVersion: it was stored by code that allowed more than this code does.
         """
         return workflows.parsed(workflow_id, version) or self._database.read(
             lambda connection: workflows.definition(connection, workflow_id, version)

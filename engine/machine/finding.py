@@ -37,6 +37,7 @@ class Rule(StrEnum):
     ORPHAN_NOTICE = "orphan_notice"
     UNANSWERED = "unanswered"
     ORPHANED_CHILD = "orphaned_child"
+    LEFT_ALONE = "left_alone"
     NOBODY_SWEEPS = "nobody_sweeps"
     NO_WORKER = "no_worker"
 
@@ -178,6 +179,12 @@ RULES: dict[Rule, About] = {
         "the execution that started it has ended, and it was to end with that",
         Repair.CANCEL,
         "cancels it, as the end of its parent does",
+    ),
+    Rule.LEFT_ALONE: About(
+        8,
+        "rescue cannot look after it: what it loses stays lost, and its times pass unheeded",
+        None,
+        "the log of the worker that sweeps says more; cancel it and run it again",
     ),
     Rule.NOBODY_SWEEPS: About(
         8, "nobody looks after lost messages and dead workers", None, "start a worker"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,9 +142,16 @@ _NARROW = (
 )
 
 
-def narrow(connection: Connection, before: int, limit: int) -> list[Narrow]:
-    """Return fan-outs begun before ``before`` that are not open to their full width yet."""
+def narrow(
+    connection: Connection, before: int, limit: int, but: Collection[str] = ()
+) -> list[Narrow]:
+    """Return fan-outs begun before ``before`` that are not open to their full width yet.
+
+    Those of the executions ``but`` are left out.
+    """
     oldest = _NARROW.where(_RUNS.c.started_at < before).order_by(_RUNS.c.started_at)
+    if but:
+        oldest = oldest.where(_RUNS.c.execution_id.not_in(but))
     return [_as_narrow(row) for row in connection.execute(oldest.limit(limit))]
 
 

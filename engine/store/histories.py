@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, case, func, or_, select, text
 
-from engine.errors import InvalidDocument, NotFound
+from engine.errors import NotFound, UnreadableVersion
 from engine.machine.event import EventType
 from engine.machine.history import (
     AttemptRecord,
@@ -98,7 +98,7 @@ def load(connection: Connection, ids: Sequence[str]) -> list[History]:
 def _begun(connection: Connection, head: HeadRecord) -> History:
     try:
         return History(head, workflows.definition(connection, head.workflow_id, head.version))
-    except (NotFound, InvalidDocument) as error:
+    except (NotFound, UnreadableVersion) as error:
         return History(head, None, unreadable=str(error))
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
 from engine.machine.change import RunKey
 from engine.machine.stall import Stall
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.machine.status import ExecutionStatus, Phase
 from engine.store.models import (
     CRASHED,
     EXPIRING,
@@ -39,6 +39,7 @@ _NOT_PAUSED = _EXECUTIONS.c.status != ExecutionStatus.PAUSED.value
 
 _LEASE = select(_LEASES.c.holder, _LEASES.c.until).where(_LEASES.c.name == bindparam("name"))
 
+_FAULTY = "rescue.faulty"  # a note only, which nobody holds
 FORGET_AFTER = 24 * 3600 * 1_000_000  # µs that a stopped worker's row is kept for people to see
 
 
@@ -159,6 +160,14 @@ def _stop(connection: Connection, now: int, who: Any) -> int:
     return len(gone)
 
 
+@dataclass(frozen=True, slots=True)
+class Faulty:
+    """Executions that rescue leaves alone because each look at them fails: ``why`` of some."""
+
+    count: int
+    why: dict[str, str]
+
+
 def lease(connection: Connection, name: str) -> Any | None:
     """Return ``holder`` and ``until`` (µs) of the lease, or None before anybody ever took it."""
     return connection.execute(_LEASE, {"name": name}).one_or_none()
@@ -182,206 +191,26 @@ def lease_note(connection: Connection, name: str) -> str | None:
     return None if note is None else str(note)
 
 
+def write_faulty(connection: Connection, note: str, now: int) -> None:
+    """Note which executions rescue cannot look after, as JSON."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    row = dialect.insert(_LEASES).values(name=_FAULTY, until=now, note=note)
+    there = row.on_conflict_do_update(
+        index_elements=[_LEASES.c.name], set_={"until": now, "note": note}
+    )
+    connection.execute(there)
+
+
+def faulty(connection: Connection) -> Faulty:
+    """Return which executions rescue could not look after at its last sweep."""
+    note = lease_note(connection, _FAULTY)
+    told: dict[str, Any] = {"count": 0, "shown": []} if note is None else decode(note)
+    return Faulty(told["count"], {one["execution"]: one["why"] for one in told["shown"]})
+
+
 def write_lease_note(connection: Connection, name: str, note: str) -> None:
     """Note something that outlives the holder of the lease."""
     connection.execute(update(_LEASES).where(_LEASES.c.name == name).values(note=note))
-
-
-def abandoned(connection: Connection, *, dead_before: int | None, limit: int) -> list[RunRow]:
-    """Return claimed step runs whose worker is gone.
-
-    Args:
-        connection: to read with.
-        dead_before: µs; a worker whose last beat is older is dead. None: only those that are
-            known to have stopped.
-        limit: rows at most.
-    """
-    gone = [_WORKERS.c.id.is_(None), _WORKERS.c.stopped_at.is_not(None)]
-    if dead_before is not None:
-        gone.append(_WORKERS.c.beat_at < dead_before)
-    rows = connection.execute(
-        select(*run_columns())
-        .join(_WORKERS, _WORKERS.c.id == _RUNS.c.worker_id, isouter=True)
-        .where(_RUNNING, _RUNS.c.worker_id.is_not(None), _RUNS.c["items"].is_(None), or_(*gone))
-        # In no order: for that of the table SQLite would read all of it.
-        .limit(limit)
-    )
-    runs = [as_run(row) for row in rows]
-    return sorted(runs, key=lambda run: (run.execution_id, run.step, run.item))
-
-
-def due(
-    connection: Connection, statuses: Iterable[StepStatus], before: int, limit: int
-) -> list[RunRow]:
-    """Return parked step runs in one of ``statuses`` due before ``before``, oldest first.
-
-    Those of paused executions wait until they are resumed.
-    """
-    rows = connection.execute(
-        select(*run_columns())
-        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(
-            _LIVE,
-            _NOT_PAUSED,
-            _RUNS.c.due_at < before,
-            _RUNS.c.status.in_([status.value for status in statuses]),
-        )
-        .order_by(_RUNS.c.due_at)
-        .limit(limit)
-    )
-    return [as_run(row) for row in rows]
-
-
-def overrun(connection: Connection, before: int, limit: int) -> list[RunRow]:
-    """Return claimed step runs whose deadline passed before ``before`` while their worker lived.
-
-    A worker that fell silent before the deadline proves nothing about the step's code: after an
-    outage that was longer than the timeout its claims are abandoned, not overdue.
-    """
-    rows = connection.execute(
-        select(*run_columns())
-        .join(_WORKERS, _WORKERS.c.id == _RUNS.c.worker_id)
-        .where(
-            _RUNNING,
-            _RUNS.c.due_at < before,
-            _WORKERS.c.beat_at >= _RUNS.c.due_at,
-        )
-        .order_by(_RUNS.c.due_at)
-        .limit(limit)
-    )
-    return [as_run(row) for row in rows]
-
-
-# Queued step runs with these reasons are sent by their own rules, not as lost messages.
-_SENT_BY_OTHERS = [Reason.UNKNOWN_STEP.value, Reason.WORKER_CRASHED.value]
-
-
-def expired(connection: Connection, now: int, limit: int) -> list[RunRow]:
-    """Return step runs that were queued for longer than they may be, but paused ones."""
-    rows = connection.execute(
-        select(*run_columns())
-        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(_EXPIRING, _NOT_PAUSED, _RUNS.c.queued_at + _RUNS.c.expires_in < now)
-        .order_by(_RUNS.c.queued_at)
-        .limit(limit)
-    )
-    return [as_run(row) for row in rows]
-
-
-def last_chance(connection: Connection, crashes: int, since: int) -> RunRow | None:
-    """Return the first queued step run that ``crashes`` times lost its worker.
-
-    None while another of them runs; one that has run since before ``since`` (µs) is trusted.
-    """
-    queued = (_RUNS.c.status == StepStatus.QUEUED.value) & (
-        _RUNS.c.reason == Reason.WORKER_CRASHED.value
-    )
-    trying = (_RUNS.c.status == StepStatus.RUNNING.value) & (_RUNS.c.started_at > since)
-    row = connection.execute(
-        select(*run_columns())
-        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(_CRASHED, _RUNS.c.crashes >= crashes, or_(queued & _NOT_PAUSED, trying))
-        # 'running' before 'queued'
-        .order_by(_RUNS.c.status.desc(), _RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
-        .limit(1)
-    ).one_or_none()
-    run = None if row is None else as_run(row)
-    return run if run is not None and run.status is StepStatus.QUEUED else None
-
-
-def unclaimed(
-    connection: Connection, queue: str, before: int, now: int, limit: int, *, patient: bool
-) -> list[RunRow]:
-    """Return queued step runs whose message was sent through ``queue`` before ``before``.
-
-    Args:
-        connection: to read with.
-        queue: the broker's queue.
-        before: µs.
-        now: µs.
-        limit: rows at most.
-        patient: leave out those sent again less long ago than they had waited until then, so
-            that whoever holds the first message is not flooded with copies of it.
-    """
-    patience = (now - _RUNS.c.due_at) >= (_RUNS.c.due_at - _RUNS.c.queued_at)
-    rows = connection.execute(
-        select(*run_columns())
-        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
-        .where(
-            _LIVE,
-            _NOT_PAUSED,
-            _RUNS.c.status == StepStatus.QUEUED.value,
-            _RUNS.c.queue == queue,
-            _RUNS.c.due_at < before,
-            or_(_RUNS.c.reason.is_(None), _RUNS.c.reason.not_in(_SENT_BY_OTHERS)),
-            *([patience] if patient else []),
-        )
-        .order_by(_RUNS.c.due_at)
-        .limit(limit)
-    )
-    return [as_run(row) for row in rows]
-
-
-def unknown(connection: Connection, before: int, limit: int) -> list[RunRow]:
-    """Return queued step runs that wait for a worker that knows them, due to be tried."""
-    rows = connection.execute(
-        select(*run_columns())
-        .where(
-            _LIVE,
-            _RUNS.c.status == StepStatus.QUEUED.value,
-            _RUNS.c.reason == Reason.UNKNOWN_STEP.value,
-            _RUNS.c.due_at < before,
-        )
-        .order_by(_RUNS.c.due_at)
-        .limit(limit)
-    )
-    return [as_run(row) for row in rows]
-
-
-_SENT_AGAIN = (
-    update(_RUNS)
-    .where(
-        _RUNS.c.execution_id == bindparam("b_execution"),
-        _RUNS.c.step == bindparam("b_step"),
-        _RUNS.c.item == bindparam("b_item"),
-        _RUNS.c.epoch == bindparam("b_epoch"),
-        _RUNS.c.status == StepStatus.QUEUED.value,
-    )
-    .values(due_at=bindparam("b_due"))
-)
-
-
-def sent_again(connection: Connection, runs: Sequence[RunRow], due_at: int) -> list[RunRow]:
-    """Note that messages were sent again: from now on only newer evidence counts.
-
-    Returns those it noted: rows that another transaction holds are left out, for it may stand
-    still, and all others would wait for it.
-    """
-    free = _free(connection, runs)
-    rows = [
-        {
-            "b_execution": run.execution_id,
-            "b_step": run.step,
-            "b_item": run.item,
-            "b_epoch": run.epoch,
-            "b_due": due_at,
-        }
-        for run in free
-    ]
-    if rows:
-        connection.execute(_SENT_AGAIN, rows)
-    return free
-
-
-def _free(connection: Connection, runs: Sequence[RunRow]) -> list[RunRow]:
-    if not runs:
-        return []
-    keys = [_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item]
-    wanted = tuple_(*keys).in_([(run.execution_id, run.step, run.item) for run in runs])
-    # SQLite has one writer, which is this one: nobody holds a row, and the words are left out.
-    rows = connection.execute(select(*keys).where(wanted).with_for_update(skip_locked=True))
-    locked = {tuple(row) for row in rows}
-    return [run for run in runs if (run.execution_id, run.step, run.item) in locked]
 
 
 @dataclass(frozen=True, slots=True)

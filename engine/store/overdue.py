@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +42,8 @@ def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
     )
 
 
-def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
-    """Return executions that should have ended or been completed by now.
+def overdue(connection: Connection, now: int, limit: int, but: Collection[str] = ()) -> list[Owed]:
+    """Return executions that should have ended or been completed by now, none of ``but``.
 
     Pending ones are left out: a backlog of them must not hide these. Paused ones wait.
     """
@@ -55,6 +55,7 @@ def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
             _EXECUTIONS.c.status.not_in(
                 [ExecutionStatus.PENDING.value, ExecutionStatus.PAUSED.value]
             ),
+            *_but(but),
         )
         .order_by(_EXECUTIONS.c.due_at)
         .limit(limit)
@@ -65,8 +66,15 @@ def overdue(connection: Connection, now: int, limit: int) -> list[Owed]:
     ]
 
 
-def late(connection: Connection, now: int, limit: int) -> list[str]:
-    """Return executions that should have ended by their deadline and were not told to."""
+def _but(executions: Collection[str]) -> list[Any]:
+    return [_EXECUTIONS.c.id.not_in(executions)] if executions else []
+
+
+def late(connection: Connection, now: int, limit: int, but: Collection[str] = ()) -> list[str]:
+    """Return executions that should have ended by their deadline and were not told to.
+
+    None of ``but`` is among them.
+    """
     return list(
         connection.execute(
             select(_EXECUTIONS.c.id)
@@ -76,6 +84,7 @@ def late(connection: Connection, now: int, limit: int) -> list[str]:
                 _EXECUTIONS.c.ending.is_(None),
                 # Steps that run at the end have the time that they say themselves.
                 _EXECUTIONS.c.phase == Phase.STEPS.value,
+                *_but(but),
             )
             .order_by(_EXECUTIONS.c.deadline_at)
             .limit(limit)

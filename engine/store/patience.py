@@ -16,6 +16,11 @@ def impatient(connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")
 
 
+def answers(connection: Connection) -> None:
+    """Ask the database for nothing: what comes back is that it is there."""
+    connection.exec_driver_sql("SELECT 1")
+
+
 def is_held(error: Unavailable) -> bool:
     """Return whether it failed because a row was held for longer than it may wait."""
     cause = error.__cause__

@@ -174,7 +174,7 @@ def _rows(connection: Connection, found: Sequence[Row[Any]], user_id: str) -> li
     return [
         ApprovalRow(
             execution_id=row.execution_id,
-            step=known[row.workflow_id, row.version].steps[row.step].name,
+            step=workflows.step_name(known.get((row.workflow_id, row.version)), row.step),
             item=None if row.item < 0 else row.item,
             workflow=row.workflow,
             version=row.version,

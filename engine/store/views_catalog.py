@@ -148,19 +148,22 @@ def _workflow_rows(
     by = (_WORKFLOWS.c.name, _WORKFLOWS.c.id)
     found = page(connection, statement, by, cursor=cursor, limit=limit)
     known = store.definitions(connection, [(row.id, row.latest_version) for row in found.rows])
-    return found.map(lambda row: _workflow_row(row, owner_id, known[row.id, row.latest_version]))
+    return found.map(
+        lambda row: _workflow_row(row, owner_id, known.get((row.id, row.latest_version)))
+    )
 
 
-def _workflow_row(row: Any, owner_id: str, definition: Definition) -> WorkflowRow:
+def _workflow_row(row: Any, owner_id: str, definition: Definition | None) -> WorkflowRow:
+    unreadable = f"version {row.latest_version} {store.UNREADABLE}"
     return WorkflowRow(
         id=row.id,
         name=row.name,
-        title=definition.title,
-        description=definition.description,
+        title=row.name if definition is None else definition.title,
+        description=unreadable if definition is None else definition.description,
         shared=row.shared,
         mine=row.owner_id == owner_id,
         latest_version=row.latest_version,
-        steps=len(definition.steps),
+        steps=0 if definition is None else len(definition.steps),
         created_at=row.created_at,
         last_execution_id=row.last_execution_id,
         last_status=row.last_status,

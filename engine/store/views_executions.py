@@ -145,12 +145,14 @@ def counts(connection: Connection, owner_id: str) -> dict[str, int]:
 
 def as_rows(connection: Connection, found: Sequence[Row[Any]], now: int) -> list[ExecutionRow]:
     """Return rows of ``select_rows`` with their sentences: two more queries for all of them."""
-    telling = _telling(connection, found)
+    telling, unreadable = _telling(connection, found)
     return [
         ExecutionRow(
             **{name: getattr(row, name) for name in _PLAIN},
             workflow=row.workflow,
-            detail=execution_detail(_ending(row), telling.get(row.id), now),
+            detail=f"its version {workflows.UNREADABLE}"
+            if row.id in unreadable
+            else execution_detail(_ending(row), telling.get(row.id), now),
         )
         for row in found
     ]
@@ -175,22 +177,30 @@ def as_error(text: str | None) -> dict[str, Any] | None:
     return None if text is None else dict(decode(text))
 
 
-def _telling(connection: Connection, found: Sequence[Row[Any]]) -> dict[str, Telling]:
-    """Return, per open or failed execution, the step run that tells most about it."""
+def _telling(
+    connection: Connection, found: Sequence[Row[Any]]
+) -> tuple[dict[str, Telling], set[str]]:
+    """Return, per open or failed execution, the step run that tells most about it.
+
+    And of which open ones nothing can be told: their version cannot be read.
+    """
     open_ids = [row.id for row in found if row.status in EXECUTION_OPEN]
     failed = {row.id: row for row in found if row.status == ExecutionStatus.FAILED}
     if not open_ids and not failed:
-        return {}
+        return {}, set()
     pairs = {row.id: (row.workflow_id, row.version) for row in found}
     known = workflows.definitions(connection, {pairs[name] for name in (*open_ids, *failed)})
     telling = {
         run.execution_id: _told(run, known[pairs[run.execution_id]])
         for run in (connection.execute(_live_runs(open_ids)).all() if open_ids else ())
+        if pairs[run.execution_id] in known
     }
     for name, row in failed.items():
-        if (told := _told_by_error(row, known[pairs[name]])) is not None:
+        definition = known.get(pairs[name])
+        told = None if definition is None else _told_by_error(row, definition)
+        if told is not None:
             telling[name] = told
-    return telling
+    return telling, {name for name in open_ids if pairs[name] not in known}
 
 
 def _live_runs(ids: Sequence[str]) -> Select[Any]:

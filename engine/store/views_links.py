@@ -88,8 +88,10 @@ def _parent(connection: Connection, child_id: str, parent: Row[Any]) -> LinkRow:
             _EXECUTIONS.c.id == child_id
         )
     ).one()
-    definition = workflows.definition(connection, parent.workflow_id, parent.version)
-    return _link(parent, definition.steps[here.parent_step].name, here.parent_item)
+    pair = (parent.workflow_id, parent.version)
+    definition = workflows.definitions(connection, [pair]).get(pair)
+    step = workflows.step_name(definition, here.parent_step)
+    return _link(parent, step, here.parent_item)
 
 
 def _link(row: Row[Any], step: str | None, item: int | None = None) -> LinkRow:

@@ -121,7 +121,7 @@ def _ask_rows(connection: Connection, rows: Sequence[Row[Any]]) -> list[AskRow]:
         AskRow(
             execution_id=row.execution_id,
             workflow=row.workflow,
-            step=known[row.workflow_id, row.version].steps[row.step].name,
+            step=workflows.step_name(known.get((row.workflow_id, row.version)), row.step),
             item=_item(row.item),
             kind=row.wait_for.split(":")[0],
             since=row.started_at or 0,
@@ -227,7 +227,12 @@ def lacking(connection: Connection, owner_id: str) -> list[LackRow]:
         .limit(LACKS_SHOWN)
     ).all()
     known = workflows.definitions(connection, {(row.workflow_id, row.version) for row in rows})
-    return [_lack(row, known[row.workflow_id, row.version]) for row in rows]
+    return [
+        _lack(row, definition)
+        for row in rows
+        # Of one that cannot be read nobody can tell what it lacks: it is told of in other places.
+        if (definition := known.get((row.workflow_id, row.version))) is not None
+    ]
 
 
 def _lack(row: Row[Any], definition: Definition) -> LackRow:

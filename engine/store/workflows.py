@@ -12,13 +12,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode
 from engine.definition import Definition, parse
-from engine.errors import NotFound
+from engine.errors import EngineError, NotFound, UnreadableVersion
 from engine.ids import is_id, new_id
 from engine.store.models import Workflow, WorkflowVersion
 from engine.store.prepared import Prepared
 
 _WORKFLOWS: Any = Workflow.__table__
 _VERSIONS: Any = WorkflowVersion.__table__
+UNREADABLE = "cannot be read by this release"
 _KEPT = 256  # parsed versions: lists name the steps of many workflows at once
 _parsed: dict[tuple[str, int], Definition] = {}
 _parsed_lock = Lock()
@@ -177,11 +178,18 @@ def definition(connection: Connection, workflow_id: str, version: int) -> Defini
 
     Raises:
         NotFound: there is no such version.
+        UnreadableVersion: it was stored by a release that allowed more than this one does.
     """
-    found = definitions(connection, [(workflow_id, version)]).get((workflow_id, version))
-    if found is None:
-        raise NotFound(f"workflow {workflow_id} has no version {version}")
-    return found
+    pair = (workflow_id, version)
+    found, unreadable = _find(connection, {pair})
+    if pair in found:
+        return found[pair]
+    if pair in unreadable:
+        raise UnreadableVersion(
+            f"version {version} of workflow {workflow_id} {UNREADABLE}: {unreadable[pair]}",
+            hint="install the release that published it, or publish the workflow anew",
+        )
+    raise NotFound(f"workflow {workflow_id} has no version {version}")
 
 
 def parsed(workflow_id: str, version: int) -> Definition | None:
@@ -192,8 +200,24 @@ def parsed(workflow_id: str, version: int) -> Definition | None:
 def definitions(
     connection: Connection, wanted: Iterable[tuple[str, int]]
 ) -> dict[tuple[str, int], Definition]:
-    """Return the definitions of (workflow id, version) pairs; absent ones are left out."""
-    pairs = set(wanted)
+    """Return the definitions of (workflow id, version) pairs.
+
+    Absent ones are left out, and those that cannot be read: one of them must cost a list no more
+    than what it would say of that one.
+    """
+    return _find(connection, set(wanted))[0]
+
+
+def step_name(definition: Definition | None, index: int) -> str:
+    """Return what to call a step of a version that may be one that cannot be read."""
+    return f"step {index}" if definition is None else definition.steps[index].name
+
+
+def _find(
+    connection: Connection, pairs: set[tuple[str, int]]
+) -> tuple[dict[tuple[str, int], Definition], dict[tuple[str, int], str]]:
+    """Return the definitions that can be read, and why each of the others cannot."""
+    unreadable: dict[tuple[str, int], str] = {}
     found = {pair: known for pair in pairs if (known := _parsed.get(pair)) is not None}
     missing = pairs - found.keys()
     if missing:
@@ -202,12 +226,23 @@ def definitions(
                 tuple_(_VERSIONS.c.workflow_id, _VERSIONS.c.number).in_(missing)
             )
         )
-        fresh = {
-            (row.workflow_id, row.number): parse(decode(row.document), stored=True) for row in rows
-        }
+        fresh: dict[tuple[str, int], Definition] = {}
+        for row in rows:
+            try:
+                definition = parse(decode(row.document), stored=True)
+            except EngineError as error:
+                unreadable[row.workflow_id, row.number] = _in_one_line(error)
+            except Exception as error:  # also a fault of ours is that of one version only
+                unreadable[row.workflow_id, row.number] = f"{type(error).__name__}: {error}"
+            else:
+                fresh[row.workflow_id, row.number] = definition
         found |= fresh
         _keep(fresh)
-    return found
+    return found, unreadable
+
+
+def _in_one_line(error: EngineError) -> str:
+    return "; ".join([error.message, *map(str, error.faults)])
 
 
 def _keep(fresh: dict[tuple[str, int], Definition]) -> None:

@@ -8,7 +8,7 @@ import redis
 from fastapi import APIRouter, Query, Response
 
 from engine.errors import EngineError, Unavailable
-from engine.store import revision, schedules, views
+from engine.store import liveness, revision, schedules, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
 from engine_app.api.strict import EMPTY, Strict
@@ -87,15 +87,21 @@ def ready(parts: With) -> Response:
     found = {"database": _database(parts), "redis": _redis(parts), "workers": _alive(parts)}
     good = all(state == "ok" for state in found.values())
     told = {"status": "ok" if good else "not ready", "parts": found}
-    return shapes.json({**told, "schedules_held_up": _held_up(parts)}, status=200 if good else 503)
+    return shapes.json({**told, **_troubles(parts)}, status=200 if good else 503)
 
 
-def _held_up(parts: Parts) -> int | None:
-    """Return how many schedules are due and cannot start: no reason to send no traffic here."""
+def _troubles(parts: Parts) -> dict[str, int | None]:
+    """Return what does not go on: how many schedules are due and cannot start, and how many
+    executions rescue cannot look after. That is no reason to send no traffic here."""
+    held_up: int | None
+    left_alone: int | None
     try:
-        return parts.database.read(schedules.held_up)
+        held_up, left_alone = parts.database.read(
+            lambda connection: (schedules.held_up(connection), liveness.faulty(connection).count)
+        )
     except EngineError:
-        return None
+        held_up = left_alone = None
+    return {"schedules_held_up": held_up, "executions_left_alone": left_alone}
 
 
 def _database(parts: Parts) -> str:

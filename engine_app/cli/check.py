@@ -12,7 +12,7 @@ import typer
 from engine.errors import EngineError, Fault, SettingsError
 from engine.payloads import Payloads
 from engine.settings import Settings, load
-from engine.store import revision, schedules
+from engine.store import liveness, revision, schedules
 from engine.store.database import Database
 from engine_app.cli.local import Json
 from engine_app.cli.output import clean, console, print_json
@@ -78,7 +78,7 @@ def _database(settings: Settings) -> list[Fault]:
         try:
             clock = _clock("DATABASE_URL", "the database's clock", database.now() / 1e6)
             lacks = [Fault("DATABASE_URL", words) for words in database.shortcomings()]
-            return clock + lacks + _schedules(database)
+            return clock + lacks + _schedules(database) + _left_alone(database)
         finally:
             database.close()
     except EngineError as error:
@@ -91,6 +91,15 @@ def _schedules(database: Database) -> list[Fault]:
         return []
     problem = f"{held_up} are due and cannot start"
     return [Fault("schedules", problem, "`engine schedules list` says why, for those of each user")]
+
+
+def _left_alone(database: Database) -> list[Fault]:
+    """Return that there are executions which rescue cannot look after: the doctor says why."""
+    count = database.read(liveness.faulty).count
+    if not count:
+        return []
+    problem = f"rescue cannot look after {count} of them: what they lose stays lost"
+    return [Fault("executions", problem, "`engine doctor` names them and says why")]
 
 
 def _payloads(settings: Settings) -> list[Fault]:

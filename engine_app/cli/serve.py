@@ -81,8 +81,11 @@ def _sweep_for_ever(client: Client) -> None:
         steady = time.monotonic() - since >= client.settings.lease_seconds
         try:
             messages.send(client.broker, rescuer.sweep(holder, steady=steady))
+            away = rescuer.interrupted
         except Unavailable as error:
             errors.print(clean(error.message))
+            away = True
+        if away:
             since = time.monotonic()
         time.sleep(client.settings.sweep_seconds)
 

@@ -76,3 +76,52 @@ def test_one_of_a_paused_execution_holds_nobody_up(house: House) -> None:
     house.write("UPDATE step_runs SET due_at = NULL WHERE step = 0")
     pause(house.database, owner_id=house.owner_id, execution_id=ids[0])
     assert sweep(house) == [ids[1]]
+
+
+def test_the_one_that_is_due_longest_goes_first(house: House) -> None:
+    ids = sorted(row[0] for row in house.query("SELECT execution_id FROM step_runs WHERE step = 0"))
+    sweep(house)
+    house.write("UPDATE step_runs SET due_at = NULL WHERE step = 0")
+    house.write(
+        "UPDATE step_runs SET queued_at = queued_at - 60000000 WHERE execution_id = :id", id=ids[1]
+    )
+    assert sweep(house) == [ids[1]]
+
+
+def test_one_that_nobody_claims_gives_way_to_the_others_in_turn(house: House) -> None:
+    [first] = sweep(house)
+    later(house)
+    [second] = sweep(house)
+    assert second != first
+    assert sweep(house) == []
+    later(house)
+    assert sweep(house) == [first]
+
+
+def test_one_whose_queue_nobody_serves_holds_nobody_up(house: House) -> None:
+    ids = sorted(row[0] for row in house.query("SELECT execution_id FROM step_runs WHERE step = 0"))
+    sweep(house)
+    house.write("UPDATE step_runs SET due_at = NULL WHERE step = 0")
+    house.write(
+        "UPDATE step_runs SET queue = 'gpu', queued_at = 1 WHERE execution_id = :id", id=ids[0]
+    )
+    assert sweep(house) == [ids[1]]
+    house.deliver(house.ticket(ids[1], 0))
+    assert sweep(house) == []
+    house.write("UPDATE workers SET queues = '[\"gpu\"]' WHERE id = 'w1'")
+    assert sweep(house) == [ids[0]]
+
+
+def test_what_is_owed_to_an_actor_goes_through_workers_of_ours(house: House) -> None:
+    ids = sorted(row[0] for row in house.query("SELECT execution_id FROM step_runs WHERE step = 0"))
+    sweep(house)
+    house.write("UPDATE step_runs SET due_at = NULL, queue = 'actor' WHERE step = 0")
+    assert sweep(house) == [ids[0]]
+
+
+def later(house: House) -> None:
+    """Let so much time pass that an unclaimed message holds nobody up."""
+    house.write(
+        "UPDATE step_runs SET due_at = due_at - 16000000, queued_at = queued_at - 16000000"
+        " WHERE status = 'queued'"
+    )

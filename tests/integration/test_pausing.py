@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Conflict, NotFound
-from engine.store import liveness
+from engine.store import lost_steps
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
@@ -260,7 +260,11 @@ def test_a_last_chance_that_is_paused_keeps_no_other_from_theirs(house: House) -
     pause(house, paused)
     other = last_chance(house)
     now = house.database.now()
-    run = house.database.read(lambda connection: liveness.last_chance(connection, 2, now))
+    run = house.database.read(
+        lambda connection: lost_steps.last_chance(
+            connection, 2, ["steps"], since=now, sent_before=now
+        )
+    )
     assert run is not None
     assert run.execution_id == other
 

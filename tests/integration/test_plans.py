@@ -23,6 +23,7 @@ from engine.store import (
     histories,
     letters,
     liveness,
+    lost_steps,
     notices,
     overdue,
     signals,
@@ -161,14 +162,16 @@ ONES: dict[str, Work] = {
 }
 
 OWED: dict[str, Work] = {
-    "abandoned": lambda c, at: liveness.abandoned(c, dead_before=at.now, limit=500),
-    "stopped": lambda c, at: liveness.abandoned(c, dead_before=None, limit=500),
-    "due": lambda c, at: liveness.due(c, [StepStatus.WAITING], at.now, 500),
-    "overrun": lambda c, at: liveness.overrun(c, at.now, 500),
-    "expired": lambda c, at: liveness.expired(c, at.now, 500),
-    "last chance": lambda c, at: liveness.last_chance(c, 2, at.now),
-    "unclaimed": lambda c, at: liveness.unclaimed(c, "steps", at.now, at.now, 500, patient=True),
-    "unknown": lambda c, at: liveness.unknown(c, at.now, 500),
+    "abandoned": lambda c, at: lost_steps.abandoned(c, dead_before=at.now, limit=500),
+    "stopped": lambda c, at: lost_steps.abandoned(c, dead_before=None, limit=500),
+    "due": lambda c, at: lost_steps.due(c, [StepStatus.WAITING], at.now, 500),
+    "overrun": lambda c, at: lost_steps.overrun(c, at.now, 500),
+    "expired": lambda c, at: lost_steps.expired(c, at.now, 500),
+    "last chance": lambda c, at: lost_steps.last_chance(
+        c, 2, ["steps"], since=at.now, sent_before=at.now
+    ),
+    "unclaimed": lambda c, at: lost_steps.unclaimed(c, "steps", at.now, at.now, 500, patient=True),
+    "unknown": lambda c, at: lost_steps.unknown(c, at.now, 500),
     "told to end": lambda c, _at: liveness.told_to_end(c, "w"),
     "undispatched": lambda c, at: overdue.undispatched(c, at.now, 500),
     "overdue": lambda c, at: overdue.overdue(c, at.now, 500),

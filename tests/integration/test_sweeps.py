@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from engine.rescue import SWEEPS
-from engine.resend import LEASE
+from engine.rescue.resend import LEASE
 from engine.store import glance, liveness
 from engine.store.database import Database
 from tests.support.house import House, python

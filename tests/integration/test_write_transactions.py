@@ -38,8 +38,8 @@ SMALL = {
     "engine.flow.follow._scatter",
     "engine.flow.follow._note_failed_closing",
     "engine.flow.expiry.expire",
-    "engine.rescue._miss_deadline",
-    "engine.rescue._crash",
+    "engine.rescue.endings._miss_deadline",
+    "engine.rescue.claims._crash",
 }
 SMALL_LENGTH = 2_000  # characters
 

@@ -289,7 +289,13 @@ def test_what_is_broken_is_found(
 
 
 def test_the_table_breaks_every_rule_that_one_history_can_show() -> None:
-    others = {Rule.SLOT_TWICE, Rule.ORPHAN_NOTICE, Rule.NOBODY_SWEEPS, Rule.NO_WORKER}
+    others = {
+        Rule.SLOT_TWICE,
+        Rule.ORPHAN_NOTICE,
+        Rule.LEFT_ALONE,
+        Rule.NOBODY_SWEEPS,
+        Rule.NO_WORKER,
+    }
     assert {rule for _, _, rule in TABLE} == set(Rule) - others
     assert set(RULES) == set(Rule)
 

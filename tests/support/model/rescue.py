@@ -1,4 +1,4 @@
-"""What rescue does, over a :class:`Table`: ``engine/rescue.py`` in the plainest way."""
+"""What rescue does, over a :class:`Table`: ``engine/rescue`` in the plainest way."""
 
 from __future__ import annotations
 
@@ -115,16 +115,15 @@ class Rescue(Flow):
         if any(r.status is StepStatus.RUNNING and (r.started_at or 0) > since for _, r in last):
             return
         waits = sorted(
-            key
+            (row.due_at or row.queued_at or 0, key)
             for key, row in last
             if row.status is StepStatus.QUEUED and row.reason == Reason.WORKER_CRASHED
         )
-        if not waits:
-            return
-        row = self.table.rows[waits[0]]
-        if row.due_at is None or row.due_at < self.now - ALONE_AGAIN:
-            row.due_at = self.now
-            self.sends.now.append(self.table.message(waits[0]))
+        sent = [self.table.rows[key].due_at or 0 for _since, key in waits]
+        if waits and max(sent) < self.now - ALONE_AGAIN:
+            _since, key = waits[0]
+            self.table.rows[key].due_at = self.now
+            self.sends.now.append(self.table.message(key))
 
     def _end_overdue(self) -> None:
         table = self.table

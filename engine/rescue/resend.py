@@ -6,10 +6,11 @@ import logging
 from dataclasses import dataclass
 
 from engine.definition.model import ACTOR_QUEUE
+from engine.errors import NotFound, UnreadableVersion
 from engine.flow.evidence import QUIET, Evidence, forgot, lost_before
 from engine.flow.sends import Sends
-from engine.flow.versions import Versions
-from engine.store import executions, liveness, notices, overdue
+from engine.rescue.turns import Turns
+from engine.store import executions, liveness, lost_steps, notices, overdue
 from engine.store.database import Database
 from engine.store.steps import RunRow
 
@@ -25,9 +26,13 @@ _log = logging.getLogger(__name__)
 class Resend:
     """One sweep's part of it, in the name of the lease's holder."""
 
-    database: Database
-    versions: Versions
+    turns: Turns
     evidence: Evidence
+
+    @property
+    def database(self) -> Database:
+        """The database of the sweep."""
+        return self.turns.database
 
     def send_lost(self, sends: Sends, now: int, dead_before: int) -> None:
         """Send again what is owed and provably has no message on its way."""
@@ -45,14 +50,14 @@ class Resend:
     ) -> None:
         before = lost_before(self.evidence, queue, alive, now, forgotten=forgotten)
         rows = self.database.read(
-            lambda connection: liveness.unclaimed(
+            lambda connection: lost_steps.unclaimed(
                 connection, queue, before, now, BATCH, patient=not forgotten
             )
         )
         if not rows:
             return
         _log.info("%d messages of %s were lost: sending them again", len(rows), queue)
-        free = self.database.write(lambda connection: liveness.sent_again(connection, rows, now))
+        free = self.database.write(lambda connection: lost_steps.sent_again(connection, rows, now))
         sends.now += [run.ticket for run in free]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
@@ -71,17 +76,24 @@ class Resend:
 
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:
         """Send step runs that waited for their code to those who have it now."""
-        rows = self.database.read(lambda connection: liveness.unknown(connection, now, BATCH))
+        rows = self.database.read(lambda connection: lost_steps.unknown(connection, now, BATCH))
         if not rows:
             return
-        known: list[RunRow] = []
-        for run in rows:
-            pinned = self.database.read(
-                lambda connection, run=run: executions.pinned(connection, run.execution_id)  # type: ignore[misc]
-            )
-            if pinned is not None:
-                step = self.versions.get(pinned.workflow_id, pinned.version).steps[run.step]
-                known += [run] if step.function in alive.functions else []
+        known = [run for run in rows if self._function_of(run) in alive.functions]
         later = now + UNKNOWN_AGAIN
-        self.database.write(lambda connection: liveness.sent_again(connection, rows, later))
+        self.database.write(lambda connection: lost_steps.sent_again(connection, rows, later))
         sends.now += [run.ticket for run in known]
+
+    def _function_of(self, run: RunRow) -> str | None:
+        """Return the code that the step run calls, None also when its version does not tell."""
+        pinned = self.database.read(
+            lambda connection: executions.pinned(connection, run.execution_id)
+        )
+        if pinned is None:
+            return None
+        try:
+            definition = self.turns.versions.get(pinned.workflow_id, pinned.version)
+        except (NotFound, UnreadableVersion) as error:
+            self.turns.leave_alone(run.execution_id, error)
+            return None
+        return definition.steps[run.step].function

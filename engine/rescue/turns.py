@@ -1,0 +1,134 @@
+"""Rescue's moves, each in a turn of its own: what goes wrong with one execution is its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from engine.definition import Definition
+from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
+from engine.flow.commit import commit
+from engine.flow.journal import Journal
+from engine.flow.sends import Look, Sends
+from engine.flow.versions import Versions
+from engine.settings import Settings
+from engine.store import patience
+from engine.store.database import Database
+from engine.store.steps import RunRow, Ticket
+from engine.store.turn import Turn
+
+HELD_AGAIN = 10.0  # seconds until an execution that another transaction holds is tried again
+FAULTY_AGAIN = 60.0  # seconds until one that cannot be looked after is: others may have mended it
+MOST = 2_000  # executions left alone at once: each question names them all
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """An execution that is left alone until ``until`` (``time.monotonic``).
+
+    ``why`` is what is wrong with it; empty when it is only held by another transaction.
+    """
+
+    until: float
+    why: str = ""
+
+
+@dataclass(slots=True)
+class Turns:
+    """Makes moves, and remembers which executions it could not move."""
+
+    settings: Settings
+    database: Database
+    versions: Versions
+    look: Callable[[Look], None]
+    _resting: dict[str, Rest] = field(default_factory=dict)
+    _told: set[tuple[str, str]] = field(default_factory=set)  # what was logged, once
+
+    @property
+    def grace(self) -> int:
+        """The µs that running steps have when their execution ends."""
+        return int(self.settings.cancel_grace_seconds * 1e6)
+
+    def definition(self, taken: Turn) -> Definition:
+        """Return the definition of the execution whose turn it is."""
+        return self.versions.get(taken.head.workflow_id, taken.head.version)
+
+    def resting(self) -> list[str]:
+        """Return the executions to be left alone now: no question need find them."""
+        now = time.monotonic()
+        for name, rest in list(self._resting.items()):
+            if rest.until <= now:
+                self._resting.pop(name, None)
+        return list(self._resting)
+
+    def faulty(self) -> dict[str, str]:
+        """Return what is wrong with each execution that could not be looked after."""
+        self.resting()
+        return {name: rest.why for name, rest in list(self._resting.items()) if rest.why}
+
+    def each(self, run: RunRow, sends: Sends, move: Callable[[Turn, RunRow], list[Ticket]]) -> None:
+        """Make one move of a step run; a row that moved on meanwhile needs none."""
+        self.take(run.execution_id, sends, lambda taken: move(taken, run))
+
+    def take(self, execution_id: str, sends: Sends, move: Callable[[Turn], list[Ticket]]) -> None:
+        """Make one move of an execution; its messages go to ``sends``.
+
+        Raises:
+            Unavailable: the database does not answer, whatever it is asked.
+        """
+        if execution_id in self._resting:
+            return
+
+        def work(taken: Turn) -> tuple[list[Ticket], Look]:
+            return move(taken), Look.of(taken.head)
+
+        try:
+            journal, first = Journal(self.versions), patience.impatient
+            tickets, look = commit(self.database, execution_id, work, journal, sends, first=first)
+        except (StaleClaim, NotFound):
+            return
+        except Unavailable as error:
+            self._wait_for(execution_id, error)
+            return
+        except Exception as error:
+            self.leave_alone(execution_id, error)
+            return
+        self.look(look)
+        sends.now += tickets
+
+    def leave_alone(self, execution_id: str, error: Exception) -> None:
+        """Leave an execution alone that fails each time: all others must not pay for it."""
+        if isinstance(error, EngineError):
+            why, trace = error.message, None
+        else:
+            why, trace = f"a fault of the engine: {type(error).__name__}: {error}", error
+        self._rest(execution_id, Rest(time.monotonic() + FAULTY_AGAIN, why))
+        if (execution_id, why) not in self._told:
+            if len(self._told) >= MOST:
+                self._told.clear()
+            self._told.add((execution_id, why))
+            about = "execution %s cannot be looked after: %s"
+            _log.warning(about, execution_id, why, exc_info=trace)
+
+    def _wait_for(self, execution_id: str, error: Unavailable) -> None:
+        """Leave an execution alone that another transaction holds: all others must not wait for it.
+
+        A process that stands still in a transaction holds it until the server ends its session.
+
+        Raises:
+            Unavailable: it is the database that does not answer.
+        """
+        if not patience.is_held(error):
+            self.database.read(patience.answers)
+        self._rest(execution_id, Rest(time.monotonic() + HELD_AGAIN))
+        _log.warning("execution %s is looked after later: %s", execution_id, error.message)
+
+    def _rest(self, execution_id: str, rest: Rest) -> None:
+        while len(self._resting) >= MOST:
+            resting = list(self._resting.items())
+            self._resting.pop(min(resting, key=lambda one: one[1].until)[0], None)
+        self._resting[execution_id] = rest
