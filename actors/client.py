@@ -16,7 +16,7 @@ from engine import again, answer, control, stranded
 from engine import start as verbs
 from engine.again import Preview, Wish
 from engine.answer import Decision
-from engine.errors import Conflict, EngineError
+from engine.errors import Conflict
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.payloads import Payloads
@@ -200,26 +200,32 @@ class Client:
         """Send a dead letter's execution again, or run it again; return the execution's id.
 
         Raises:
-            NotFound, Conflict: as ``engine.store.letters.replay``.
+            NotFound, Conflict: as ``engine.store.letters.find``.
         """
         now = self.database.now()
-        wanted = self.database.write(
-            lambda connection: letters.replay(connection, owner_id, dead_letter_id, now)
+        found = self.database.read(
+            lambda connection: letters.find(connection, owner_id, dead_letter_id)
         )
-        if wanted.again:
-            try:
-                return self.start_again(
-                    owner_id=owner_id,
-                    execution_id=wanted.execution_id,
-                    trigger_detail="dead letter",
-                ).execution_id
-            except EngineError:
-                self.database.write(
-                    lambda connection: letters.replay_failed(connection, dead_letter_id)
-                )
-                raise
-        self._enqueue(messages.dispatch_message(wanted.execution_id), 0)
-        return wanted.execution_id
+        if found.again:
+            # The letter is the key: of two replays at once, and of one after a process that died
+            # before it could note that it had replayed, all mean the same execution.
+            started = self.start_again(
+                owner_id=owner_id,
+                execution_id=found.execution_id,
+                trigger_detail="dead letter",
+                idempotency_key=f"dead-letter-{dead_letter_id}",
+            )
+            self.database.write(
+                lambda connection: letters.replayed(connection, dead_letter_id, now)
+            )
+            return started.execution_id
+        self.database.write(
+            lambda connection: letters.dispatch_again(
+                connection, dead_letter_id, found.execution_id, now
+            )
+        )
+        self._enqueue(messages.dispatch_message(found.execution_id), 0)
+        return found.execution_id
 
     def find_stranded(self, *, owner_id: str | None) -> list[stranded.Stranded] | None:
         """Return the versions whose open executions wait for code that no live worker has.

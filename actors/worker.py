@@ -20,7 +20,7 @@ from actors.broker import EngineBroker
 from actors.heart import Heart
 from actors.looks import Looks
 from engine import registry, stranded
-from engine.errors import EngineError, NotFound
+from engine.errors import EngineError
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
 from engine.ids import new_id
@@ -36,7 +36,7 @@ from engine.worker.claimer import known_code
 from engine.worker.claims import Claim, Claims, Stop
 from engine.worker.execute import Executor
 from engine.worker.guest import Guest
-from engine.worker.insist import flush_lines, release
+from engine.worker.insist import flush_all, release
 
 PULSE_SECONDS = 0.5  # how often lines of running steps are written, and a beat may be due
 YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book
@@ -233,13 +233,8 @@ class Crew:
 
     def _write_lines(self) -> None:
         """Write what running steps said. Apart from the pulse: a locked execution takes long."""
-        for claim in self.claims.all():
-            try:
-                look = flush_lines(self.database, claim)
-                if look is not None:
-                    self.looks.add(look)
-            except NotFound:
-                claim.stop = Stop.LOST
+        for look in flush_all(self.database, self.claims.all()):
+            self.looks.add(look)
 
     def _pulse(self) -> None:
         self._pass_on_ends()

@@ -89,12 +89,8 @@ def start_again(
             hint="rerun it from a step, or start a new one",
         )
     wanted, _definition = _wanted(database, versions, origin, wish)
-    retried = wish == Wish()
     wanted = replace(
-        wanted,
-        trigger=Trigger.RETRY if retried else Trigger.RERUN,
-        trigger_detail=trigger_detail,
-        message_id=message_id,
+        _asked(wanted, wish, message_id, trigger_detail),
         idempotency_key=idempotency_key,
         request_hash=None if idempotency_key is None else _hash(execution_id, wish),
     )
@@ -105,6 +101,36 @@ def start_again(
         return executions.admit(connection, wanted, now)
 
     return database.write(admit)
+
+
+def successor(
+    database: Database,
+    versions: Versions,
+    *,
+    owner_id: str,
+    execution_id: str,
+    message_id: str,
+    wish: Wish,
+    trigger_detail: str,
+) -> NewExecution:
+    """Return the execution that is to take the place of one that ends as it is admitted.
+
+    Arguments and errors are those of ``start_again``.
+    """
+    origin = database.read(lambda connection: executions.origin(connection, owner_id, execution_id))
+    wanted, _definition = _wanted(database, versions, origin, wish)
+    return _asked(wanted, wish, message_id, trigger_detail)
+
+
+def _asked(
+    wanted: NewExecution, wish: Wish, message_id: str, trigger_detail: str | None
+) -> NewExecution:
+    return replace(
+        wanted,
+        trigger=Trigger.RETRY if wish == Wish() else Trigger.RERUN,
+        trigger_detail=trigger_detail,
+        message_id=message_id,
+    )
 
 
 def _hash(execution_id: str, wish: Wish) -> str:

@@ -20,7 +20,7 @@ from engine.machine.status import Reason, StepStatus
 from engine.store import executions, signals, steps
 from engine.store.database import Connection, Database
 from engine.store.signals import NewSignal, Received
-from engine.store.steps import RunRow
+from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
 
 APPROVAL = "approval"
@@ -164,14 +164,15 @@ def decide(
     answer = deliverer.kept(run, _answer(asked, decision, step, database.now()))
     sends = Sends()
 
-    def move(taken: Turn) -> Look:
-        sends.now += deliverer.settle(taken, run, answer)
-        return Look.of(taken.head)
+    def move(taken: Turn) -> tuple[Look, list[Ticket]]:
+        tickets = deliverer.settle(taken, run, answer)
+        return Look.of(taken.head), tickets
 
     try:
-        look = commit(database, execution_id, move, journal, sends)
+        look, tickets = commit(database, execution_id, move, journal, sends)
     except StaleClaim:
         raise Conflict(f"step {step!r} was decided a moment before, or its time is over") from None
+    sends.now += tickets
     if not sends.now:
         # It may have been the last step: without a message rescue would finish it seconds later.
         sends.dispatches.append(execution_id)

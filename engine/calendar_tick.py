@@ -11,7 +11,7 @@ from engine.flow.versions import Versions
 from engine.machine import calendar
 from engine.machine.calendar import Missed, Skipped
 from engine.start import admit_slot, slot_start
-from engine.store import schedules
+from engine.store import patience, schedules
 from engine.store.database import Connection, Database
 from engine.store.schedules import DueSchedule, Firing
 
@@ -39,8 +39,9 @@ def tick(database: Database, versions: Versions, new_message_id: Callable[[], st
     for schedule in _due(database, now):
         try:
             started += _fire(database, versions, schedule, new_message_id, now)
-        except Unavailable:
-            raise
+        except Unavailable as error:
+            database.read(patience.answers)  # if it answers others, only this one waits a minute
+            _log.warning("schedule %s (%s) starts later: %s", schedule.name, schedule.id, error)
         except EngineError as error:
             _hold_up(database, schedule, str(error), now)
         except Exception as error:

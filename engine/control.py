@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
+from engine.definition import Definition
 from engine.errors import Conflict
 from engine.flow.commit import commit
 from engine.flow.ending import start_ending
@@ -14,7 +16,10 @@ from engine.machine.head import Head
 from engine.machine.status import ExecutionStatus, Phase, Reason
 from engine.store import executions, steps
 from engine.store.database import Database
+from engine.store.steps import Ticket
 from engine.store.turn import Turn
+
+T = TypeVar("T")
 
 NOTE_LIMIT = 256  # characters
 
@@ -39,26 +44,42 @@ def cancel(
         Conflict: it has ended, or was cancelled before.
     """
     definition = versions.get(*_version(database, owner_id, execution_id))
-    sends = Sends()
+    sends, grace = Sends(), int(grace_seconds * 1e6)
 
-    def move(taken: Turn) -> Look:
-        head = taken.head
-        _refuse_ended(head)
-        if head.ending is not None and head.phase is not Phase.CLOSING:
-            raise Conflict(f"execution {execution_id} is ending already, as {head.ending}")
-        taken.set(cancel_requested_at=taken.now, cancel_note=note[:NOTE_LIMIT] or None)
-        grace = int(grace_seconds * 1e6)
-        taken.emit(EventType.CANCEL_REQUESTED, until=taken.now + grace, **_noted(note))
-        sends.now += start_ending(
-            taken,
-            definition,
-            ExecutionStatus.CANCELLED,
-            grace=grace,
-            reason=Reason.CANCELLED_BY_USER,
-        )
-        return Look.of(head)
+    def move(taken: Turn) -> tuple[Look, list[Ticket]]:
+        tickets = cancel_in(taken, definition, grace=grace, note=note)
+        return Look.of(taken.head), tickets
 
-    return commit(database, execution_id, move, sends=sends), sends
+    look, tickets = commit(database, execution_id, move, sends=sends)
+    sends.now += tickets
+    return look, sends
+
+
+def cancel_in(taken: Turn, definition: Definition, *, grace: int, note: str) -> list[Ticket]:
+    """Cancel the execution whose turn it is; return tickets for what runs at its end.
+
+    Args:
+        taken: its turn.
+        definition: of its version.
+        grace: µs that running steps have.
+        note: why, for people.
+
+    Raises:
+        Conflict: it has ended, or was cancelled before.
+    """
+    head = taken.head
+    _refuse_ended(head)
+    if head.ending is not None and head.phase is not Phase.CLOSING:
+        raise Conflict(f"execution {head.id} is ending already, as {head.ending}")
+    taken.set(cancel_requested_at=taken.now, cancel_note=note[:NOTE_LIMIT] or None)
+    taken.emit(EventType.CANCEL_REQUESTED, until=taken.now + grace, **_noted(note))
+    return start_ending(
+        taken,
+        definition,
+        ExecutionStatus.CANCELLED,
+        grace=grace,
+        reason=Reason.CANCELLED_BY_USER,
+    )
 
 
 def pause(database: Database, *, owner_id: str, execution_id: str, note: str = "") -> Look:
@@ -94,33 +115,36 @@ def resume(database: Database, *, owner_id: str, execution_id: str) -> tuple[Loo
     """
     sends = Sends()
 
-    def move(taken: Turn) -> Look:
+    def move(taken: Turn) -> tuple[Look, list[Ticket]]:
         head = taken.head
         if head.status is not ExecutionStatus.PAUSED:
             raise Conflict(f"execution {execution_id} is {head.status}, not paused")
         taken.emit(EventType.RESUMED)
+        tickets: list[Ticket] = []
         if head.runs_total == 0:
             taken.become(ExecutionStatus.PENDING)
             # A delay that it was started with still holds.
             owed = executions.is_due(taken)
         else:
             taken.become(ExecutionStatus.RUNNING)
-            sends.now += steps.requeue(taken)
-            owed = not sends.now
+            tickets = steps.requeue(taken)
+            owed = not tickets
         if owed:
             taken.owed.append(head.id)
-        return Look.of(head)
+        return Look.of(head), tickets
 
-    return _owned(database, owner_id, execution_id, move, sends), sends
+    look, tickets = _owned(database, owner_id, execution_id, move, sends)
+    sends.now += tickets
+    return look, sends
 
 
 def _owned(
     database: Database,
     owner_id: str,
     execution_id: str,
-    move: Callable[[Turn], Look],
+    move: Callable[[Turn], T],
     sends: Sends,
-) -> Look:
+) -> T:
     _version(database, owner_id, execution_id)
     return commit(database, execution_id, move, sends=sends)
 

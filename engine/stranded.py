@@ -10,17 +10,22 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from engine import control
-from engine.again import Wish, start_again
+from engine.again import Wish, successor
 from engine.codec import decode
 from engine.definition import Definition, check_input
 from engine.errors import Conflict, EngineError, NotFound, UnreadableVersion
+from engine.flow.commit import commit
+from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.store import liveness, stranded, workflows
+from engine.store import executions, liveness, steps, stranded, workflows
 from engine.store.database import Database
+from engine.store.steps import Ticket
 from engine.store.stranded import Candidate, OpenVersion
+from engine.store.turn import Turn
 
 AT_ONCE = 500  # executions that one call moves or cancels
+RUNS = "a step of it runs: ask again once that has ended"
 MOVED = "moved to version {} by its owner: no worker has its code"
 
 
@@ -214,7 +219,7 @@ def _settle_version(
         elif dry_run:
             work.bulk.done.append(Settled(one.id, None))
         else:
-            _settle_one(work, one, move=move)
+            _settle_one(work, definition, one, move=move)
 
 
 def _why_left(definition: Definition, newest: Definition, one: Candidate) -> str | None:
@@ -227,7 +232,7 @@ def _why_left(definition: Definition, newest: Definition, one: Candidate) -> str
     if one.awaited:
         return "its parent waits for it, and would fail: move the parent, or cancel it"
     if one.running:
-        return "a step of it runs: ask again once that has ended"
+        return RUNS
     try:
         check_input(newest, decode(one.input))
     except EngineError as error:
@@ -235,29 +240,40 @@ def _why_left(definition: Definition, newest: Definition, one: Candidate) -> str
     return None
 
 
-def _settle_one(work: _Work, one: Candidate, *, move: bool) -> None:
-    note = MOVED.format(work.newest_version) if move else "no worker has its code"
+def _settle_one(work: _Work, definition: Definition, one: Candidate, *, move: bool) -> None:
     try:
-        look, sends = control.cancel(
-            work.database,
-            work.versions,
-            owner_id=work.owner_id,
-            execution_id=one.id,
-            grace_seconds=work.grace_seconds,
-            note=note,
-        )
-        work.bulk.sends.now += sends.now
-        work.bulk.sends.dispatches += sends.dispatches
-        work.bulk.looks.append(look)
-        moved_to = _run_again(work, one) if move else None
+        moved_to = None
+        if move:
+            moved_to = _move(work, definition, one)
+        else:
+            _cancel(work, one)
     except EngineError as error:
         work.bulk.left.append(Left(one.id, error.message))
         return
     work.bulk.done.append(Settled(one.id, moved_to))
 
 
-def _run_again(work: _Work, one: Candidate) -> str:
-    admitted = start_again(
+def _cancel(work: _Work, one: Candidate) -> None:
+    look, sends = control.cancel(
+        work.database,
+        work.versions,
+        owner_id=work.owner_id,
+        execution_id=one.id,
+        grace_seconds=work.grace_seconds,
+        note="no worker has its code",
+    )
+    work.bulk.sends.now += sends.now
+    work.bulk.sends.dispatches += sends.dispatches
+    work.bulk.looks.append(look)
+
+
+def _move(work: _Work, definition: Definition, one: Candidate) -> str:
+    """Cancel the execution and admit the one that takes its place, both or neither.
+
+    Raises:
+        Conflict: it has moved on meanwhile; nothing was changed.
+    """
+    wanted = successor(
         work.database,
         work.versions,
         owner_id=work.owner_id,
@@ -266,5 +282,22 @@ def _run_again(work: _Work, one: Candidate) -> str:
         wish=Wish(version=work.newest_version),
         trigger_detail=f"moved from {one.id}",
     )
-    work.bulk.sends.dispatches.append(admitted.execution_id)
-    return admitted.execution_id
+    grace, note = int(work.grace_seconds * 1e6), MOVED.format(work.newest_version)
+
+    def move(taken: Turn) -> tuple[Look, list[Ticket], str]:
+        # Asked again: a worker that has the code may have come since it was found.
+        if steps.running(taken.connection, one.id):
+            raise Conflict(RUNS)
+        tickets = control.cancel_in(taken, definition, grace=grace, note=note)
+        if not taken.head.over:
+            raise Conflict("it would not end at once: ask again in a moment")
+        admitted = executions.admit(taken.connection, wanted, taken.now)
+        return Look.of(taken.head), tickets, admitted.execution_id
+
+    look, tickets, moved_to = commit(
+        work.database, one.id, move, Journal(work.versions), work.bulk.sends
+    )
+    work.bulk.sends.now += tickets
+    work.bulk.sends.dispatches.append(moved_to)
+    work.bulk.looks.append(look)
+    return moved_to

@@ -102,8 +102,8 @@ class Replay:
     again: bool
 
 
-def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> Replay:
-    """Note that the letter is replayed and return what is to be done for it.
+def find(connection: Connection, owner_id: str, letter_id: str) -> Replay:
+    """Return what replaying the letter means.
 
     An execution that could not be planned is owed a dispatch again. One that has failed by a step
     under which workers died is to be run again, as a new one: an end status never changes.
@@ -120,21 +120,35 @@ def replay(connection: Connection, owner_id: str, letter_id: str, now: int) -> R
     if row is None or row.execution_id is None:
         raise NotFound(f"there is no dead letter {letter_id}")
     if row.replayed_at is not None:
-        raise Conflict(f"dead letter {letter_id} was replayed already")
-    connection.execute(update(_LETTERS).where(_LETTERS.c.id == letter_id).values(replayed_at=now))
-    if row.reason == Reason.WORKER_CRASHED.value:
-        return Replay(row.execution_id, again=True)
+        raise _replayed(letter_id)
+    return Replay(row.execution_id, again=row.reason == Reason.WORKER_CRASHED.value)
+
+
+def replayed(connection: Connection, letter_id: str, now: int) -> bool:
+    """Note that the letter is replayed; return False when another has a moment before."""
+    unplayed = (_LETTERS.c.id == letter_id) & _LETTERS.c.replayed_at.is_(None)
+    # RETURNING, for two at once: the second waits for the first, and finds nothing left to note.
+    noted = update(_LETTERS).where(unplayed).values(replayed_at=now).returning(_LETTERS.c.id)
+    return connection.execute(noted).one_or_none() is not None
+
+
+def dispatch_again(connection: Connection, letter_id: str, execution_id: str, now: int) -> None:
+    """Replay the letter of an execution that could not be planned: it is owed a dispatch again.
+
+    Raises:
+        Conflict: it was replayed already.
+    """
+    if not replayed(connection, letter_id, now):
+        raise _replayed(letter_id)
     connection.execute(
         update(_EXECUTIONS)
         .where(
-            _EXECUTIONS.c.id == row.execution_id,
+            _EXECUTIONS.c.id == execution_id,
             _EXECUTIONS.c.status == ExecutionStatus.PENDING.value,
         )
         .values(reason=None, due_at=now)
     )
-    return Replay(row.execution_id, again=False)
 
 
-def replay_failed(connection: Connection, letter_id: str) -> None:
-    """Let the letter be replayed once more: what it meant could not be done."""
-    connection.execute(update(_LETTERS).where(_LETTERS.c.id == letter_id).values(replayed_at=None))
+def _replayed(letter_id: str) -> Conflict:
+    return Conflict(f"dead letter {letter_id} was replayed already")

@@ -7,6 +7,7 @@ no trip through Redis between two of them.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,7 +152,9 @@ class Executor:
             taken.apply(run.key, run.epoch, change.hold(due_at=due_at, first=run.reason is None))
 
         if run.status is StepStatus.QUEUED:
-            commit(self._database, run.execution_id, move, self._journal)
+            # Claimed by one that has the code, or ended, meanwhile: there is nothing to hold.
+            with contextlib.suppress(StaleClaim):
+                commit(self._database, run.execution_id, move, self._journal)
 
     # --- advance: one move --------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from engine.codec import encode
-from engine.errors import NotFound, StaleClaim, Unavailable
+from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit, commit_short
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
@@ -22,7 +22,7 @@ from engine.store.database import Database
 from engine.store.short_turns import ShortTurn, Taken
 from engine.store.steps import Ticket
 from engine.store.turn import Line, Turn
-from engine.worker.claims import Claim
+from engine.worker.claims import Claim, Stop
 
 T = TypeVar("T")
 
@@ -137,6 +137,28 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
         return commit(database, claim.key.execution_id, move)
     except (StaleClaim, NotFound):
         return []  # it was settled, or taken away, a moment before
+
+
+def flush_all(database: Database, claims: Sequence[Claim]) -> list[Look]:
+    """Write what all these said so far; return whose pages have news.
+
+    A moment in which the database does not answer costs the one claim that met it some time, and
+    the others nothing.
+    """
+    looks: list[Look] = []
+    late: EngineError | None = None
+    for claim in claims:
+        try:
+            look = flush_lines(database, claim)
+        except NotFound:
+            claim.stop = Stop.LOST
+        except EngineError as error:
+            late = error
+        else:
+            looks += [] if look is None else [look]
+    if late is not None:
+        _log.warning("some lines of running steps are written later: %s", late.message)
+    return looks
 
 
 def flush_lines(database: Database, claim: Claim) -> Look | None:

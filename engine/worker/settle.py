@@ -232,13 +232,13 @@ class Settler:
     def _give_up(self, work: Work, claim: Claim, sends: Sends) -> None:
         """Give the claim back, or end its step run when the execution ends."""
 
-        def move(taken: Turn) -> None:
+        def move(taken: Turn) -> list[Ticket]:
             if taken.head.stopping:
-                sends.now += self._revoke(taken, work, claim)
-            else:
-                taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
+                return self._revoke(taken, work, claim)
+            taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
+            return []
 
-        settle(self._database, claim, move, self._journal, sends)
+        sends.now += settle(self._database, claim, move, self._journal, sends) or []
 
     def _stop(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
         """Revoke the claim before anything is begun for it: its execution ends."""

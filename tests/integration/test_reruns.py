@@ -204,9 +204,8 @@ def test_poison_is_replayed_as_a_new_execution(house: House) -> None:
     assert house.execution(execution_id, "status") == ("failed",)
     [(letter, reason)] = house.query("SELECT id, reason FROM dead_letters")
     assert reason == "worker_crashed"
-    now = house.database.now()
-    wanted = house.database.write(
-        lambda connection: letters.replay(connection, house.owner_id, letter, now)
+    wanted = house.database.read(
+        lambda connection: letters.find(connection, house.owner_id, letter)
     )
     assert (wanted.execution_id, wanted.again) == (execution_id, True)
     new = again(house, wanted.execution_id)
