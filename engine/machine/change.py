@@ -53,7 +53,11 @@ class Change:
 def claim(
     source: StepStatus, *, worker_id: str, now: int, deadline: int, input: str | None
 ) -> Change:
-    """A worker takes the step run: one more attempt, watched by its lease and its deadline."""
+    """A worker takes the step run: one more attempt, watched by its lease and its deadline.
+
+    One that waited is woken by that: should its worker die, it does not wait once more.
+    """
+    woken = {"woken": True} if source is StepStatus.WAITING else {}
     return Change(
         source,
         StepStatus.RUNNING,
@@ -64,6 +68,7 @@ def claim(
             "input": input,
             "reason": None,
             "progress": None,
+            **woken,
         },
         adds={"attempts": 1},
         event=EventType.STEP_STARTED,
@@ -116,7 +121,13 @@ def retry(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> C
     return Change(
         StepStatus.RUNNING,
         StepStatus.RETRYING,
-        {"due_at": due_at, "queued_at": due_at, "error": error, "reason": reason},
+        {
+            "due_at": due_at,
+            "queued_at": due_at,
+            "error": error,
+            "reason": reason,
+            "woken": False,  # the next attempt begins anew
+        },
         adds={"epoch": 1},
         event=EventType.STEP_RETRYING,
         data={**data, "due_at": due_at},
@@ -258,7 +269,12 @@ def park(*, now: int, until: int | None, wait_for: str | None, data: Mapping[str
     return Change(
         StepStatus.RUNNING,
         StepStatus.WAITING,
-        {"due_at": until, "queued_at": now if until is None else until, "wait_for": wait_for},
+        {
+            "due_at": until,
+            "queued_at": now if until is None else until,
+            "wait_for": wait_for,
+            "woken": False,
+        },
         adds={"attempts": -1, "epoch": 1},
         event=EventType.STEP_WAITING,
         data=data if until is None else {**data, "until": until},
@@ -390,13 +406,15 @@ def revoke(*, now: int, ending: ExecutionStatus) -> Change:
 
 def wake(source: StepStatus, *, now: int) -> Change:
     """A parked step run is due and no message has come for it: it is owed like any other."""
+    waited = source is StepStatus.WAITING
     return Change(
         source,
         StepStatus.QUEUED,
         {
             "due_at": now,
             "queued_at": now,
-            "reason": Reason.WOKEN if source is StepStatus.WAITING else None,
+            "reason": Reason.WOKEN if waited else None,
+            "woken": waited,
         },
         event=EventType.STEP_WOKEN,
         active=1,

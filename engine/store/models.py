@@ -299,6 +299,9 @@ class StepRun(Base):
     expires_in: Mapped[int | None] = mapped_column(BigInteger)  # µs it may be queued at most
     # What a waiting one waits for beside its due time, as signal:NAME:CORRELATION.
     wait_for: Mapped[str | None] = mapped_column(String(256))
+    # Whether a time that it waited for has come: it stays so when its worker dies, or has not its
+    # code, until it waits again or its attempt fails. A sleep would last twice as long otherwise.
+    woken: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     worker_id: Mapped[str | None] = mapped_column(String(36))
     started_at: Mapped[int | None] = mapped_column(TIME)
     finished_at: Mapped[int | None] = mapped_column(TIME)

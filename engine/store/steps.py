@@ -66,6 +66,7 @@ class RunRow:
     value: str | None
     expires_in: int | None  # µs
     wait_for: str | None
+    woken: bool  # as the driver gives it: 0 or 1 on SQLite
 
     @property
     def key(self) -> RunKey:

@@ -9,7 +9,7 @@ from engine.definition import Definition, Step
 from engine.flow.scope import Scope
 from engine.machine.change import RunKey
 from engine.machine.head import Head
-from engine.machine.status import Phase, Reason, StepStatus
+from engine.machine.status import Phase, StepStatus
 from engine.steps.context import Context
 from engine.store.executions import Pinned
 from engine.store.steps import RunRow, Ticket
@@ -77,7 +77,7 @@ class Work:
             attempt=claim.attempt,
             idempotency_key=f"{key.execution_id}.{key.step}.{key.item}",
             timeout=self.step.timeout,
-            woken=self.run.status is StepStatus.WAITING or self.run.reason == Reason.WOKEN,
+            woken=self.run.status is StepStatus.WAITING or bool(self.run.woken),
             lines=claim.log,
             clock=clock,
             is_cancelled=lambda: claim.cancelled or claim.stop is not None,
@@ -111,4 +111,5 @@ def fresh_run(execution_id: str, step: Step, *, item: int = -1) -> RunRow:
         value=None,
         expires_in=None,
         wait_for=None,
+        woken=False,
     )

@@ -115,7 +115,7 @@ class Model(Rescue):
         if row.status is not StepStatus.QUEUED and early > 0:
             self.sends.later.append((message, row.due_at or 0))
             return None
-        woken = row.status is StepStatus.WAITING or row.reason == Reason.WOKEN
+        woken = row.status is StepStatus.WAITING or row.woken
         head = self.table.head
         return Work(key, row.status, epoch, woken, head.steps_left, head.phase)
 

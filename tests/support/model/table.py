@@ -53,6 +53,7 @@ class Row:
     output: str | None = None
     error: str | None = None
     progress: str | None = None
+    woken: bool = False
 
 
 @dataclass(slots=True)
