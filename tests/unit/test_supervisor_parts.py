@@ -14,7 +14,9 @@ from engine_app.supervisor.welcome import welcome
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    for name in ("DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
     return Settings.model_construct(
         **{**Settings().model_dump(), "home": tmp_path, "worker_processes": 3, "port": 8123}
     )
