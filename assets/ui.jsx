@@ -101,16 +101,33 @@ export function Mark({ beat, errors, behind }) {
 }
 
 // ---- Small things
+// Pages over plain HTTP have no clipboard: then the old way, by a selection; a browser may refuse that too.
+async function copied(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    const box = document.createElement("textarea");
+    box.value = text;
+    box.style.position = "fixed";
+    const back = document.activeElement;
+    (document.querySelector("dialog[open]") ?? document.body).append(box);
+    box.select();
+    const done = document.execCommand("copy");
+    box.remove();
+    back?.focus();
+    return done;
+  }
+}
 export function CopyId({ text, short = true }) {
-  const [done, setDone] = useState(false);
+  const [said, setSaid] = useState("");
   const copy = async () => {
-    await navigator.clipboard?.writeText(text);
-    setDone(true);
-    setTimeout(() => setDone(false), 1200);
+    setSaid((await copied(text)) ? "copied" : text);
+    setTimeout(() => setSaid(""), 5000);
   };
   return (
     <button type="button" className="plain mono" title={`Copy ${text}`} onClick={copy}>
-      {done ? "copied" : short ? String(text).slice(-8) : text}<span className="only-reader"> copy</span>
+      {said || (short ? String(text).slice(-8) : text)}<span className="only-reader"> copy</span>
     </button>
   );
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.codec import decode, encode
@@ -196,7 +197,8 @@ def asked_for(text: str | None) -> Asked:
 def _answer(asked: Asked, decision: Decision, step: str, now: int) -> Answer:
     if asked.approvers and decision.by not in asked.approvers:
         raise Forbidden(f"step {step!r} is decided by {', '.join(asked.approvers)}")
-    told = {"by": decision.by, "at": now, "comment": decision.comment}
+    at = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=now)  # exact: a float is not
+    told = {"by": decision.by, "at": at, "comment": decision.comment}
     if not decision.approved:
         words = f"rejected by {decision.by}" + (f": {decision.comment}" * bool(decision.comment))
         return Bad(Reason.REJECTED, {"message": words, "type": "Rejected", **told})

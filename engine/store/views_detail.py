@@ -186,7 +186,7 @@ def _step_row(
     values: dict[str, Any] = (
         dict.fromkeys(_SHARED) | {"status": StepStatus.PENDING.value, "attempts": 0, "crashes": 0}
         if run is None
-        else {name: getattr(run, name) for name in _SHARED}
+        else _shared(run)
     )
     return StepRow(
         index=step.index,
@@ -298,11 +298,23 @@ def _failures(connection: Connection, execution_id: str, step: int) -> list[Fail
 def _item_row(run: Row[Any], wait: WaitRow | None) -> ItemRow:
     return ItemRow(
         item=run.item,
-        **{name: getattr(run, name) for name in _SHARED},
+        **_shared(run),
         error=as_error(run.error),
         progress=as_error(run.progress),
         waits_for=wait,
     )
+
+
+def _shared(run: Row[Any]) -> dict[str, Any]:
+    """Return what a step's and an item's row have both.
+
+    A step run that is parked is owed from a time to come on, which is not when it was queued.
+    """
+    values = {name: getattr(run, name) for name in _SHARED}
+    queued, started = run.queued_at, run.started_at
+    if queued is not None and started is not None and queued > started:
+        values["queued_at"] = queued if run.status == StepStatus.QUEUED.value else None
+    return values
 
 
 def items(

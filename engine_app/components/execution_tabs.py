@@ -100,7 +100,7 @@ def timeline_row(
         ),
         kit.Track.create(segs=bar.segs, start=start, end=end),
         rx.el.span(
-            rx.cond(bar.segs.length() > 0, took(bar.started, bar.finished), bar.status),
+            rx.cond(bar.started > 0, took(bar.started, bar.finished), bar.status),
             class_name="took",
         ),
         type="button",
@@ -142,8 +142,8 @@ def _facts() -> rx.Component:
         rx.cond(
             _PICKED.started > 0,
             rx.fragment(
-                fact("Started", ago(_PICKED.started)),
-                fact("Took", took(_PICKED.started, _PICKED.finished)),
+                fact("Latest try began", ago(_PICKED.started)),
+                fact("Latest try took", took(_PICKED.started, _PICKED.finished)),
             ),
         ),
         rx.cond(

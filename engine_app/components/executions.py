@@ -10,7 +10,7 @@ from engine_app.components import kit
 from engine_app.components.parts import ago, link, pill, took
 from engine_app.states.shapes import Line
 
-_HEADS = ("Status", "Workflow", "Execution", "Progress", "Trigger", "Started", "Duration")
+_HEADS = ("Status", "Workflow", "Execution", "Progress", "Trigger", "Created", "Duration")
 
 
 def table(slots: list[Any]) -> rx.Component:
@@ -28,7 +28,7 @@ def table(slots: list[Any]) -> rx.Component:
 
 def short_table(slots: list[Any]) -> rx.Component:
     """Return the table of one workflow's executions: narrow, without its name in each row."""
-    heads = ("Status", "Doing", "Execution", "Started", "Duration")
+    heads = ("Status", "Doing", "Execution", "Created", "Duration")
     return rx.el.div(
         rx.el.table(
             rx.el.thead(
@@ -41,7 +41,7 @@ def short_table(slots: list[Any]) -> rx.Component:
 
 
 def _class(name: str) -> str:
-    if name in ("Started", "Duration"):
+    if name in ("Created", "Duration"):
         return "num"
     return "x" if name == "Trigger" else ""
 

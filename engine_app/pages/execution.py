@@ -146,7 +146,7 @@ def _says_more() -> Any:
 
 def _figures() -> rx.Component:
     return rx.el.div(
-        kpi("Started", ago(_HEAD.created)),
+        kpi("Created", ago(_HEAD.created)),
         kpi("Duration", took(_HEAD.started, _HEAD.finished)),
         kpi("Steps", _HEAD.steps),
         kpi("Waited to start", took(_HEAD.created, _HEAD.started)),

@@ -70,7 +70,10 @@ def line(row: ExecutionRow) -> Line:
 
 @dataclass(frozen=True)
 class Bar:
-    """A row of the timeline. ``segs`` are [kind, from, to]; to 0 grows with the clock."""
+    """A row of the timeline. ``segs`` are [kind, from, to]; to 0 grows with the clock.
+
+    From ``started`` to ``finished`` is all that it took: every try, and the waits between them.
+    """
 
     name: str = ""
     uses: str = ""
@@ -119,7 +122,7 @@ def _bar(step: StepRow, tries: Sequence[AttemptRow], parked: Sequence[list[int]]
         uses=step.uses,
         status=step.status,
         note=_note(step),
-        started=min((seg[1] for seg in segs), default=0),
+        started=min((seg[1] for seg in segs if seg[0] != "w"), default=0),
         finished=step.finished_at or 0,
         segs=segs,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound
@@ -32,7 +34,9 @@ def test_an_approval_gives_who_and_what_they_filled_in(house: House) -> None:
     decide(house, execution_id, "ask", comment="go", n=3)
     house.drain()
     output = house.output(execution_id)
-    assert output.pop("at") > 0
+    at = datetime.fromisoformat(output.pop("at"))
+    assert abs(at.timestamp() - house.database.now() / 1e6) < 60
+    assert at.tzinfo is not None
     assert output == {"approved": True, "by": "ada", "comment": "go", "values": {"n": 3}}
     check(house.database)
 

@@ -49,6 +49,27 @@ def to_decide(house: House, user_id: str, name: str, **more: Any) -> views.Page[
     )
 
 
+def test_no_step_is_queued_after_it_started_or_in_time_to_come(house: House) -> None:
+    steps = {
+        "sleep": {"uses": "sleep", "with": {"for": "1h"}},
+        "signal": {"uses": "signal", "with": {"name": "paid", "deadline": "2h"}},
+        "ask": {"uses": "approval", "with": {"title": "Pay?", "deadline": "3h"}},
+    }
+    execution = house.run(house.publish("parked", steps))
+    decide(
+        house.database,
+        house.versions,
+        user_id=house.owner_id,
+        execution_id=execution,
+        step="ask",
+        decision=Decision(True, "owner"),
+        grace_seconds=0,
+    )
+    for step in shown(house, execution).steps:
+        assert step.started_at is not None
+        assert step.queued_at is None or step.queued_at <= step.started_at, step.name
+
+
 def test_each_kind_of_wait_says_for_what_and_until_when(house: House) -> None:
     house.publish("inner", {"a": {"uses": "sleep", "with": {"for": "1d"}}})
     signal = {"name": "paid", "correlation": "a:b", "deadline": "2h"}
