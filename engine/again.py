@@ -18,7 +18,7 @@ from engine.expressions import did_you_mean
 from engine.flow.versions import Versions
 from engine.machine.plan import first_rows, same_steps, still_done, without
 from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
-from engine.start import deadline_of
+from engine.start import deadline_of, find_asked
 from engine.store import executions, origins, prune, workflows
 from engine.store.database import Connection, Database
 from engine.store.executions import Admitted, NewExecution, Origin
@@ -83,6 +83,12 @@ def start_again(
     """
     wish = wish or Wish()
     origin = _origin(database, owner_id, execution_id)
+    request = None
+    if idempotency_key is not None:
+        request, workflow_id = _hash(execution_id, wish), origin.wanted.workflow_id
+        before = find_asked(database, owner_id, workflow_id, idempotency_key, request)
+        if before is not None:
+            return before
     if origin.status is ExecutionStatus.COMPLETED and wish == Wish():
         raise Conflict(
             f"execution {execution_id} is completed: only a failed or cancelled one can be retried",
@@ -92,7 +98,7 @@ def start_again(
     wanted = replace(
         _asked(wanted, wish, message_id, trigger_detail),
         idempotency_key=idempotency_key,
-        request_hash=None if idempotency_key is None else _hash(execution_id, wish),
+        request_hash=request,
     )
     now = database.now()
 

@@ -54,12 +54,17 @@ def start(
     workflow = database.read(
         lambda connection: workflows.readable(connection, owner_id, workflow_id)
     )
+    request = None
+    if idempotency_key is not None:
+        # Before the input is checked: what was accepted once is not refused when asked again,
+        # also when a newest version that came since would not take it.
+        request = _hash(workflow.id, version, input, delay)
+        before = find_asked(database, owner_id, workflow.id, idempotency_key, request)
+        if before is not None:
+            return before
     number = version or workflow.latest_version
     definition = versions.get(workflow.id, number)
     text = encode(check_input(definition, input))
-    # Each by itself: in a list the deepest input that is allowed would be too deep.
-    asked = ",".join(encode(part) for part in (workflow.id, version, input))
-    request = hashlib.sha256(f"[{asked}]".encode()).hexdigest()
     wanted = NewExecution(
         owner_id=owner_id,
         workflow_id=workflow.id,
@@ -68,13 +73,35 @@ def start(
         trigger=trigger,
         trigger_detail=trigger_detail,
         idempotency_key=idempotency_key,
-        request_hash=request if idempotency_key is not None else None,
+        request_hash=request,
         delay=delay,
         deadline=deadline_of(definition),
         message_id=message_id,
     )
     now = database.now()
     return database.write(lambda connection: executions.admit(connection, wanted, now))
+
+
+def _hash(workflow_id: str, version: int | None, input: Any, delay: int) -> str:
+    # Each by itself: in a list the deepest input that is allowed would be too deep.
+    asked = [encode(part) for part in (workflow_id, version, input)]
+    asked += [str(delay)] if delay else []
+    return hashlib.sha256(f"[{','.join(asked)}]".encode()).hexdigest()
+
+
+def find_asked(
+    database: Database, owner_id: str, workflow_id: str, key: str, request_hash: str
+) -> Admitted | None:
+    """Return the execution that the same request has started, None when its key is new.
+
+    Raises:
+        Conflict: the idempotency key was used for another request.
+    """
+    return database.read(
+        lambda connection: executions.asked_before(
+            connection, owner_id, workflow_id, key, request_hash
+        )
+    )
 
 
 def deadline_of(definition: Definition) -> int | None:

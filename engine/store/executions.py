@@ -160,24 +160,43 @@ def _parent_values(parent: Parent | None) -> dict[str, Any]:
     }
 
 
-def _admitted_before(connection: Connection, wanted: NewExecution) -> Admitted:
-    columns = select(_EXECUTIONS.c.id, _EXECUTIONS.c.message_id, _EXECUTIONS.c.request_hash)
-    if wanted.schedule_id is not None:
-        same = (_EXECUTIONS.c.schedule_id == wanted.schedule_id) & (
-            _EXECUTIONS.c.slot == wanted.slot
-        )
-    else:
-        same = (
-            (_EXECUTIONS.c.owner_id == wanted.owner_id)
-            & (_EXECUTIONS.c.workflow_id == wanted.workflow_id)
-            & (_EXECUTIONS.c.idempotency_key == wanted.idempotency_key)
-        )
-    row = connection.execute(columns.where(same)).one()
-    if wanted.idempotency_key is not None and row.request_hash != wanted.request_hash:
+def asked_before(
+    connection: Connection, owner_id: str, workflow_id: str, key: str, request_hash: str
+) -> Admitted | None:
+    """Return the execution that the same request has started, None when its key is new.
+
+    Raises:
+        Conflict: the idempotency key was used for another request.
+    """
+    same = (
+        (_EXECUTIONS.c.owner_id == owner_id)
+        & (_EXECUTIONS.c.workflow_id == workflow_id)
+        & (_EXECUTIONS.c.idempotency_key == key)
+    )
+    row = connection.execute(_BEFORE.where(same)).one_or_none()
+    if row is None:
+        return None
+    if row.request_hash != request_hash:
         raise Conflict(
-            f"the idempotency key {wanted.idempotency_key!r} was used for another request",
+            f"the idempotency key {key!r} was used for another request",
             hint="use a new key for a new request",
         )
+    return Admitted(row.id, row.message_id, created=False)
+
+
+_BEFORE = select(_EXECUTIONS.c.id, _EXECUTIONS.c.message_id, _EXECUTIONS.c.request_hash)
+
+
+def _admitted_before(connection: Connection, wanted: NewExecution) -> Admitted:
+    if wanted.schedule_id is None:
+        key, asked = wanted.idempotency_key, wanted.request_hash
+        assert key is not None, "nothing else makes two executions one"
+        assert asked is not None
+        found = asked_before(connection, wanted.owner_id, wanted.workflow_id, key, asked)
+        assert found is not None, "its row kept this one out"
+        return found
+    slot = (_EXECUTIONS.c.schedule_id == wanted.schedule_id) & (_EXECUTIONS.c.slot == wanted.slot)
+    row = connection.execute(_BEFORE.where(slot)).one()
     return Admitted(row.id, row.message_id, created=False)
 
 

@@ -30,6 +30,7 @@ OPEN_EXECUTION = "status IN ('pending', 'running', 'waiting', 'paused')"
 DEADLINE = f"{OPEN_EXECUTION} AND deadline_at IS NOT NULL"
 EXPIRING = "status = 'queued' AND expires_in IS NOT NULL"
 AWAITING = "status = 'waiting' AND wait_for IS NOT NULL"
+LISTENING = "status = 'waiting' AND wait_for NOT IN ('approval', 'workflow')"  # for a signal
 UNKNOWN = "status = 'queued' AND reason = 'unknown_step'"
 NARROW = "status = 'running' AND items_held IS NOT NULL"
 CRASHED = "status IN ('queued', 'running') AND crashes > 0"
@@ -251,6 +252,14 @@ class StepRun(Base):
             "wait_for",
             sqlite_where=text(AWAITING),
             postgresql_where=text(AWAITING),
+        ),
+        # Of many that wait for one signal the one that waits longest gets it.
+        Index(
+            "ix_step_runs_listening",
+            "wait_for",
+            "started_at",
+            sqlite_where=text(LISTENING),
+            postgresql_where=text(LISTENING),
         ),
         Index(
             "ix_step_runs_unknown",

@@ -12,7 +12,7 @@ from engine.errors import Conflict
 from engine.ids import new_id
 from engine.machine.change import RunKey
 from engine.store import notices
-from engine.store.models import Execution, Notice, Signal, StepRun
+from engine.store.models import LISTENING, Execution, Notice, Signal, StepRun, literally
 from engine.store.turn import Turn
 
 _SIGNALS: Any = Signal.__table__
@@ -20,6 +20,8 @@ _RUNS: Any = StepRun.__table__
 _EXECUTIONS: Any = Execution.__table__
 _NOTICES: Any = Notice.__table__
 _PREFIX = "signal:"
+# As literal text: SQLite uses a partial index only where its own words stand.
+_LISTENING = literally("step_runs", LISTENING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +83,7 @@ def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
         _NOTICES.c.item == _RUNS.c.item,
         _NOTICES.c.epoch == _RUNS.c.epoch,
     )
-    # As literal text: SQLite uses a partial index only where its own words stand.
-    where: list[Any] = [
-        text("step_runs.status = 'waiting' AND step_runs.wait_for IS NOT NULL"),
-        ~pending,
-    ]
+    where: list[Any] = [_LISTENING, ~pending]
     if wanted.execution_id is not None and not wanted.correlation:
         where.append(_RUNS.c.wait_for.startswith(f"{_PREFIX}{wanted.name}:", autoescape=True))
     else:
@@ -96,7 +94,8 @@ def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
         select(*(_RUNS.c[name] for name in ("execution_id", "step", "item", "epoch", "input")))
         .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
         .where(*where, _EXECUTIONS.c.owner_id == wanted.owner_id)
-        .order_by(_RUNS.c.execution_id, _RUNS.c.step, _RUNS.c.item)
+        # It has waited since it was claimed last: what parked it took no time.
+        .order_by(*(_RUNS.c[name] for name in ("started_at", "execution_id", "step", "item")))
         .limit(1)
     ).one_or_none()
     if row is None:
@@ -197,7 +196,7 @@ def take_early(turn: Turn, key: RunKey, epoch: int, wanted: Wanted) -> None:
             text("taken_at IS NULL"),
             or_(mine, anyone),
         )
-        .order_by(_SIGNALS.c.id)
+        .order_by(_SIGNALS.c.created_at, _SIGNALS.c.id)
         .limit(1)
     ).scalar_one_or_none()
     if signal_id is None:

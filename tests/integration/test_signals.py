@@ -283,3 +283,30 @@ def test_a_retry_asks_no_signal_twice(house: House) -> None:
     house.plan(again)
     house.drain()
     assert statuses(house, again) == {0: "completed", 1: "failed"}
+
+
+def test_of_several_that_wait_the_one_that_waits_longest_gets_it(house: House) -> None:
+    gated = {"gate": waits("gate"), "a": {**waits(), "needs": ["gate"]}}
+    late = house.run(house.publish("gated", gated))
+    long = waiting(house)
+    signal(house, "gate")
+    house.drain()
+    assert late < long  # it is the older execution, and has waited for this for less long
+    assert signal(house, body=1).execution_id == long
+    assert signal(house, body=2).execution_id == late
+
+
+def test_a_deadline_does_not_change_who_waits_longest(house: House) -> None:
+    first = waiting(house, deadline="3d")
+    second = waiting(house)
+    assert [signal(house).execution_id for _ in range(2)] == [first, second]
+
+
+def test_of_the_items_of_a_fan_out_those_that_wait_longest_are_served_first(house: House) -> None:
+    each = {**waits(), "for_each": [1, 2, 3], "max_parallel": 2}
+    execution_id = house.run(house.publish("each", {"a": each}))
+    house.write("UPDATE step_runs SET started_at = started_at - 1000000 WHERE item = 1")
+    signal(house, body="x")
+    house.drain()
+    assert house.step(execution_id, 0, "status", item=1) == ("completed",)
+    assert house.step(execution_id, 0, "status", item=0) == ("waiting",)
