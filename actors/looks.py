@@ -13,13 +13,13 @@ from engine.flow.sends import Look
 from engine.steps.threads import start_vital
 
 CHANNEL = "engine:look"
-COALESCE_SECONDS = 0.05
+COALESCE_SECONDS = 0.02
 
 _log = logging.getLogger(__name__)
 
 
 class Looks:
-    """Collects executions with news and publishes each once per 50 ms at most."""
+    """Collects executions with news and publishes each once per 20 ms at most."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._client = client
@@ -37,7 +37,6 @@ class Looks:
     def _publish(self) -> None:
         while True:
             self._some.wait()
-            time.sleep(COALESCE_SECONDS)
             self._some.clear()
             with self._lock:
                 pending, self._pending = self._pending, set()
@@ -46,6 +45,7 @@ class Looks:
             except redis.RedisError as error:
                 # Pages look by themselves too; only their news is late.
                 _log.debug("could not publish %d looks: %s", len(pending), error)
+            time.sleep(COALESCE_SECONDS)  # after the first, which waits for none
 
 
 def publish(client: redis.Redis, looks: set[Look]) -> None:

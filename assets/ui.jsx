@@ -223,33 +223,35 @@ export function Axis({ start, end }) {
 }
 
 // ---- Tails. The server sends only what is new; here it is kept by number, so what comes twice is
-// shown once, and a gap is noticed and asked for.
+// shown once, and a gap is noticed and asked for. Two words that come at once may be drawn as one,
+// the second: so the first line there must be is told, too.
 const kept = new Map();
 function tail(name) {
   if (!kept.has(name)) {
     if (kept.size > 7) kept.delete(kept.keys().next().value);
-    kept.set(name, { lines: [], last: 0 });
+    kept.set(name, { lines: [], last: null });
   }
   return kept.get(name);
 }
-function take(store, chunk) {
+function take(store, chunk, first) {
   for (const line of chunk ?? []) {
-    if (store.last && line[0] <= store.last) continue;
-    if (store.last && line[0] > store.last + 1) return true;
+    store.last ??= Math.min(line[0], first || 1) - 1;
+    if (line[0] <= store.last) continue;
+    if (line[0] > store.last + 1) return true;
     store.lines.push(line);
     store.last = line[0];
   }
   if (store.lines.length > 20_000) store.lines.splice(0, store.lines.length - 20_000);
   return false;
 }
-function useTail(name, chunk, onGap) {
+function useTail(name, chunk, first, onGap) {
   const store = tail(name);
-  const gap = take(store, chunk);
+  const gap = take(store, chunk, first);
   useEffect(() => { if (gap) onGap(store.last); }, [gap, store.last]);
   return store;
 }
-export function EventTail({ of, chunk, onGap }) {
-  const store = useTail(`events ${of}`, chunk, onGap);
+export function EventTail({ of, chunk, first, onGap }) {
+  const store = useTail(`events ${of}`, chunk, first, onGap);
   const lines = store.lines.slice(-1000).reverse();
   const earlier = lines.length ? lines[lines.length - 1][0] - 1 : 0;
   if (!lines.length) return <div className="empty"><h2>No event yet</h2><p>Every change of status leaves one here, numbered without gaps.</p></div>;
@@ -262,12 +264,12 @@ export function EventTail({ of, chunk, onGap }) {
   );
 }
 const WEIGHT = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
-export function LogTail({ of: id, chunk, step, filters, tall, onGap }) {
+export function LogTail({ of: id, chunk, first, step, filters, tall, onGap }) {
   const [level, setLevel] = useState("debug");
   const [text, setText] = useState("");
   const [follow, setFollow] = useState(true);
   const box = useRef(null);
-  const store = useTail(`logs ${id}`, chunk, onGap);
+  const store = useTail(`logs ${id}`, chunk, first, onGap);
   const wanted = store.lines.filter((line) =>
     (!step || line[1] === step) && (WEIGHT[line[3]] ?? 20) >= WEIGHT[level] && (!text || line[4].toLowerCase().includes(text.toLowerCase())));
   const lines = wanted.slice(-2000);

@@ -1,4 +1,4 @@
-"""Measure the whole product: throughput, latency, fan-out, against the floor of the same run.
+"""Measure the whole product: throughput, latency, fan-out, open pages, beside the same run's floor.
 
 On SQLite (``synchronous`` NORMAL; FULL for throughput and latency only) and on PostgreSQL, if
 there is one: what ``--database`` names, else a server of our own with its own defaults. Each
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from benchmarks import floor, measure, report
+from benchmarks import floor, live, measure, report
 from benchmarks.measure import Result, repeated
 from benchmarks.product import Product, product
 from benchmarks.stored import stored
@@ -33,10 +33,20 @@ class Sizes:
     fans: int = 20
     idle_seconds: float = 5
     floor_seconds: float = 2
+    tabs: tuple[int, ...] = (20, 100)
+    tab_seconds: float = 10
 
 
 SHORT = Sizes(
-    runs=1, executions=50, one_by_one=20, after_rest=2, fans=5, idle_seconds=2, floor_seconds=0.5
+    runs=1,
+    executions=50,
+    one_by_one=20,
+    after_rest=2,
+    fans=5,
+    idle_seconds=2,
+    floor_seconds=0.5,
+    tabs=(3,),
+    tab_seconds=1,
 )
 
 
@@ -102,6 +112,9 @@ def _everything(running: Product, url: str, sizes: Sizes) -> Result:
         "f50": repeated(partial(measure.fans, running, sizes.fans), sizes.runs),
         "stored": stored(running, url, sizes.executions),
         "idle": measure.at_rest(running, sizes.idle_seconds),
+        "pages": {
+            f"{tabs} tabs": live.pages(running, tabs, sizes.tab_seconds) for tabs in sizes.tabs
+        },
     }
 
 

@@ -47,6 +47,12 @@ def wait_for_io(seconds: float) -> int:
     return 1
 
 
+@step
+def wait_a_little(_number: int, seconds: float) -> None:
+    """Take ``seconds``, whichever item it is."""
+    time.sleep(seconds)
+
+
 @workflow(name="bench-ten")
 def bench_ten(start: int = 0) -> int:
     """Ten steps in a row."""
@@ -103,3 +109,9 @@ def bench_long_among_short(seconds: float = 60) -> int:
     """A step of a minute that nobody has marked as long."""
     value: int = wait_for_io.using(queue="default")(seconds)
     return value
+
+
+@workflow(name="bench-busy")
+def bench_busy(count: int = 100, seconds: float = 0.1) -> None:
+    """One short step after the other: each a change that open pages show."""
+    wait_a_little.map(number_list(count), seconds=seconds, max_parallel=1, name="each")

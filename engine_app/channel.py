@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,10 +17,12 @@ from reflex.istate.manager.memory import StateManagerMemory
 from reflex.istate.manager.token import BaseStateToken
 from reflex.state import State, StateUpdate
 from reflex_base.constants import SocketEvent
+from reflex_base.constants.state import FIELD_MARKER
 from reflex_base.event import Event
 
 from engine_app.gate import FROM_CLIENTS, log_refusal
 from engine_app.handshake import SESSION
+from engine_app.scenes import scenes
 from engine_app.states.base import LOGIN, login_path
 from engine_app.tabs import Tab, Tabs
 
@@ -45,6 +47,18 @@ class Channel(EventNamespace):
         """Be told from now on, on the loop that runs, whose sessions are over."""
         loop = asyncio.get_running_loop()
         self._tabs.listener = lambda session: _soon(loop, self._end, session)
+        scenes.tell = self.tell
+
+    async def tell(self, idents: Sequence[str], told: Mapping[str, Mapping[str, Any]]) -> None:
+        """Send the same changes, by the full names of their states, to tabs: encoded once."""
+        known = self._token_manager.token_to_socket
+        sids = [known[ident].sid for ident in idents if ident in known]
+        delta = {
+            state: {name + FIELD_MARKER: value for name, value in change.items()}
+            for state, change in told.items()
+        }
+        if sids and delta:
+            await self.emit(str(SocketEvent.EVENT), StateUpdate(delta=delta), to=sids)
 
     def shut(self, ident: str) -> None:
         """Dismiss every tab of the session that this one's memory belongs to: it is over."""

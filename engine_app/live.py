@@ -18,7 +18,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 CHANNEL = "engine:look"
-_GAP_SECONDS = 0.1  # between two readings of one waiter, however often its bell rings
+EVERYTHING = "everything"  # the topic that each word concerns
+GAP_SECONDS = 0.1  # between two readings of one waiter, however often its bell rings
 _RETRY_SECONDS = (0.2, 0.5, 1, 2, 5)
 _IDLE_SECONDS = 5.0
 
@@ -38,6 +39,7 @@ class Look(Struct):
             execution_topic(self.execution),
             owner_topic(self.owner),
             workflow_topic(self.owner, self.workflow),
+            EVERYTHING,
         )
 
 
@@ -67,17 +69,19 @@ class Bell:
         """Wake the waiter, now or as soon as it waits."""
         self._rung.set()
 
-    async def wait(self, seconds: float) -> bool:
+    async def wait(self, seconds: float, *, gap: float = GAP_SECONDS) -> bool:
         """Return whether the bell rang within ``seconds``.
 
-        Returns at once on the first ring and at most every 100 ms while it keeps ringing.
+        Returns at once on the first ring and at most every ``gap`` seconds while it keeps ringing.
         """
         try:
-            await asyncio.wait_for(self._rung.wait(), seconds)
+            # Not wait_for: that one returns, instead of ending, when cancelled as the bell rings.
+            async with asyncio.timeout(seconds):
+                await self._rung.wait()
         except TimeoutError:
             return False
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, self._heard + _GAP_SECONDS - loop.time()))
+        await asyncio.sleep(max(0.0, self._heard + gap - loop.time()))
         self._heard = loop.time()
         self._rung.clear()
         return True
@@ -88,6 +92,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.connected = False
+        self.words = 0  # how often something rang, whoever it is for
         self._bells: dict[str, set[Bell]] = defaultdict(set)
 
     @contextlib.contextmanager
@@ -109,6 +114,7 @@ class Hub:
 
     def ring(self, *topics: str) -> None:
         """Ring the bells of ``topics``."""
+        self.words += 1
         for topic in topics:
             for bell in tuple(self._bells.get(topic, ())):
                 bell.ring()

@@ -79,6 +79,10 @@ class Tabs:
         """Return the tab whose memory is kept under ``ident``, until it is dropped."""
         return self._by_ident.get(ident)
 
+    def sessions(self) -> frozenset[str]:
+        """Return the sessions of the tabs that have a socket."""
+        return frozenset(tab.session for tab in self._by_ident.values() if tab.sid)
+
     def _drop(self, tab: Tab) -> Tab:
         del self._by_ident[tab.ident], self._by_name[tab.session, tab.token]
         self._away.pop(tab.ident, None)

@@ -6,6 +6,7 @@ cannot be guessed back; passwords, which can, come as argon2id.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -177,16 +178,24 @@ def open_session(
 
 def of_session(connection: Connection, secret_hash: str, now: int) -> UserRecord | None:
     """Return the enabled person whose session this is, while it lasts."""
-    row = connection.execute(
+    return of_sessions(connection, [secret_hash], now).get(secret_hash)
+
+
+def of_sessions(
+    connection: Connection, secret_hashes: Iterable[str], now: int
+) -> dict[str, UserRecord]:
+    """Return the enabled people whose sessions these are, of those that last."""
+    rows = connection.execute(
         _users()
+        .add_columns(_SESSIONS.c.secret_hash)
         .join(_SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
         .where(
-            _SESSIONS.c.secret_hash == secret_hash,
+            _SESSIONS.c.secret_hash.in_(tuple(secret_hashes)),
             _SESSIONS.c.expires_at > now,
             _USERS.c.disabled_at.is_(None),
         )
-    ).one_or_none()
-    return None if row is None else _record(row)
+    )
+    return {row.secret_hash: _record(row) for row in rows}
 
 
 def close_session(connection: Connection, secret_hash: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from engine.codec import decode
 from engine.definition import Definition, Step
@@ -14,6 +14,7 @@ from engine.machine.status import ExecutionStatus, StepStatus
 from engine.store import workflows
 from engine.store.models import Attempt, Execution, StepRun
 from engine.store.paging import MAX_LIMIT
+from engine.store.prepared import Prepared
 from engine.store.views_executions import as_error, as_rows, select_rows
 from engine.store.views_links import links
 from engine.store.views_rows import (
@@ -36,6 +37,12 @@ _LONGEST_ITEM = 9  # digits: a database has no number that is much larger
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _ATTEMPTS: Any = Attempt.__table__
+# Compiled once: each view of an execution asks it first.
+_PINNED = Prepared(
+    select(_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.version).where(
+        _EXECUTIONS.c.id == bindparam("wanted"), _EXECUTIONS.c.owner_id == bindparam("owner")
+    )
+)
 _SHARED = (
     "status",
     "reason",
@@ -118,14 +125,10 @@ def pinned(connection: Connection, owner_id: str, execution_id: str) -> Definiti
     Raises:
         NotFound: there is no such execution, or it belongs to someone else.
     """
-    row = connection.execute(
-        select(_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.version).where(
-            _EXECUTIONS.c.id == execution_id, _EXECUTIONS.c.owner_id == owner_id
-        )
-    ).one_or_none()
+    row = _PINNED.row(connection, {"wanted": execution_id, "owner": owner_id})
     if row is None:
         raise NotFound(f"there is no execution {execution_id}")
-    return workflows.definition(connection, row.workflow_id, row.version)
+    return workflows.definition(connection, *row)
 
 
 def _execution_output(

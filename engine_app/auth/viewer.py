@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
@@ -45,6 +46,13 @@ def of_session(database: Database, digest: str) -> Viewer | None:
     now = database.now()
     user = database.read(lambda connection: users.of_session(connection, digest, now))
     return None if user is None else Viewer(user.id, user.name)
+
+
+def of_sessions(database: Database, digests: Iterable[str]) -> dict[str, Viewer]:
+    """Return whose the sessions are that are valid, by the digests of their secrets."""
+    now = database.now()
+    found = database.read(lambda connection: users.of_sessions(connection, digests, now))
+    return {digest: Viewer(user.id, user.name) for digest, user in found.items()}
 
 
 def of_token(database: Database, secret: str) -> Viewer | None:

@@ -124,6 +124,7 @@ def _log(*, step: Any = "", tall: bool = False) -> rx.Component:
     return kit.LogTail.create(
         of=_HEAD.id,
         chunk=ExecutionState.lines,
+        first=ExecutionState.first_line,
         step=step,
         filters=tall,
         tall=tall,
@@ -294,7 +295,10 @@ def events() -> rx.Component:
     """Return the facts, newest first."""
     return rx.el.div(
         kit.EventTail.create(
-            of=_HEAD.id, chunk=ExecutionState.events, on_gap=ExecutionState.refill_events
+            of=_HEAD.id,
+            chunk=ExecutionState.events,
+            first=ExecutionState.first_event,
+            on_gap=ExecutionState.refill_events,
         ),
         class_name="panel joined scroll",
     )

@@ -153,6 +153,7 @@ class LogTail(_Kit):
     # Not `id`: Reflex would make it the element's and write a ref.
     of: rx.Var[str]
     chunk: rx.Var[list[Any]]
+    first: rx.Var[int]
     step: rx.Var[str]
     filters: rx.Var[bool]
     tall: rx.Var[bool]
@@ -165,6 +166,7 @@ class EventTail(_Kit):
     tag = "EventTail"
     of: rx.Var[str]
     chunk: rx.Var[list[Any]]
+    first: rx.Var[int]
     on_gap: rx.EventHandler[_seq_spec]
 
 

@@ -7,30 +7,27 @@ handler is named in ``engine_app.gate`` and each query carries the viewer's own 
 from __future__ import annotations
 
 import asyncio
-import logging
-import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 import reflex as rx
 from reflex.state import BaseState
 
-from engine.errors import EngineError, NotFound
-from engine.store import views
+from engine.errors import EngineError
+from engine_app import scenes as stage
 from engine_app.auth.viewer import Viewer, of_session
-from engine_app.live import Bell, hub
-from engine_app.reading import database, in_thread
+from engine_app.reading import database
+from engine_app.scenes import Picture, Seat, Subject, Values, changes, scenes
 from engine_app.tabs import tabs
-
-T = TypeVar("T")
-_log = logging.getLogger(__name__)
+from engine_app.who import who
 
 LOGIN = "/login"
-ASKED_CAP = 100
-BEAT_SECONDS = 2.0  # between two signs of life; a page says "stale" after 5 s without one
+TOUCH_SECONDS = (
+    600.0  # after which a tab is touched: Reflex forgets one that it has not for an hour
+)
 
 
 class Session(rx.State):
@@ -54,14 +51,6 @@ def session_of(state: BaseState) -> str | None:
 def viewer_of(session: str | None) -> Viewer | None:
     """Return who is looking, asked of the database now: signing out works at once."""
     return None if session is None else of_session(database(), session)
-
-
-def asked_of(viewer: Viewer) -> int:
-    """Return how many approvals wait for the viewer, counted to ``ASKED_CAP``."""
-    page = database().read(
-        lambda connection: views.approvals(connection, viewer.id, viewer.name, limit=ASKED_CAP)
-    )
-    return len(page.rows)
 
 
 def to_login(state: BaseState) -> Any:
@@ -88,13 +77,13 @@ class Following(rx.State, mixin=True):
     trouble: str = ""
     behind: bool = False
     beat: int = 0
-    _topics: tuple[str, ...] = ()
-    _still: bool = False
 
     @rx.event
     def look_again(self) -> None:
         """Read now: the answer to trouble."""
-        hub.ring(*self._topics)
+        seat = scenes.of(ident_of(self))
+        if seat is not None:
+            seat.scene.ring()
 
     def _set(self, **values: Any) -> None:
         """Set what changed: an equal value must not travel again."""
@@ -103,86 +92,86 @@ class Following(rx.State, mixin=True):
                 setattr(self, name, value)
 
 
-@dataclass
-class Follow(Generic[T]):
-    """How a tab's state follows the engine.
+def choose(state: BaseState, choice: Hashable) -> None:
+    """Have the tab shown something else of its page."""
+    seat = scenes.of(ident_of(state))
+    if seat is not None:
+        seat.choose(choice)
 
-    ``topics``, found on a thread, ring for it. ``aim`` runs with the state held and returns the
-    reading, which then runs on a thread for the viewer of that moment. ``show`` runs with the
-    state held again, and sets ``_still`` when only a ring can bring news, ``behind`` when there
-    is more to read now.
+
+@dataclass
+class Follow:
+    """How a tab follows the engine: as one of those that look at the same scene.
+
+    Attributes:
+        state: of the page.
+        about: what the page shows; tabs of one viewer with an equal one share each reading.
+        topics: found on a thread, ring for it.
+        read: makes what reads it, for a scene that nobody looks at yet.
+        own: with the state held, merges a picture's ``own`` with what was typed.
+        choice: what of the page the tab shows first.
     """
 
     state: Any
+    about: Hashable
     topics: Callable[[Viewer], tuple[str, ...]]
-    aim: Callable[[], Callable[[Viewer], T]]
-    show: Callable[[T], None]
+    read: Callable[[], Callable[[Viewer, frozenset[Any]], Picture]]
+    own: Callable[[Any], None] = lambda _own: None
+    choice: Hashable = None
 
     async def run(self) -> None:
         """Show until the session is over; cancelled when the page is left."""
         async with self.state:
-            session = session_of(self.state)
-        with ExitStack() as stack:
-            bell: Bell | None = None
-            rung = True
-            while True:
-                try:
-                    viewer = await in_thread(lambda: viewer_of(session))
-                    if viewer is None:
-                        break
-                    if bell is None:
-                        bell = await self._join(stack, viewer)
-                    await self._turn(viewer, rung=rung)
-                except EngineError as error:
-                    await self._fail(error)
-                except Exception:
-                    # A page that stops following for good would show old rows as if they were new.
-                    _log.exception("a page could not be read")
-                    await self._fail(EngineError("this is a fault of the engine; its log tells"))
-                if bell is None:
-                    await asyncio.sleep(BEAT_SECONDS)
-                elif not self.state.behind:
-                    rung = await bell.wait(BEAT_SECONDS)
-        tabs.over(session or "")
+            session, ident = session_of(self.state) or "", ident_of(self.state)
+        viewer = await self._viewer(session)
+        if viewer is not None:
+            page, frame = self.state.get_full_name(), Session.get_full_name()
+            subject = Subject(page, frame, self.about, self.topics, self.read())
+            with scenes.seat(
+                subject, viewer, ident=ident, session=session, choice=self.choice
+            ) as seat:
+                while not seat.over:
+                    await self._sit(seat)
+        tabs.over(session)
 
-    async def _join(self, stack: ExitStack, viewer: Viewer) -> Bell:
-        topics = await in_thread(lambda: self.topics(viewer))
-        async with self.state:
-            self.state._topics = topics
-            (await self.state.get_state(Session)).user = viewer.name
-        return stack.enter_context(hub.subscribe(*topics))
+    async def _viewer(self, session: str) -> Viewer | None:
+        """Return who is looking, as soon as the database tells."""
+        while True:
+            try:
+                return (await who.known(frozenset({session}))).get(session)
+            except EngineError as error:
+                async with self.state:
+                    self.state._set(trouble=str(error))
+            await asyncio.sleep(stage.BEAT_SECONDS)
 
-    async def _turn(self, viewer: Viewer, *, rung: bool) -> None:
-        """Read and show; a page on which nothing moves only tells that it is alive."""
-        if not rung and self.state._still and hub.connected and not self.state.trouble:
-            now, asked = await in_thread(lambda: (database().now(), asked_of(viewer)))
-            async with self.state:
-                self.state.beat = now
-                await self._tell(asked)
+    async def _sit(self, seat: Seat) -> None:
+        """Wait until the tab has something to show by itself, and show it."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TOUCH_SECONDS):
+                await seat.wake.wait()
+        if seat.over:
             return
+        seat.wake.clear()
         async with self.state:
-            read = self.aim()
-        now, asked, found = await in_thread(
-            lambda: (database().now(), asked_of(viewer), read(viewer))
-        )
-        async with self.state:
-            self.show(found)
-            self.state._set(trouble="", missing=False, loaded=True, beat=now)
-            await self._tell(asked)
+            view, page = seat.scene.view, seat.scene.view.values(seat.choice)
+            growing = view.picture.growing
+            self.state._set(**changes(seat.page, page, growing))
+            if view.picture.own != seat.own:
+                seat.own = view.picture.own
+                self.own(seat.own)
+            session = await self.state.get_state(Session)
+            for name, value in changes(seat.frame, view.frame).items():
+                setattr(session, name, value)
+            memory, around = self.state.__dict__, session.__dict__
+        # Rows that were sent are the tab's own: at its return they would travel twice.
+        memory.update({name: [] for name in growing})
 
-    async def _tell(self, asked: int) -> None:
-        """Set the count in the navigation, which every page has."""
-        session = await self.state.get_state(Session)
-        if session.asked != asked:
-            session.asked = asked
+        def fill(page: Values, frame: Values) -> None:
+            memory.update(page)
+            around.update(frame)
 
-    async def _fail(self, error: EngineError) -> None:
-        now = time.time_ns() // 1000
-        async with self.state:
-            if isinstance(error, NotFound):
-                self.state._set(missing=True, loaded=True, trouble="", beat=now)
-            else:
-                self.state._set(trouble=str(error))
+        seat.fill = fill
+        seat.settle(view, page)
 
 
 def param_of(state: BaseState, name: str) -> str:

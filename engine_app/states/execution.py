@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import reflex as rx
@@ -12,13 +13,29 @@ from engine_app.auth.viewer import Viewer
 from engine_app.live import execution_topic
 from engine_app.reading import client, in_thread
 from engine_app.states.answering import Answering
-from engine_app.states.base import Follow, Following, param_of, session_of, to_login, viewer_of
-from engine_app.states.execution_reading import LINES, Aim, Look, Picked, read
-from engine_app.states.shapes import Bar, Cause, Head, Naps
+from engine_app.states.base import (
+    Follow,
+    Following,
+    choose,
+    param_of,
+    session_of,
+    to_login,
+    viewer_of,
+)
+from engine_app.states.execution_reading import (
+    LINES,
+    SLOTS,
+    Choice,
+    Picked,
+    Reader,
+    events_after,
+    lines_after,
+)
+from engine_app.states.shapes import Bar, Cause, Head
 from engine_app.states.shapes_waits import Decided, Family, Stage
 from engine_app.states.things import Thing
 
-SLOTS = 60  # steps on screen; of a longer workflow the page says how many more there are
+REFILLS = 40  # as many rows as a tab keeps: it asks again when that was not enough
 
 
 class ExecutionState(Answering, Following, rx.State):
@@ -33,17 +50,15 @@ class ExecutionState(Answering, Following, rx.State):
     steps: int = 0
     events: list[list[Any]] = []
     lines: list[list[Any]] = []
+    first_event: int = 1  # that a tab must have, unless it had an earlier one
+    first_line: int = 1
     things: list[Thing] = []
     picked: Picked = Picked()
-    item: int = -1
     stage: Stage = Stage()
     family: Family = Family()
     decided: list[Decided] = []
     _id: str = ""
-    _step: str = ""
-    _event_seq: int = 0
-    _log_seq: int = 0
-    _naps: Naps = {}
+    _choice: Choice = Choice()
 
     @rx.event(background=True)
     async def watch(self) -> Any:
@@ -52,87 +67,71 @@ class ExecutionState(Answering, Following, rx.State):
             execution_id = self._open()
         follow = Follow(
             self,
+            about=execution_id,
             topics=lambda viewer: (execution_topic(execution_id),),
-            aim=self._aim,
-            show=self._show,
+            read=lambda: Reader(execution_id),
+            own=self._show_asks,
+            choice=self._choice,
         )
         await follow.run()
 
     def _open(self) -> str:
-        """Forget any other execution, and replay this one from its start."""
+        """Forget any other execution."""
         execution_id = param_of(self, "id")
         if execution_id != self._id:
             self.reset()
             self._id = execution_id
-        self._event_seq = self._log_seq = 0
-        self._naps = {}
+        self.behind = False
         return execution_id
-
-    def _aim(self) -> Callable[[Viewer], Look]:
-        aim = Aim(
-            self._id,
-            self._event_seq,
-            self._log_seq,
-            self._step,
-            self.item,
-            self.picked.stamp,
-            self._naps,
-            self.things,
-        )
-        return lambda viewer: read(viewer, aim)
-
-    def _show(self, look: Look) -> None:
-        for number in range(SLOTS):
-            bar = look.bars[number] if number < len(look.bars) else Bar()
-            if getattr(self, f"bar{number}") != bar:
-                setattr(self, f"bar{number}", bar)
-        self._set(
-            head=look.head,
-            cause=look.cause,
-            note=look.note,
-            steps=len(look.bars),
-            input=look.input,
-            output=look.output,
-            output_file=look.output_file,
-            things=look.things,
-            stage=look.stage,
-            family=look.family,
-            decided=look.decided,
-            behind=len(look.lines) == LINES or len(look.events) == LINES,
-        )
-        self._show_asks(look.asks)
-        if look.picked is not None:
-            self.picked = look.picked
-        if look.lines:
-            self.lines, self._log_seq = look.lines, int(look.lines[-1][0])
-        if look.events:
-            self.events, self._event_seq = look.events, int(look.events[-1][0])
-        self._naps = look.naps
-        self._still = not look.head.is_open
 
     @rx.event
     def select_step(self, name: str) -> None:
         """Show the values of a step."""
-        self._step, self.item = name[:64], -1
-        self.look_again()
+        self._choose(step=name[:64], item=-1)
 
     @rx.event
     def select_item(self, item: int) -> None:
         """Show the values of one item of the step; -1 goes back to the step itself."""
-        self.item = int(item)
-        self.look_again()
+        self._choose(item=int(item))
+
+    def _choose(self, **chosen: Any) -> None:
+        self._choice = replace(self._choice, **chosen)
+        choose(self, self._choice)
 
     @rx.event
-    def refill_logs(self, seq: int) -> None:
+    async def refill_logs(self, seq: int) -> Any:
         """Send the log again from after ``seq``: the tab noticed a gap."""
-        self._log_seq = max(int(seq), 0)
-        self.look_again()
+        async for rows, more in self._again(lines_after, seq):
+            self.lines, self.behind = rows, more
+            yield
 
     @rx.event
-    def refill_events(self, seq: int) -> None:
+    async def refill_events(self, seq: int) -> Any:
         """Send the events again from after ``seq``: the tab noticed a gap."""
-        self._event_seq = max(int(seq), 0)
-        self.look_again()
+        async for rows, more in self._again(events_after, seq):
+            self.events, self.behind = rows, more
+            yield
+
+    async def _again(
+        self, read: Callable[[str, str, int], list[list[Any]]], seq: int
+    ) -> AsyncIterator[tuple[list[list[Any]], bool]]:
+        """Yield the rows after a number, and whether there are more; stops at any trouble."""
+        session, execution_id, after = session_of(self), self._id, max(int(seq), 0)
+
+        def look() -> list[list[Any]]:
+            viewer = viewer_of(session)
+            return [] if viewer is None else read(viewer.id, execution_id, after)
+
+        for _ in range(REFILLS):
+            try:
+                rows = await in_thread(look)
+            except EngineError:
+                rows = []  # the page tells that it cannot be read, and asks again at the next gap
+            yield rows, len(rows) == LINES
+            if len(rows) < LINES:
+                return
+            after = int(rows[-1][0])
+        self.behind = False
 
     @rx.event
     async def cancel(self, note: str) -> Any:

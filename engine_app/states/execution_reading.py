@@ -7,15 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from engine.store import views, views_standing
-from engine.store.views import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
+from engine.store.views import EventView, ExecutionDetail, ItemRow, Large, StepDetail, StepRow
 from engine.store.views_standing import AskRow
 from engine.store.views_words import error_line
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database
+from engine_app.scenes import Picture
 from engine_app.states.shapes import (
     Bar,
-    Cause,
-    Head,
     Naps,
     Try,
     bars,
@@ -30,11 +29,7 @@ from engine_app.states.shapes import (
     tries,
 )
 from engine_app.states.shapes_waits import (
-    Ask,
-    Decided,
-    Family,
     Graces,
-    Stage,
     arranged,
     asks,
     decided,
@@ -44,23 +39,18 @@ from engine_app.states.shapes_waits import (
 )
 from engine_app.states.things import Thing, missing, things
 
-LINES = 500  # log lines or events in one delta; a longer tail follows in the next
+SLOTS = 60  # steps on screen; of a longer workflow the page says how many more there are
+LINES = 500  # log lines or events that a tab is told at once; it asks for what is before them
 _ITEMS = 200  # of a fan-out on screen
 _FAILED_ITEMS = 20  # of those with their errors
 
 
 @dataclass(frozen=True)
-class Aim:
-    """What to read: the execution, what the tab has of it, and the step whose values it shows."""
+class Choice:
+    """What of an execution a tab shows: the values of a step, or of one item of it."""
 
-    execution_id: str
-    event_seq: int
-    log_seq: int
-    step: str
-    item: int
-    stamp: str
-    naps: Naps
-    things: list[Thing]
+    step: str = ""  # none chosen: the one that tells most
+    item: int = -1
 
 
 @dataclass(frozen=True)
@@ -100,73 +90,141 @@ class Picked:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One reading of the page. ``picked`` is None when it is as the tab has it."""
+class _Kept:
+    """What a reading need not read again."""
 
-    head: Head
-    cause: Cause
-    bars: list[Bar]
-    note: str
-    input: str
-    output: str
-    output_file: str
-    events: list[list[Any]]
-    lines: list[list[Any]]
-    things: list[Thing]
-    picked: Picked | None
-    naps: Naps
-    stage: Stage
-    family: Family
-    asks: list[Ask]
-    decided: list[Decided]
+    events: list[list[Any]] = field(default_factory=list)
+    lines: list[list[Any]] = field(default_factory=list)
+    things: list[Thing] = field(default_factory=list)
+    naps: Naps = field(default_factory=dict)
+    picked: Mapping[Choice, Picked] = field(default_factory=dict)
 
 
-def read(viewer: Viewer, aim: Aim) -> Look:
-    """Return what the page shows of the viewer's execution.
+class Reader:
+    """Reads an execution for all tabs that show it."""
+
+    def __init__(self, execution_id: str) -> None:
+        self._id = execution_id
+        self._kept = _Kept()
+
+    def __call__(self, viewer: Viewer, choices: frozenset[Choice]) -> Picture:
+        """Return what the page shows of the viewer's execution.
+
+        Raises:
+            NotFound: there is none, or it belongs to someone else.
+        """
+        db = database()
+        now, kept = db.now(), self._kept
+
+        def look(connection: Any) -> tuple[Picture, _Kept]:
+            detail = views.execution(connection, viewer.id, self._id, now=now)
+            found = _further(connection, viewer.id, detail, kept, choices)
+            return _picture(connection, viewer, detail, found), found
+
+        picture, self._kept = db.read(look)
+        return picture
+
+
+def _further(
+    connection: Any,
+    owner_id: str,
+    detail: ExecutionDetail,
+    kept: _Kept,
+    choices: frozenset[Choice],
+) -> _Kept:
+    """Return what was kept with what is new since."""
+    execution_id = detail.row.id
+    # A first look takes the newest: replaying a fan-out of thousands would help nobody.
+    after = kept.events[-1][0] if kept.events else max(detail.row.last_seq - LINES, 0)
+    events = _events(connection, owner_id, execution_id, after)
+    seen = kept.lines[-1][0] if kept.lines else 0
+    lines = views.logs(connection, owner_id, execution_id, seen, LINES, newest=True)
+    found = views.artifacts(connection, owner_id, execution_id)
+    wanted = missing(found, kept.things)
+    bodies = views.artifact_bodies(connection, owner_id, execution_id, wanted) if wanted else {}
+    return _Kept(
+        events=[*kept.events, *map(event_line, events)][-LINES:],
+        lines=[*kept.lines, *map(log_line, lines)][-LINES:],
+        things=things(execution_id, found, kept.things, bodies),
+        naps=naps(kept.naps, events),
+        picked={
+            choice: _pick(connection, owner_id, choice, detail, kept.picked.get(choice, Picked()))
+            for choice in choices
+        },
+    )
+
+
+def _events(connection: Any, owner_id: str, execution_id: str, after: int) -> list[EventView]:
+    """Return all events after a number: naps are made of each."""
+    found: list[EventView] = []
+    while True:
+        part = views.events(connection, owner_id, execution_id, after, LINES)
+        found += part
+        if len(part) < LINES:
+            return found
+        after = part[-1].seq
+
+
+def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _Kept) -> Picture:
+    owner_id, execution_id = viewer.id, detail.row.id
+    definition = views.pinned(connection, owner_id, execution_id)
+    standing = views_standing.standing(connection, owner_id, execution_id)
+    rows = arranged(bars(detail, found.naps), definition, waiting_notes(detail.steps))
+    shown = [*rows, *[Bar()] * (SLOTS - len(rows))][:SLOTS]
+    shared: dict[str, Any] = {f"bar{number}": bar for number, bar in enumerate(shown)}
+    shared |= {
+        "head": head(detail),
+        "cause": cause(detail),
+        "steps": len(rows),
+        "note": detail.cancel_note or "",
+        "input": pretty(detail.input),
+        "output": _told(detail.output, detail.large.get("output")),
+        "output_file": _file(detail.large, f"/api/executions/{execution_id}/{{}}", "output"),
+        "events": found.events,
+        "lines": found.lines,
+        "first_event": _first(found.events),
+        "first_line": _first(found.lines),
+        "things": found.things,
+        "stage": stage(standing, definition, _graces()),
+        "family": family(detail),
+        "decided": decided(views_standing.decisions(connection, owner_id, execution_id)),
+    }
+    return Picture(
+        shared,
+        chosen={choice: {"picked": picked} for choice, picked in found.picked.items()},
+        own=asks(_asked(connection, owner_id, detail), viewer.name),
+        growing=frozenset({"events", "lines"}),
+        still=detail.row.finished_at is not None,
+    )
+
+
+def _first(rows: list[list[Any]]) -> int:
+    """Return the number of a row near the first, seldom another: it is told when it changes."""
+    return 1 if not rows else -(-(int(rows[0][0]) - 1) // 100) * 100 + 1
+
+
+def lines_after(owner_id: str, execution_id: str, after: int) -> list[list[Any]]:
+    """Return up to ``LINES`` log lines after a number, as the tail takes them.
 
     Raises:
-        NotFound: there is none, or it belongs to someone else.
+        NotFound: there is no such execution, or it belongs to someone else.
     """
-    db = database()
-    now = db.now()
-    return db.read(lambda connection: _look(connection, viewer, aim, now))
+    found = database().read(
+        lambda connection: views.logs(connection, owner_id, execution_id, after, LINES)
+    )
+    return [log_line(line) for line in found]
 
 
-def _look(connection: Any, viewer: Viewer, aim: Aim, now: int) -> Look:
-    owner_id = viewer.id
-    detail = views.execution(connection, owner_id, aim.execution_id, now=now)
-    lines = views.logs(
-        connection, owner_id, aim.execution_id, aim.log_seq, LINES, newest=not aim.log_seq
+def events_after(owner_id: str, execution_id: str, after: int) -> list[list[Any]]:
+    """Return up to ``LINES`` events after a number, as the list takes them.
+
+    Raises:
+        NotFound: there is no such execution, or it belongs to someone else.
+    """
+    found = database().read(
+        lambda connection: views.events(connection, owner_id, execution_id, after, LINES)
     )
-    # A first look takes the newest: replaying a fan-out of thousands would help nobody.
-    after = aim.event_seq or max(detail.row.last_seq - LINES + 1, 0)
-    events = views.events(connection, owner_id, aim.execution_id, after, LINES)
-    found = views.artifacts(connection, owner_id, aim.execution_id)
-    bodies = views.artifact_bodies(
-        connection, owner_id, aim.execution_id, missing(found, aim.things)
-    )
-    parked = naps(aim.naps, events)
-    definition = views.pinned(connection, owner_id, aim.execution_id)
-    asked = _asked(connection, owner_id, detail)
-    standing = views_standing.standing(connection, owner_id, aim.execution_id)
-    return Look(
-        head=head(detail),
-        cause=cause(detail),
-        bars=arranged(bars(detail, parked), definition, waiting_notes(detail.steps)),
-        note=detail.cancel_note or "",
-        input=pretty(detail.input),
-        output=_told(detail.output, detail.large.get("output")),
-        output_file=_file(detail.large, f"/api/executions/{aim.execution_id}/{{}}", "output"),
-        events=[event_line(event) for event in events],
-        lines=[log_line(line) for line in lines],
-        things=things(aim.execution_id, found, aim.things, bodies),
-        picked=_pick(connection, owner_id, aim, detail),
-        naps=parked,
-        stage=stage(standing, definition, _graces()),
-        family=family(detail),
-        asks=asks(asked, viewer.name),
-        decided=decided(views_standing.decisions(connection, owner_id, aim.execution_id)),
-    )
+    return [event_line(event) for event in found]
 
 
 def _asked(connection: Any, owner_id: str, detail: ExecutionDetail) -> list[AskRow]:
@@ -180,20 +238,37 @@ def _graces() -> Graces:
     return Graces(settings.cancel_grace_seconds, settings.cancel_interrupt_seconds)
 
 
-def _pick(connection: Any, owner_id: str, aim: Aim, detail: ExecutionDetail) -> Picked | None:
-    """Return the step's values, or None when nothing about it has changed since."""
-    step = _chosen(aim.step, detail)
+def _pick(
+    connection: Any, owner_id: str, choice: Choice, detail: ExecutionDetail, known: Picked
+) -> Picked:
+    """Return the values of what is chosen, as they are known when nothing about it has changed."""
+    step = _chosen(choice.step, detail)
     if step is None:
-        return None
-    stamp = f"{step.name} {aim.item} {step.status} {step.attempts} {step.crashes} {step.items_left}"
-    stamp += f" {progress(step.progress)}"
-    if stamp == aim.stamp:
-        return None
-    item = aim.item if step.items is not None and 0 <= aim.item < step.items else None
-    values = views.step(connection, owner_id, detail.row.id, step.index, item)
+        return Picked()
+    number = choice.item if step.items is not None and 0 <= choice.item < step.items else None
+    item = None if number is None else _item(connection, owner_id, detail.row.id, step, number)
+    stamp = f"{step.name} {number} {_stamp(step)} {step.items_left} {_stamp(item)}"
+    if stamp == known.stamp:
+        return known
+    values = views.step(connection, owner_id, detail.row.id, step.index, number)
     items = _items(connection, owner_id, detail.row.id, step)
     picked = _picked(stamp, step, values, items, detail.row.id)
     return _with_failed(connection, owner_id, detail.row.id, step, picked)
+
+
+def _stamp(row: StepRow | ItemRow | None) -> str:
+    """Return what tells whether a row's values are still the same."""
+    if row is None:
+        return ""
+    return f"{row.status} {row.attempts} {row.crashes} {row.worker_id} {progress(row.progress)}"
+
+
+def _item(
+    connection: Any, owner_id: str, execution_id: str, step: StepRow, number: int
+) -> ItemRow | None:
+    before = None if number == 0 else str(number - 1)
+    page = views.items(connection, owner_id, execution_id, step.index, cursor=before, limit=1)
+    return next((row for row in page.rows if row.item == number), None)
 
 
 def _chosen(name: str, detail: ExecutionDetail) -> StepRow | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
@@ -14,9 +13,9 @@ from engine.ids import made_at
 from engine.machine.status import ExecutionStatus
 from engine.store import views, views_standing
 from engine.store.database import Database
-from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import client, database, in_thread
+from engine_app.scenes import Picture
 from engine_app.states.base import Follow, Following, query_of, session_of, to_login, viewer_of
 from engine_app.states.shapes import Line, line
 from engine_app.states.shapes_notices import Lack, Letter, lack, letter
@@ -95,17 +94,14 @@ class MonitoringState(Following, rx.State):
         """Show the rows the address asks for, and again whenever one changes."""
         async with self:
             self._open()
+        filters = self._filters
         follow = Follow(
             self,
+            about=filters,
             topics=lambda viewer: (owner_topic(viewer.id),),
-            aim=self._aim,
-            show=self._show,
+            read=lambda: lambda viewer, _: picture(read(database(), viewer.id, filters), filters),
         )
         await follow.run()
-
-    def _aim(self) -> Callable[[Viewer], _Look]:
-        filters = self._filters
-        return lambda viewer: read(database(), viewer.id, filters)
 
     def _open(self) -> None:
         """Read the address; rows of other filters must not stay while the new ones are read."""
@@ -127,27 +123,6 @@ class MonitoringState(Following, rx.State):
         self.first = first.path() if filters.cursor else ""
         newest = replace(filters, letters="")
         self.newest_letters = newest.path() if filters.letters else ""
-
-    def _show(self, look: _Look) -> None:
-        for number in range(SLOTS):
-            row = look.lines[number] if number < len(look.lines) else Line()
-            if getattr(self, f"row{number}") != row:
-                setattr(self, f"row{number}", row)
-        now = self._filters
-        older = replace(now, cursor=look.next_cursor)
-        earlier = look.letters.next_cursor
-        self._set(
-            shown=len(look.lines),
-            older=older.path() if look.next_cursor else "",
-            reached=look.reached,
-            summary=look.summary,
-            workflows=look.workflows[:NAMES_SHOWN],
-            more_workflows=len(look.workflows) > NAMES_SHOWN,
-            lacks=look.lacks,
-            letters=list(look.letters.rows),
-            older_letters=replace(now, letters=earlier).path() if earlier else "",
-        )
-        self._still = all(row.finished for row in look.lines)
 
     @rx.event
     def search(self, form: dict[str, str]) -> Any:
@@ -224,6 +199,26 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
         )
 
     return db.read(look)
+
+
+def picture(look: _Look, filters: Filters) -> Picture:
+    """Return a reading as the page's variables: a row has one of its own."""
+    older = replace(filters, cursor=look.next_cursor)
+    earlier = look.letters.next_cursor
+    rows = [*look.lines, *[Line()] * (SLOTS - len(look.lines))]
+    shared: dict[str, Any] = {f"row{number}": row for number, row in enumerate(rows)}
+    shared |= {
+        "shown": len(look.lines),
+        "older": older.path() if look.next_cursor else "",
+        "reached": look.reached,
+        "summary": look.summary,
+        "workflows": look.workflows[:NAMES_SHOWN],
+        "more_workflows": len(look.workflows) > NAMES_SHOWN,
+        "lacks": look.lacks,
+        "letters": list(look.letters.rows),
+        "older_letters": replace(filters, letters=earlier).path() if earlier else "",
+    }
+    return Picture(shared, still=all(row.finished for row in look.lines))
 
 
 def _reached(page: views.Page[views.ExecutionRow]) -> int:

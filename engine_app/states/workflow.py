@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -17,6 +16,7 @@ from engine_app.auth.viewer import Viewer
 from engine_app.components.graph_layout import Node, layout
 from engine_app.live import workflow_topic
 from engine_app.reading import client, database, in_thread
+from engine_app.scenes import Picture
 from engine_app.schedule_notes import note
 from engine_app.states import run_form
 from engine_app.states.base import (
@@ -75,13 +75,20 @@ class Due:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """One reading of the page."""
+class _Pinned:
+    """The version that the page is about."""
 
-    definition: Definition
     id: str
     version: int
     shared: bool
+    definition: Definition = field(compare=False)  # the same for the same version
+
+
+@dataclass(frozen=True)
+class _Look:
+    """One reading of the page."""
+
+    pinned: _Pinned
     lines: list[Line]
     versions: views.Page[Version]
     dues: views.Page[Due]
@@ -121,9 +128,10 @@ class WorkflowState(Following, rx.State):
             asked = self._open()
         follow = Follow(
             self,
+            about=asked,
             topics=lambda viewer: (workflow_topic(viewer.id, _id_of(viewer, asked.id)),),
-            aim=self._aim,
-            show=self._show,
+            read=lambda: lambda viewer, _: _picture(_read(viewer.id, asked), asked),
+            own=self._show_definition,
         )
         await follow.run()
 
@@ -136,29 +144,11 @@ class WorkflowState(Following, rx.State):
         self.newest_dues = asked.path(schedules="") if asked.schedules else ""
         return asked
 
-    def _aim(self) -> Callable[[Viewer], _Look]:
-        asked = self._asked
-        return lambda viewer: _read(viewer.id, asked)
-
-    def _show(self, look: _Look) -> None:
-        for number in range(SLOTS):
-            row = look.lines[number] if number < len(look.lines) else Line()
-            if getattr(self, f"run{number}") != row:
-                setattr(self, f"run{number}", row)
-        asked, older, earlier = self._asked, look.versions.next_cursor, look.dues.next_cursor
-        self._set(
-            lines=len(look.lines),
-            versions=list(look.versions.rows),
-            older_versions=asked.path(versions=older) if older else "",
-            dues=list(look.dues.rows),
-            older_dues=asked.path(schedules=earlier) if earlier else "",
-        )
-        if (look.id, look.version) != (self.id, self.version):
-            self._show_definition(look)
-        self._still = all(row.finished for row in look.lines)
-
-    def _show_definition(self, look: _Look) -> None:
-        definition = look.definition
+    def _show_definition(self, pinned: _Pinned) -> None:
+        """Show the version, unless the page shows it already: a form may have been typed in."""
+        if (pinned.id, pinned.version) == (self.id, self.version):
+            return
+        definition = pinned.definition
         names = [step.name for step in definition.steps]
         graph = layout(
             [
@@ -167,7 +157,7 @@ class WorkflowState(Following, rx.State):
             ]
         )
         fields = run_form.fields(definition.input_schema)
-        self.id, self.version, self.shared = look.id, look.version, look.shared
+        self.id, self.version, self.shared = pinned.id, pinned.version, pinned.shared
         self.name, self.about = definition.name, definition.description or definition.title
         self.nodes, self.edges = graph.nodes, graph.edges
         self.width, self.height = graph.width, graph.height
@@ -243,6 +233,22 @@ def _start(
     return started.execution_id
 
 
+def _picture(look: _Look, asked: Asked) -> Picture:
+    """Return a reading as the page's variables: a row has one of its own."""
+    older, earlier = look.versions.next_cursor, look.dues.next_cursor
+    rows = [*look.lines, *[Line()] * (SLOTS - len(look.lines))]
+    shared: dict[str, Any] = {f"run{number}": row for number, row in enumerate(rows)}
+    shared |= {
+        "lines": len(look.lines),
+        "versions": list(look.versions.rows),
+        "older_versions": asked.path(versions=older) if older else "",
+        "dues": list(look.dues.rows),
+        "older_dues": asked.path(schedules=earlier) if earlier else "",
+    }
+    still = all(row.finished for row in look.lines)
+    return Picture(shared, own=look.pinned, still=still)
+
+
 def _read(owner_id: str, asked: Asked) -> _Look:
     db = database()
     now = db.now()
@@ -253,10 +259,12 @@ def _read(owner_id: str, asked: Asked) -> _Look:
         ours = views.Filter(workflow=workflow_id)
         page = views.executions(connection, owner_id, ours, now=now, limit=SLOTS)
         return _Look(
-            views.definition(connection, owner_id, workflow_id, version=detail.version),
-            workflow_id,
-            detail.version,
-            detail.row.shared,
+            _Pinned(
+                workflow_id,
+                detail.version,
+                detail.row.shared,
+                views.definition(connection, owner_id, workflow_id, version=detail.version),
+            ),
             [line(row) for row in page.rows],
             views.versions(
                 connection, owner_id, workflow_id, cursor=asked.versions or None, limit=LISTED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -13,6 +12,7 @@ from engine.store import views
 from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import database
+from engine_app.scenes import Picture
 from engine_app.states.base import Follow, Following, query_of
 
 
@@ -46,11 +46,12 @@ class WorkflowsState(Following, rx.State):
         """Show the workflows with the newest execution of each, and again when one changes."""
         async with self:
             self._open()
+        asked = self._asked
         follow = Follow(
             self,
+            about=asked,
             topics=lambda viewer: (owner_topic(viewer.id),),
-            aim=self._aim,
-            show=self._show,
+            read=lambda: lambda viewer, _: _read(viewer, *asked),
         )
         await follow.run()
 
@@ -63,15 +64,6 @@ class WorkflowsState(Following, rx.State):
         self.text = asked[0]
         self.first = _path(self.text) if asked[1] else ""
 
-    def _aim(self) -> Callable[[Viewer], views.Page[Card]]:
-        text, cursor = self._asked
-        return lambda viewer: _read(viewer, text, cursor)
-
-    def _show(self, page: views.Page[Card]) -> None:
-        further = _path(self.text, page.next_cursor) if page.next_cursor else ""
-        self._set(cards=list(page.rows), further=further)
-        self._still = True
-
     @rx.event
     def search(self, form: dict[str, str]) -> Any:
         """Show those whose name has the text."""
@@ -83,13 +75,14 @@ def _path(text: str, cursor: str = "") -> str:
     return "/workflows" + (f"?{query}" if query else "")
 
 
-def _read(viewer: Viewer, text: str, cursor: str) -> views.Page[Card]:
+def _read(viewer: Viewer, text: str, cursor: str) -> Picture:
     page = database().read(
         lambda connection: views.workflows(
             connection, viewer.id, text=text or None, cursor=cursor or None
         )
     )
-    return page.map(_card)
+    further = _path(text, page.next_cursor) if page.next_cursor else ""
+    return Picture({"cards": [_card(row) for row in page.rows], "further": further}, still=True)
 
 
 def _card(row: views.WorkflowRow) -> Card:

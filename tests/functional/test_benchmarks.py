@@ -34,4 +34,6 @@ def test_the_short_measurement_says_all_it_should(tmp_path: Path) -> None:
     assert sqlite["latency"].keys() >= times
     assert sqlite["latency_after_rest"].keys() >= times
     assert sqlite["stored"].keys() >= {"bytes", "compact_bytes"}
+    assert sqlite["pages"]["3 tabs"]["busy"].keys() >= times | {"events_s", "cpu_percent"}
+    assert sqlite["pages"]["3 tabs"]["idle"].keys() >= {"web_cores"}
     assert sqlite["idle"].keys() >= {"cpu_percent_of_a_core", "memory_pss_mb"}

@@ -14,7 +14,10 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
+from actors.looks import publish
+from engine import control
 from engine.store import users
 from engine.store.database import Database
 from engine_app.auth.secrets import digest
@@ -326,3 +329,23 @@ def test_a_copied_tab_gets_a_name_and_a_memory_of_its_own(pages: Pages, ada: str
         with Tab(pages.url, ada, token=renamed, boot=event(BOOT)) as again:
             again.hears("is_hydrated")
             assert "new_token" not in str(again.got)
+
+
+def test_a_change_reaches_every_tab_that_shows_it_and_is_there_when_one_returns(
+    pages: Pages, ada: str, redis_url: str
+) -> None:
+    execution = an_execution(pages)
+    with (
+        Tab(pages.url, ada, boot=look_at(execution)) as one,
+        Tab(pages.url, pages.sign_in(pages.ada), boot=look_at(execution)) as other,
+    ):
+        for tab in (one, other):
+            tab.hears(NAME)
+            tab.got.clear()
+        look = control.pause(pages.database, owner_id=pages.ada, execution_id=execution)
+        with redis.Redis.from_url(redis_url) as channel:
+            publish(channel, {look})
+        for tab in (one, other):
+            tab.hears('"paused"')
+    with Tab(pages.url, ada, token=one.token, boot=event(BOOT, BARE)) as again:
+        again.hears('"paused"')

@@ -1,4 +1,4 @@
-"""How a page follows the engine when reading fails, finds nothing, or the session ends."""
+"""How a tab follows the engine: what it shows, when reading fails, when a session ends."""
 
 from __future__ import annotations
 
@@ -10,25 +10,32 @@ from typing import Any
 import pytest
 
 from engine.errors import NotFound, Unavailable
+from engine_app import asked, scenes, who
 from engine_app.auth.viewer import Viewer
 from engine_app.live import hub
-from engine_app.states import base
-from engine_app.states.base import Follow
+from engine_app.scenes import Picture
+from engine_app.states.base import Follow, Session
 from engine_app.tabs import tabs
 
 TAB = tabs.arrive("digest-of-the-secret", "token", "socket")
+ADA = Viewer("1agt1yynhwbza", "ada")
+
+
+class _Frame:
+    def __init__(self) -> None:
+        self.user, self.asked = "", 0
 
 
 class _Tab:
     """A tab's state without Reflex: what ``Follow`` asks of one."""
 
     def __init__(self) -> None:
-        self.loaded = self.missing = self.behind = self._still = False
+        self.loaded = self.missing = self.behind = False
         self.trouble = ""
         self.beat = 0
-        self._topics: tuple[str, ...] = ()
-        self.shown: list[Any] = []
-        self.session = SimpleNamespace(user="", asked=0)
+        self.rows = ""
+        self.merged: list[Any] = []
+        self.session = _Frame()
         self.router = SimpleNamespace(
             session=SimpleNamespace(client_token=TAB.ident),
             url=SimpleNamespace(path="/monitoring", query="q=1"),
@@ -40,37 +47,56 @@ class _Tab:
     async def __aexit__(self, *_: object) -> None:
         return None
 
-    async def get_state(self, _kind: object) -> Any:
+    async def get_state(self, kind: object) -> Any:
+        assert kind is Session
         return self.session
+
+    def get_full_name(self) -> str:
+        return "page"
 
     def _set(self, **values: Any) -> None:
         self.__dict__.update(values)
 
 
 @pytest.fixture
-def viewers(monkeypatch: pytest.MonkeyPatch) -> list[Viewer | None]:
-    """Who is looking at each turn; the last one stays."""
-    found: list[Viewer | None] = [Viewer("1agt1yynhwbza", "ada")]
-    monkeypatch.setattr(
-        base, "viewer_of", lambda _session: found.pop(0) if len(found) > 1 else found[0]
-    )
-    monkeypatch.setattr(base, "database", lambda: SimpleNamespace(now=lambda: 7))
-    monkeypatch.setattr(base, "asked_of", lambda _viewer: 3)
-    monkeypatch.setattr(base, "BEAT_SECONDS", 0.01)
-    return found
+def valid(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What the database says of the session, time after time; the last one stays."""
+    answers: list[Any] = [{TAB.session: ADA}]
+
+    def of_sessions(_database: object, _sessions: object) -> dict[str, Viewer]:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return dict(answer)
+
+    for module in (scenes, who):
+        monkeypatch.setattr(module, "database", lambda: SimpleNamespace(now=lambda: 7))
+        monkeypatch.setattr(module, "of_sessions", of_sessions)
+    page = SimpleNamespace(rows=[1, 2, 3])
+    monkeypatch.setattr(asked, "database", lambda: SimpleNamespace(read=lambda _query: page))
+    monkeypatch.setattr(asked.asked, "_told", {})
+    monkeypatch.setattr(who, "_FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(scenes, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(scenes, "FAILED_SECONDS", 0.01)
+    monkeypatch.setattr(hub, "connected", True)
+    return answers
 
 
-def _follow(tab: _Tab, read: Callable[[Viewer], Any], until: Callable[[], bool]) -> list[str]:
+def _follow(tab: _Tab, read: Callable[[], Any], until: Callable[[], object]) -> list[str]:
     """Follow until something holds or the page ends; return the sessions that were over."""
-    follow = Follow(tab, lambda _: ("t",), lambda: read, tab.shown.append)
     told: list[str] = []
+
+    def picture(_viewer: Viewer, _choices: object) -> Picture:
+        found = read()
+        return found if isinstance(found, Picture) else Picture({"rows": found}, still=True)
 
     async def scene() -> None:
         tabs.listener = told.append
+        follow = Follow(tab, "x", lambda _: ("t",), lambda: picture, tab.merged.append)
         task = asyncio.create_task(follow.run())
         async with asyncio.timeout(5):
             while not (task.done() or until()):
-                await asyncio.sleep(0.005)
+                await asyncio.sleep(0.002)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
@@ -78,10 +104,10 @@ def _follow(tab: _Tab, read: Callable[[Viewer], Any], until: Callable[[], bool])
     return told
 
 
-def _failing(*errors: Exception) -> Callable[[Viewer], str]:
+def _failing(*errors: Exception) -> Callable[[], str]:
     left = list(errors)
 
-    def read(_viewer: Viewer) -> str:
+    def read() -> str:
         if left:
             raise left.pop(0)
         return "rows"
@@ -89,82 +115,98 @@ def _failing(*errors: Exception) -> Callable[[Viewer], str]:
     return read
 
 
-@pytest.mark.usefixtures("viewers")
-def test_what_is_read_is_shown_with_a_beat() -> None:
+@pytest.mark.usefixtures("valid")
+def test_what_is_read_is_shown_with_a_beat_and_what_stands_around_the_page() -> None:
     tab = _Tab()
-    _follow(tab, _failing(), lambda: bool(tab.shown))
-    assert (tab.shown[0], tab.loaded, tab.beat, tab.session.user) == ("rows", True, 7, "ada")
+    _follow(tab, _failing(), lambda: tab.loaded)
+    assert (tab.rows, tab.beat, tab.session.user, tab.session.asked) == ("rows", 7, "ada", 3)
 
 
-@pytest.mark.usefixtures("viewers")
-def test_every_page_tells_how_many_approvals_wait() -> None:
-    tab = _Tab()
-    _follow(tab, _failing(), lambda: tab.session.asked > 0)
-    assert tab.session.asked == 3
+@pytest.mark.usefixtures("valid")
+def test_what_was_typed_is_merged_once_for_each_thing_that_is_read() -> None:
+    tab, read = _Tab(), iter(["first", "first", "second"])
+    last: list[Picture] = []
+
+    def picture() -> Picture:
+        last.append(Picture({}, own=next(read, "second")))
+        return last[-1]
+
+    def shown() -> bool:
+        hub.ring("t")
+        return tab.merged == ["first", "second"]
+
+    _follow(tab, picture, shown)
+    assert tab.merged == ["first", "second"]
 
 
-@pytest.mark.usefixtures("viewers")
 @pytest.mark.parametrize("error", [Unavailable("the database is away"), KeyError("a bug")])
-def test_a_failed_reading_is_told_and_tried_again(
-    error: Exception, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("valid")
+def test_a_failed_reading_is_told_and_tried_again(error: Exception) -> None:
     tab, told = _Tab(), []
-    fail = Follow._fail
 
-    async def noted(self: Follow[Any], failure: Any) -> None:
-        await fail(self, failure)
+    def shown() -> bool:
         told.append(tab.trouble)
+        return tab.loaded
 
-    monkeypatch.setattr(Follow, "_fail", noted)
-    _follow(tab, _failing(error), lambda: bool(tab.shown))
-    assert told
-    assert all(told)
+    _follow(tab, _failing(error), shown)
+    assert any(told)
     assert tab.trouble == ""
 
 
-@pytest.mark.usefixtures("viewers")
+def test_a_page_opened_while_the_database_is_away_says_so_and_is_there_when_it_is_back(
+    valid: list[Any],
+) -> None:
+    tab, told = _Tab(), []
+    valid[:0] = [Unavailable("the database is away")] * 3
+
+    def shown() -> bool:
+        told.append(tab.trouble)
+        return tab.loaded
+
+    assert _follow(tab, _failing(), shown) == []
+    assert "the database is away" in told
+    assert tab.trouble == ""
+
+
+@pytest.mark.usefixtures("valid")
 def test_what_is_not_there_is_missing_and_no_trouble() -> None:
     tab = _Tab()
     _follow(tab, _failing(*[NotFound("none")] * 100), lambda: tab.missing)
     assert (tab.loaded, tab.trouble) == (True, "")
 
 
-def test_a_session_that_is_over_is_told_and_followed_no_more(viewers: list[Viewer | None]) -> None:
-    viewers.append(None)
+@pytest.mark.parametrize("first", [[], [{TAB.session: ADA}]])
+def test_a_session_that_is_over_is_told_and_followed_no_more(
+    valid: list[Any], first: list[Any]
+) -> None:
+    valid[:] = [*first, {}]
     assert _follow(_Tab(), _failing(), lambda: False) == [TAB.session]
 
 
-@pytest.mark.usefixtures("viewers")
+@pytest.mark.usefixtures("valid")
 def test_a_bug_in_a_page_leaves_no_secret_in_the_log(
     capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     tab = _Tab()
-    _follow(tab, _failing(KeyError("a bug")), lambda: bool(tab.shown))
+    _follow(tab, _failing(KeyError("a bug")), lambda: tab.loaded)
     said = "".join(capfd.readouterr()) + caplog.text
     assert "KeyError: 'a bug'" in said
     assert TAB.session not in said
     assert TAB.ident not in said
 
 
-@pytest.mark.usefixtures("viewers")
-def test_a_page_on_which_nothing_moves_is_not_read_again(
+@pytest.mark.usefixtures("valid")
+def test_a_tab_is_touched_now_and_then_or_it_would_be_forgotten(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "connected", True)
-    tab, beats = _Tab(), []
-    tab._still = True
+    monkeypatch.setattr("engine_app.states.base.TOUCH_SECONDS", 0.01)
+    touched: list[None] = []
 
-    def turned() -> bool:
-        beats.append(tab.beat)
-        return len(beats) > 20
+    class _Held(_Tab):
+        async def __aenter__(self) -> _Tab:
+            touched.append(None)
+            return self
 
-    _follow(tab, _failing(), turned)
-    assert len(tab.shown) == 1
-
-
-@pytest.mark.usefixtures("viewers")
-def test_without_the_live_channel_a_page_is_read_at_every_beat() -> None:
-    tab = _Tab()
-    tab._still = True
-    _follow(tab, _failing(), lambda: len(tab.shown) > 3)
-    assert len(tab.shown) > 3
+    tab = _Held()
+    _follow(tab, _failing(), lambda: tab.loaded and len(touched) > 6)
+    assert len(touched) > 6

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from engine_app.live import Hub, Look, execution_topic, owner_topic, workflow_topic
+from engine_app.live import EVERYTHING, Hub, Look, execution_topic, owner_topic, workflow_topic
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -77,6 +77,7 @@ def test_a_workflow_shared_by_all_rings_only_for_the_one_whose_execution_it_is()
         execution_topic("e"),
         owner_topic("ada"),
         workflow_topic("ada", "w"),
+        EVERYTHING,
     )
 
 
