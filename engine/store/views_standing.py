@@ -186,7 +186,7 @@ def _decision(definition: Definition, row: Row[Any]) -> DecisionRow:
         status=row.status,
         reason=row.reason,
         by=str(told.get("by") or ""),
-        at=int(told.get("at") or row.finished_at or 0),
+        at=row.finished_at or 0,
         comment=str(told.get("comment") or ""),
         values=told.get("values") or {},
     )
