@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+_LONG = re.compile(r'"(?:[^"\\]|\\.)*+"|(\d{4301,})', re.DOTALL)  # texts are passed over
 _BYTE = re.compile(r"\(byte (\d+)\)")
 _EXPECTED = {
     "Expecting value": "a value was expected",
@@ -37,12 +38,18 @@ def why(text: str, otherwise: str) -> str:
     except RecursionError:
         return "it is nested too deep"
     except ValueError:
-        return "a number has too many digits"
+        return f"{_long_number(text)}a number has too many digits; send it as text"
     # Python's reader takes what JSON does not have: NaN, Infinity.
     byte = _BYTE.search(otherwise)
     if byte is None:
         return otherwise
     return f"{place(text, int(byte[1]))}: no JSON value begins like this; use null, or text"
+
+
+def _long_number(text: str) -> str:
+    """Return where the first number is that Python reads no more, as far as it is found."""
+    found = next((match for match in _LONG.finditer(text) if match[1]), None)
+    return f"{place(text, len(text[: found.start(1)].encode()))}: " if found else ""
 
 
 def place(text: str, byte: int) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from engine import registry
 from engine.definition import Definition, parse_text
+from engine.errors import InvalidDocument, TooLarge
 from engine.publish import publish
 from engine.store import views
 from engine.store.workflows import Published
@@ -23,9 +24,17 @@ Files = Annotated[
 
 def _definitions(files: list[str] | None) -> list[Definition]:
     if files:
-        return [parse_text(read_text(path)) for path in files]
+        return [_read(path) for path in files]
     registry.load_modules(settings().modules)
     return registry.workflows()
+
+
+def _read(path: str) -> Definition:
+    try:
+        return parse_text(read_text(path))
+    except (InvalidDocument, TooLarge) as error:
+        said = f"{'standard input' if path == '-' else path}: {error.message}"
+        raise type(error)(said, hint=error.hint, faults=error.faults) from None
 
 
 @app.command()

@@ -185,6 +185,10 @@ def test_workflows_are_validated_pushed_and_listed(
     assert engine("workflows", "push", str(good)).out == "good v1 published\n"
     assert engine("workflows", "push", str(good)).out == "good v1 unchanged\n"
     assert "good" in engine("workflows", "list").out
+    (broken := tmp_path / "broken.yaml").write_text("name: [1")
+    words = " ".join(engine("workflows", "push", str(good), str(broken)).err.split())
+    assert "broken.yaml: the document is not YAML in line" in words
+    assert words.count("not YAML") == 1
     assert engine("workflows", "push", str(tmp_path / "none")).code == 2
 
 

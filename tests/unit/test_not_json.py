@@ -21,6 +21,10 @@ from engine.errors import PayloadError
         ('["a\nb"]', "line 1, column 4: a line break or control character stands within a text"),
         ('["\\x"]', "line 1, column 3: a backslash stands before something"),
         ('{\n"ü": NaN}', "line 2, column 6: no JSON value begins like this; use null, or text"),
+        (
+            '{"a": "' + "1" * 5_000 + '",\n "b": [-' + "1" * 5_000 + "]}",
+            "line 2, column 9: a number has too many digits; send it as text",
+        ),
     ],
 )
 def test_line_column_and_what_was_expected_are_told(text: str, words: str) -> None:
