@@ -260,7 +260,7 @@ export function EventTail({ of, chunk, first, onGap }) {
       <tbody>{lines.map(([seq, type, where, at, attempt, data]) => (
         <tr key={seq}><td className="num sub">{seq}</td><td className="mono sub nowrap"><Clock at={at} digits={3} /></td><td className="nowrap"><b>{type}</b></td>
           <td>{where || "–"}</td><td className="num">{attempt || "–"}</td><td className="mono sub x">{data}</td></tr>
-      ))}{earlier ? <tr><td /><td className="sub" colSpan={5}>{earlier} earlier events: the API gives them all.</td></tr> : null}</tbody></table>
+      ))}{earlier ? <tr><td /><td className="sub" colSpan={5}>{earlier} earlier events: the download of the whole execution has them.</td></tr> : null}</tbody></table>
   );
 }
 const WEIGHT = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
@@ -291,7 +291,7 @@ export function LogTail({ of: id, chunk, first, step, filters, tall, onGap }) {
         <button type="button" className="btn s" aria-pressed={follow} onClick={() => setFollow(!follow)}>follow {follow ? "●" : "○"}</button>
       </div>
       <div className={tall ? "log tall" : "log"} ref={box} onScroll={scrolled} tabIndex={0} role="log" aria-label="Log lines" aria-live="off">
-        {store.lines.length && store.lines[0][0] > 1 ? <span className="faint">{store.lines[0][0] - 1} earlier lines: the API gives them all.</span> : null}
+        {store.lines.length && store.lines[0][0] > 1 ? <span className="faint">{store.lines[0][0] - 1} earlier lines: find or read them below, or download the log.</span> : null}
         {lines.length ? lines.map(([seq, from, at, name, message]) => (
           <div key={seq} className={name}><Clock at={at} digits={2} /><span className="lv">{name}</span>
             <span className="m">{step ? null : <span className="from">{from}</span>}{message}</span></div>

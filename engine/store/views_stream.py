@@ -17,6 +17,7 @@ from engine.store.models import Artifact, EventRow, Execution, LogLine
 from engine.store.views_detail import find_step, pinned
 from engine.store.views_rows import ArtifactRow, EventView, LogView
 
+LEVELS = ("debug", "info", "warning", "error", "critical")  # from the lightest
 DRAWN = 64 * 1024  # bytes of an artifact that a page draws; of a larger one it offers the download
 _EXECUTIONS: Any = Execution.__table__
 _EVENTS: Any = EventRow.__table__
@@ -86,12 +87,18 @@ def logs(
     *,
     step: int | str | None = None,
     level: str | None = None,
+    least: str | None = None,
+    text: str | None = None,
+    before: int | None = None,
     newest: bool = False,
 ) -> list[LogView]:
     """Return log lines with numbers above ``after``, in order.
 
     Args:
         level: only lines of that level.
+        least: only lines of that level and of graver ones.
+        text: only lines that have it in them, in capitals or not.
+        before: only lines with numbers below it.
         newest: the last ``limit`` of them rather than the first.
 
     Raises:
@@ -103,6 +110,12 @@ def logs(
         statement = statement.where(_LOGS.c.step == find_step(definition, step).index)
     if level is not None:
         statement = statement.where(_LOGS.c.level == level.lower())
+    if least is not None and least in LEVELS:
+        statement = statement.where(_LOGS.c.level.in_(LEVELS[LEVELS.index(least) :]))
+    if text is not None:
+        statement = statement.where(_LOGS.c.message.icontains(text, autoescape=True))
+    if before is not None:
+        statement = statement.where(_LOGS.c.seq < before)
     order = _LOGS.c.seq.desc() if newest else _LOGS.c.seq
     rows = list(connection.execute(statement.order_by(order).limit(limit)))
     return [_log(definition, row) for row in (reversed(rows) if newest else rows)]

@@ -6,9 +6,11 @@ from typing import Any
 
 import reflex as rx
 
+from engine_app.components import execution_lists as lists
 from engine_app.components import kit, parts
 from engine_app.components.parts import ago, fact, pill, took
-from engine_app.states.execution import SLOTS, ExecutionState
+from engine_app.states.execution import ExecutionState
+from engine_app.states.execution_windows import SLOTS
 from engine_app.states.shapes import Bar
 
 _HEAD = ExecutionState.head
@@ -18,6 +20,7 @@ _PICKED = ExecutionState.picked
 def timeline() -> rx.Component:
     """Return waiting and running on one bar per step, the chosen step and its log beneath."""
     return rx.fragment(
+        lists.step_filters(),
         rx.el.div(
             rx.el.div(
                 rx.el.span(),
@@ -36,28 +39,15 @@ def timeline() -> rx.Component:
                     )
                     for number in range(SLOTS)
                 ],
-                _more(),
                 class_name="gantt",
             ),
+            lists.step_pager(),
             class_name="panel joined",
         ),
         rx.el.div(
             rx.el.div(_log(step=_PICKED.name), class_name="panel"),
             rx.el.div(rx.el.div(_PICKED.name, class_name="hd"), _facts(), class_name="panel"),
             class_name="two",
-        ),
-    )
-
-
-def _more() -> rx.Component:
-    return rx.cond(
-        ExecutionState.steps > SLOTS,
-        rx.el.p(
-            "and ",
-            ExecutionState.steps - SLOTS,
-            " more steps: the API gives them all.",
-            class_name="sub",
-            style={"padding": "6px 12px"},
         ),
     )
 
@@ -161,8 +151,8 @@ def steps() -> rx.Component:
         step_choice(bar=getattr(ExecutionState, f"bar{number}"), chosen=_PICKED.name)
         for number in range(SLOTS)
     ]
-    return rx.el.div(
-        rx.el.div(*names, _more(), class_name="list"),
+    chosen = rx.el.div(
+        rx.el.div(*names, lists.step_pager(), class_name="list"),
         rx.el.div(
             rx.el.div(
                 _PICKED.name,
@@ -182,12 +172,13 @@ def steps() -> rx.Component:
             ),
             _facts(),
             _tries(),
-            _items(),
+            lists.items(),
             _value("Input", _PICKED.input, _PICKED.input_file),
             _value("Output", _PICKED.output, _PICKED.output_file),
         ),
         class_name="panel joined stepper",
     )
+    return rx.fragment(lists.step_filters(), chosen)
 
 
 @rx.memo
@@ -248,47 +239,13 @@ def _try(attempt: Any) -> rx.Component:
     )
 
 
-def _items() -> rx.Component:
-    return rx.cond(
-        (_PICKED.members.length() > 0) & (_PICKED.item < 0),
-        rx.el.section(
-            rx.cond(_PICKED.failed.length() > 0, _failed_items()),
-            rx.el.div("Items ", rx.el.span(_PICKED.more, class_name="sub"), class_name="hd"),
-            rx.el.div(rx.foreach(_PICKED.members, _item), class_name="pane row"),
-        ),
-    )
-
-
-def _failed_items() -> rx.Component:
-    """Return the items that failed with their errors, whether the step tolerates them or not."""
-    return rx.fragment(
-        rx.el.div(
-            "Failed items ", rx.el.span(_PICKED.failed_more, class_name="sub"), class_name="hd"
-        ),
-        rx.el.ul(
-            rx.foreach(
-                _PICKED.failed, lambda item: rx.el.li(_item(item), rx.el.span(item.message))
-            ),
-            class_name="kids",
-        ),
-    )
-
-
-def _item(item: Any) -> rx.Component:
-    return rx.el.button(
-        item.number,
-        type="button",
-        class_name=rx.Var.create("st ") + item.status,
-        style={"border": 0, "cursor": "pointer"},
-        title=item.status,
-        aria_label=rx.Var.create("item ") + item.number.to_string() + ", " + item.status,
-        on_click=ExecutionState.select_item(item.number),
-    )
-
-
 def logs() -> rx.Component:
-    """Return the live log of all steps."""
-    return rx.el.div(_log(tall=True), class_name="panel joined")
+    """Return the live log of all steps, or a page of it that was asked for."""
+    return rx.el.div(
+        rx.cond(ExecutionState.log_page.on, lists.log_page(), _log(tall=True)),
+        lists.log_pager(),
+        class_name="panel joined",
+    )
 
 
 def events() -> rx.Component:

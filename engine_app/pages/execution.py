@@ -53,6 +53,16 @@ def _trail() -> rx.Component:
             ),
         ),
         rx.el.span(class_name="grow"),
+        rx.cond(
+            _HEAD.id != "",
+            kit.Jump.create(
+                "download all",
+                href=rx.Var.create("/api/executions/") + _HEAD.id + "/record",
+                download="",
+                class_name="sub",
+                title="Steps with their values, items, events and log lines, as JSON",
+            ),
+        ),
         kit.mark(ExecutionState.beat, ExecutionState.behind),
         class_name="trail",
     )

@@ -22,15 +22,10 @@ from engine_app.states.base import (
     to_login,
     viewer_of,
 )
-from engine_app.states.execution_reading import (
-    LINES,
-    SLOTS,
-    Choice,
-    Picked,
-    Reader,
-    events_after,
-    lines_after,
-)
+from engine_app.states.execution_picked import Picked
+from engine_app.states.execution_reading import LINES, Reader, events_after, lines_after
+from engine_app.states.execution_windows import ITEMS, SLOTS, Choice, Steps
+from engine_app.states.log_pages import LogPages
 from engine_app.states.shapes import Bar, Cause, Head
 from engine_app.states.shapes_waits import Decided, Family, Stage
 from engine_app.states.things import Thing
@@ -38,7 +33,7 @@ from engine_app.states.things import Thing
 REFILLS = 40  # as many rows as a tab keeps: it asks again when that was not enough
 
 
-class ExecutionState(Answering, Following, rx.State):
+class ExecutionState(LogPages, Answering, Following, rx.State):
     """One variable per step row: a step that changes is sent alone."""
 
     head: Head = Head()
@@ -47,7 +42,7 @@ class ExecutionState(Answering, Following, rx.State):
     input: str = ""
     output: str = ""
     output_file: str = ""
-    steps: int = 0
+    steps: Steps = Steps()
     events: list[list[Any]] = []
     lines: list[list[Any]] = []
     first_event: int = 1  # that a tab must have, unless it had an earlier one
@@ -57,7 +52,7 @@ class ExecutionState(Answering, Following, rx.State):
     stage: Stage = Stage()
     family: Family = Family()
     decided: list[Decided] = []
-    _id: str = ""
+    item_wrong: str = ""
     _choice: Choice = Choice()
 
     @rx.event(background=True)
@@ -87,14 +82,50 @@ class ExecutionState(Answering, Following, rx.State):
     @rx.event
     def select_step(self, name: str) -> None:
         """Show the values of a step."""
-        self._choose(step=name[:64], item=-1)
+        self._choose(step=name[:64], item=-1, items_only="", items_from=0)
 
     @rx.event
     def select_item(self, item: int) -> None:
         """Show the values of one item of the step; -1 goes back to the step itself."""
         self._choose(item=int(item))
 
+    @rx.event
+    def find_item(self, form: dict[str, Any]) -> None:
+        """Show the values of the item with the number that was typed."""
+        number, total = str(form.get("number") or "").strip(), self.picked.window.total
+        if not number.isdecimal() or int(number) >= total:
+            self.item_wrong = f"There are items 0 to {total - 1:,}."
+            return
+        place = int(number) // ITEMS * ITEMS
+        self._choose(item=int(number), items_only="", items_from=place)
+
+    @rx.event
+    def turn_items(self, start: int) -> None:
+        """Show the items from a number on."""
+        self._choose(item=-1, items_from=max(int(start), 0))
+
+    @rx.event
+    def only_items(self, status: str) -> None:
+        """Show the items of a status."""
+        self._choose(item=-1, items_only=status[:16], items_from=0)
+
+    @rx.event
+    def find_steps(self, form: dict[str, Any]) -> None:
+        """Show the steps with a text in their names."""
+        self._choose(find=str(form.get("find") or "").strip()[:64], page=-1)
+
+    @rx.event
+    def only_steps(self, status: str) -> None:
+        """Show the steps of a status."""
+        self._choose(only=status[:16], page=0)
+
+    @rx.event
+    def turn_steps(self, page: int) -> None:
+        """Show another page of the steps."""
+        self._choose(page=max(int(page), 0))
+
     def _choose(self, **chosen: Any) -> None:
+        self.item_wrong = ""
         self._choice = replace(self._choice, **chosen)
         choose(self, self._choice)
 

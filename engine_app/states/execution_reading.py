@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.store import views, views_standing
-from engine.store.views import EventView, ExecutionDetail, ItemRow, Large, StepDetail, StepRow
+from engine.store.views import EventView, ExecutionDetail
 from engine.store.views_standing import AskRow
-from engine.store.views_words import error_line
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database
 from engine_app.scenes import Picture
+from engine_app.states import execution_windows as windows
+from engine_app.states.execution_picked import Picked, file_of, pick, told
+from engine_app.states.execution_windows import Choice
 from engine_app.states.shapes import (
     Bar,
     Naps,
-    Try,
     bars,
-    begun,
     cause,
     event_line,
     head,
     log_line,
     naps,
     pretty,
-    progress,
-    tries,
 )
 from engine_app.states.shapes_waits import (
     Graces,
@@ -39,54 +37,7 @@ from engine_app.states.shapes_waits import (
 )
 from engine_app.states.things import Thing, missing, things
 
-SLOTS = 60  # steps on screen; of a longer workflow the page says how many more there are
 LINES = 500  # log lines or events that a tab is told at once; it asks for what is before them
-_ITEMS = 200  # of a fan-out on screen
-_FAILED_ITEMS = 20  # of those with their errors
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What of an execution a tab shows: the values of a step, or of one item of it."""
-
-    step: str = ""  # none chosen: the one that tells most
-    item: int = -1
-
-
-@dataclass(frozen=True)
-class Item:
-    """An item of a fan-out."""
-
-    number: int = 0
-    status: str = ""
-    message: str = ""
-
-
-@dataclass(frozen=True)
-class Picked:
-    """The step whose values are on screen. ``stamp`` tells whether they are still the same."""
-
-    stamp: str = ""
-    name: str = ""
-    uses: str = ""
-    status: str = ""
-    reason: str = ""
-    attempts: str = ""
-    worker: str = ""
-    needs: str = ""
-    item: int = -1
-    members: list[Item] = field(default_factory=list)
-    failed: list[Item] = field(default_factory=list)
-    failed_more: str = ""
-    more: str = ""
-    started: int = 0
-    finished: int = 0
-    progress: str = ""
-    input: str = ""
-    output: str = ""
-    input_file: str = ""  # the download of a value that is too large to be shown
-    output_file: str = ""
-    tries: list[Try] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -148,7 +99,7 @@ def _further(
         things=things(execution_id, found, kept.things, bodies),
         naps=naps(kept.naps, events),
         picked={
-            choice: _pick(connection, owner_id, choice, detail, kept.picked.get(choice, Picked()))
+            choice: pick(connection, owner_id, choice, detail, kept.picked.get(choice, Picked()))
             for choice in choices
         },
     )
@@ -170,16 +121,13 @@ def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _K
     definition = views.pinned(connection, owner_id, execution_id)
     standing = views_standing.standing(connection, owner_id, execution_id)
     rows = arranged(bars(detail, found.naps), definition, waiting_notes(detail.steps))
-    shown = [*rows, *[Bar()] * (SLOTS - len(rows))][:SLOTS]
-    shared: dict[str, Any] = {f"bar{number}": bar for number, bar in enumerate(shown)}
-    shared |= {
+    shared: dict[str, Any] = {
         "head": head(detail),
         "cause": cause(detail),
-        "steps": len(rows),
         "note": detail.cancel_note or "",
         "input": pretty(detail.input),
-        "output": _told(detail.output, detail.large.get("output")),
-        "output_file": _file(detail.large, f"/api/executions/{execution_id}/{{}}", "output"),
+        "output": told(detail.output, detail.large.get("output")),
+        "output_file": file_of(detail.large, f"/api/executions/{execution_id}/{{}}", "output"),
         "events": found.events,
         "lines": found.lines,
         "first_event": _first(found.events),
@@ -191,11 +139,20 @@ def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _K
     }
     return Picture(
         shared,
-        chosen={choice: {"picked": picked} for choice, picked in found.picked.items()},
+        chosen={choice: _chosen(rows, choice, picked) for choice, picked in found.picked.items()},
         own=asks(_asked(connection, owner_id, detail), viewer.name),
         growing=frozenset({"events", "lines"}),
         still=detail.row.finished_at is not None,
     )
+
+
+def _chosen(rows: list[Bar], choice: Choice, picked: Picked) -> dict[str, Any]:
+    """Return the variables that follow from a choice: a row of the timeline has one of its own."""
+    shown, steps = windows.steps(rows, choice, picked.name)
+    return {f"bar{number}": bar for number, bar in enumerate(shown)} | {
+        "picked": picked,
+        "steps": steps,
+    }
 
 
 def _first(rows: list[list[Any]]) -> int:
@@ -236,123 +193,3 @@ def _asked(connection: Any, owner_id: str, detail: ExecutionDetail) -> list[AskR
 def _graces() -> Graces:
     settings = client().settings
     return Graces(settings.cancel_grace_seconds, settings.cancel_interrupt_seconds)
-
-
-def _pick(
-    connection: Any, owner_id: str, choice: Choice, detail: ExecutionDetail, known: Picked
-) -> Picked:
-    """Return the values of what is chosen, as they are known when nothing about it has changed."""
-    step = _chosen(choice.step, detail)
-    if step is None:
-        return Picked()
-    number = choice.item if step.items is not None and 0 <= choice.item < step.items else None
-    item = None if number is None else _item(connection, owner_id, detail.row.id, step, number)
-    stamp = f"{step.name} {number} {_stamp(step)} {step.items_left} {_stamp(item)}"
-    if stamp == known.stamp:
-        return known
-    values = views.step(connection, owner_id, detail.row.id, step.index, number)
-    items = _items(connection, owner_id, detail.row.id, step)
-    picked = _picked(stamp, step, values, items, detail.row.id)
-    return _with_failed(connection, owner_id, detail.row.id, step, picked)
-
-
-def _stamp(row: StepRow | ItemRow | None) -> str:
-    """Return what tells whether a row's values are still the same."""
-    if row is None:
-        return ""
-    return f"{row.status} {row.attempts} {row.crashes} {row.worker_id} {progress(row.progress)}"
-
-
-def _item(
-    connection: Any, owner_id: str, execution_id: str, step: StepRow, number: int
-) -> ItemRow | None:
-    before = None if number == 0 else str(number - 1)
-    page = views.items(connection, owner_id, execution_id, step.index, cursor=before, limit=1)
-    return next((row for row in page.rows if row.item == number), None)
-
-
-def _chosen(name: str, detail: ExecutionDetail) -> StepRow | None:
-    """Return the step asked for, else the one that failed, runs, or came last."""
-    by_name = {step.name: step for step in detail.steps}
-    if name in by_name:
-        return by_name[name]
-    failed = str((detail.error or {}).get("step", ""))
-    if failed in by_name:
-        return by_name[failed]
-    moving = [step for step in detail.steps if step.status in ("running", "retrying", "waiting")]
-    return next(iter(moving or reversed(detail.steps)), None)
-
-
-def _items(
-    connection: Any, owner_id: str, execution_id: str, step: StepRow, status: str | None = None
-) -> list[ItemRow]:
-    if not step.items or (status is not None and not step.items_failed):
-        return []
-    limit = _ITEMS if status is None else _FAILED_ITEMS
-    page = views.items(connection, owner_id, execution_id, step.index, status=status, limit=limit)
-    return list(page.rows)
-
-
-def _with_failed(
-    connection: Any, owner_id: str, execution_id: str, step: StepRow, picked: Picked
-) -> Picked:
-    """Return the fan-out with its failed items and their errors: they are told apart."""
-    found = _items(connection, owner_id, execution_id, step, "failed")
-    more = step.items_failed - len(found)
-    return replace(
-        picked,
-        failed=[Item(row.item, row.status, error_line(row.error or {})) for row in found],
-        failed_more=f"and {more:,} more that failed" if more > 0 else "",
-    )
-
-
-def _picked(
-    stamp: str, step: StepRow, values: StepDetail, items: list[ItemRow], execution_id: str
-) -> Picked:
-    row = values.row
-    query = "" if values.item is None else f"?item={values.item}"
-    address = f"/api/executions/{execution_id}/steps/{step.name}/values/{{}}{query}"
-    limit = max(step.max_attempts, row.attempts)
-    rest = (step.items or 0) - len(items)
-    return Picked(
-        stamp=stamp,
-        name=step.name,
-        uses=step.uses,
-        status=row.status,
-        reason=(row.reason or "").replace("_", " "),
-        attempts=f"{row.attempts} of {limit}" + (f", {row.crashes} lost" if row.crashes else ""),
-        worker=row.worker_id or "",
-        needs=", ".join(step.needs) or "nothing",
-        item=-1 if values.item is None else values.item,
-        members=[Item(found.item, found.status) for found in items],
-        more=f"and {rest:,} more items" if rest > 0 else "",
-        started=row.started_at or 0,
-        finished=row.finished_at or 0,
-        progress=progress(row.progress),
-        input=_input(values),
-        output=(
-            _told(values.output, values.large.get("output")) if row.status == "completed" else ""
-        ),
-        input_file=_file(values.large, address, "input", "value"),
-        output_file=_file(values.large, address, "output") if row.status == "completed" else "",
-        tries=tries(values.attempts),
-    )
-
-
-def _input(values: StepDetail) -> str:
-    """Return what the step was given; before it starts, an item's own value is known already."""
-    large = values.large.get("input")
-    if values.input is None and large is None:
-        given, large = values.value, values.large.get("value")
-    else:
-        given = values.input
-    return "" if given is None and large is None else _told(given, large)
-
-
-def _told(value: Any, large: Large | None) -> str:
-    return pretty(value) if large is None else begun(large)
-
-
-def _file(large: Mapping[str, Large], address: str, *names: str) -> str:
-    """Return the download of the first of these values that is too large, or nothing."""
-    return next((address.format(name) for name in names if name in large), "")

@@ -54,5 +54,52 @@ def test_the_last_of_sixty_workflows_its_first_version_and_its_oldest_schedule_a
     expect(page.get_by_role("cell", name="v1", exact=True)).to_be_visible()
 
 
+def test_the_failed_of_many_steps_a_far_item_and_an_old_line_are_found(ada: Person) -> None:
+    page = ada.sign_in()
+    execution = ada.start(ada.publish(_wide()))
+    ada.open(f"/executions/{execution}?tab=steps")
+    # The failed one is shown at once; another is a search away.
+    expect(page.locator(".hd").get_by_text("s150")).to_be_visible()
+    steps = page.locator(".list [data-row]")
+    expect(page.locator('.list [data-row="s150"]')).to_be_visible()
+    expect(page.get_by_text("steps 121 to 180 of 202")).to_be_visible()
+    page.get_by_label("Find steps").fill("each")
+    page.keyboard.press("Enter")
+    expect(steps).to_have_count(1)
+    steps.click()
+
+    page.get_by_label("Number of an item").fill("733")
+    page.get_by_role("button", name="Open").click()
+    expect(page.locator(".hd").get_by_text("item 733")).to_be_visible()
+    expect(page.get_by_label("Input", exact=True)).to_contain_text("733")
+    page.get_by_role("button", name="back to the step").click()
+    expect(page.get_by_text("items 600 to 799 of 800")).to_be_visible()
+
+    page.get_by_role("link", name="Logs").click()
+    page.get_by_label("Find in the whole log").fill("no such word")
+    page.get_by_role("button", name="Read").click()
+    expect(page.get_by_text("No line of the whole log is like that.")).to_be_visible()
+    page.get_by_role("button", name="follow", exact=True).click()
+    expect(page.get_by_role("log", name="Log lines")).to_be_visible()
+    with page.expect_download() as found:
+        page.get_by_role("link", name="download all").click()
+    assert len(found.value.path().read_text().splitlines()) > 1_000
+
+
+def _wide() -> dict[str, object]:
+    """Return a workflow of two hundred steps, one of which fails, and of as many items."""
+    steps: dict[str, object] = {
+        f"s{number}": {"uses": "transform", "with": {"value": number}} for number in range(200)
+    }
+    steps["s150"] = {"uses": "fail", "with": {"message": "for once"}, "on_failure": "continue"}
+    steps["list"] = {"uses": "transform", "with": {"value": list(range(800))}}
+    steps["each"] = {
+        "uses": "transform",
+        "for_each": "${{ steps.list.output }}",
+        "with": {"value": "${{ item }}"},
+    }
+    return {"name": "wide", "steps": steps}
+
+
 def _workflow(name: str, value: int) -> dict[str, object]:
     return {"name": name, "steps": {"a": {"uses": "transform", "with": {"value": value}}}}

@@ -225,6 +225,8 @@ def kept(house: Web, workflow: str) -> dict[str, str]:
         here: "GET",
         f"{here}/events": "GET",
         f"{here}/logs": "GET",
+        f"{here}/logs/text": "GET",
+        f"{here}/record": "GET",
         f"{here}/artifacts": "GET",
         f"{here}/artifacts/00000000000a1": "GET",
         f"{here}/steps/twice": "GET",
