@@ -63,8 +63,19 @@ class LatePool(redis.ConnectionPool):
         return super().make_connection()
 
 
-def connect(url: Callable[[], str], *, connections: int = 64) -> redis.Redis:
+ASKING_SECONDS = 3.0  # of a question that its asker can do without an answer to
+
+
+def connect(
+    url: Callable[[], str], *, connections: int = 64, seconds: float = 30, connecting: float = 5
+) -> redis.Redis:
     """Return a client that fails at once and never retries by itself.
+
+    Args:
+        url: tells where, at the first connection.
+        connections: open at once at most.
+        seconds: that a read or write may take.
+        connecting: seconds that a connection may take to come about.
 
     redis-py's own defaults (5 s of socket timeout, ten retries) doubled an enqueue and lost a
     fetch when the server stalled for 7 s: the fetch had happened, its answer was thrown away.
@@ -72,8 +83,8 @@ def connect(url: Callable[[], str], *, connections: int = 64) -> redis.Redis:
     pool = LatePool(
         url,
         max_connections=connections,
-        socket_timeout=30,
-        socket_connect_timeout=5,
+        socket_timeout=seconds,
+        socket_connect_timeout=connecting,
         socket_keepalive=True,
         health_check_interval=0,
         retry=Retry(NoBackoff(), 0),
@@ -84,15 +95,21 @@ def connect(url: Callable[[], str], *, connections: int = 64) -> redis.Redis:
 class EngineBroker(RedisBroker):
     """The Redis broker of this project. ``evidence`` for rescue comes from here too."""
 
-    def __init__(self, settings: Settings, **options: Any) -> None:
+    def __init__(self, settings: Settings, *, seconds: float = 30, **options: Any) -> None:
+        """Take the settings; ``seconds`` are those of ``connect``."""
         super().__init__(
-            client=connect(lambda: settings.redis),
+            client=connect(lambda: settings.redis, seconds=seconds),
             namespace=NAMESPACE,
             # A killed worker's messages are handed over after this, not after a minute.
             heartbeat_timeout=15_000,
             # Maintenance is what hands them over; by default one command in a thousand does it.
             maintenance_chance=100_000,
             **options,
+        )
+        # What only asks has a client of its own: a worker that expands a fan-out, or the one that
+        # sweeps, would stand still for as long as a fetch may take.
+        self._asking = connect(
+            lambda: settings.redis, seconds=ASKING_SECONDS, connecting=ASKING_SECONDS
         )
         self._alarm = _Alarm(self.client)
         self._hands = _Hands()
@@ -149,17 +166,17 @@ class EngineBroker(RedisBroker):
 
     def generation(self) -> str:
         """Return a word that Redis keeps until it loses its memory."""
-        word: Any = self.client.get(GENERATION)
+        word: Any = self._asking.get(GENERATION)
         if word is None:
-            self.client.set(GENERATION, uuid.uuid4().hex, nx=True)
-            word = self.client.get(GENERATION)
+            self._asking.set(GENERATION, uuid.uuid4().hex, nx=True)
+            word = self._asking.get(GENERATION)
         return word.decode() if word is not None else ""
 
     def is_empty(self, queue: str) -> bool:
         """Return whether no message waits in ``queue`` to be fetched."""
         if queue == ACTOR_QUEUE:
             return self.is_idle(queue)
-        return not self.client.llen(f"{self.namespace}:{queue}")
+        return not self._asking.llen(f"{self.namespace}:{queue}")
 
     def is_idle(self, queue: str) -> bool:
         """Return whether ``queue`` has no message at all, not even one that a worker holds."""
@@ -169,14 +186,14 @@ class EngineBroker(RedisBroker):
 
     def count(self, queue: str) -> int:
         """Return how many messages ``queue`` has, those included that a worker holds."""
-        found: Any = self.client.hlen(f"{self.namespace}:{queue}.msgs")
+        found: Any = self._asking.hlen(f"{self.namespace}:{queue}.msgs")
         return int(found)
 
     def depths(self) -> list[dict[str, Any]]:
         """Return per queue: messages ready to fetch, delayed, and under way in workers."""
         rows = []
         for queue in sorted(self.get_declared_queues()):
-            with self.client.pipeline(transaction=False) as pipe:
+            with self._asking.pipeline(transaction=False) as pipe:
                 pipe.llen(f"{self.namespace}:{queue}")
                 pipe.hlen(f"{self.namespace}:{queue}.msgs")
                 pipe.hlen(f"{self.namespace}:{dq_name(queue)}.msgs")
@@ -188,6 +205,7 @@ class EngineBroker(RedisBroker):
     def close(self) -> None:
         """Stop listening for wake-up words and close the connections."""
         self._alarm.close()
+        self._asking.close()
         super().close()
 
 

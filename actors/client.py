@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +11,14 @@ import dramatiq
 import redis
 
 from actors import messages
-from actors.broker import EngineBroker
+from actors.broker import ASKING_SECONDS, EngineBroker
 from actors.looks import publish
+from actors.timebox import Late, Timebox
 from engine import again, answer, control, stranded
 from engine import start as verbs
 from engine.again import Preview, Wish
 from engine.answer import Decision
-from engine.errors import Conflict
+from engine.errors import Conflict, Unavailable
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.payloads import Payloads
@@ -25,6 +27,10 @@ from engine.store import letters
 from engine.store.database import Database
 from engine.store.executions import Admitted
 from engine.store.signals import Received
+
+# That accepted work waits for the waker at most: what was not sent by then, rescue sends.
+SEND_SECONDS = 0.8
+ASK_SECONDS = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +52,7 @@ class Client:
         self.database = database
         self.broker = broker
         self.versions = Versions(database)
+        self._box = Timebox("redis")
 
     @property
     def redis(self) -> redis.Redis:
@@ -137,7 +144,7 @@ class Client:
             grace_seconds=self.settings.cancel_grace_seconds,
             note=note,
         )
-        self._hand_on(look, sends)
+        self._hand_on(sends, look)
 
     def pause(self, *, owner_id: str, execution_id: str, note: str = "") -> None:
         """Pause an execution: no step of it starts until it is resumed.
@@ -146,7 +153,7 @@ class Client:
             NotFound, Conflict: as ``engine.control.pause``.
         """
         look = control.pause(self.database, owner_id=owner_id, execution_id=execution_id, note=note)
-        self._publish(look)
+        self._hand_on(Sends(), look)
 
     def resume(self, *, owner_id: str, execution_id: str) -> None:
         """Let a paused execution go on.
@@ -154,7 +161,8 @@ class Client:
         Raises:
             NotFound, Conflict: as ``engine.control.resume``.
         """
-        self._hand_on(*control.resume(self.database, owner_id=owner_id, execution_id=execution_id))
+        look, sends = control.resume(self.database, owner_id=owner_id, execution_id=execution_id)
+        self._hand_on(sends, look)
 
     def signal(
         self,
@@ -184,17 +192,16 @@ class Client:
 
     def decide(self, *, user_id: str, execution_id: str, step: str, decision: Decision) -> None:
         """Approve or reject; arguments and errors are those of ``engine.answer.decide``."""
-        self._hand_on(
-            *answer.decide(
-                self.database,
-                self.versions,
-                user_id=user_id,
-                execution_id=execution_id,
-                step=step,
-                decision=decision,
-                grace_seconds=self.settings.cancel_grace_seconds,
-            )
+        look, sends = answer.decide(
+            self.database,
+            self.versions,
+            user_id=user_id,
+            execution_id=execution_id,
+            step=step,
+            decision=decision,
+            grace_seconds=self.settings.cancel_grace_seconds,
         )
+        self._hand_on(sends, look)
 
     def replay(self, *, owner_id: str, dead_letter_id: str) -> str:
         """Send a dead letter's execution again, or run it again; return the execution's id.
@@ -267,14 +274,21 @@ class Client:
             version=version,
             dry_run=dry_run,
         )
-        messages.send(self.broker, bulk.sends)
-        for look in bulk.looks:
-            self._publish(look)
+        self._hand_on(bulk.sends, *bulk.looks)
         return bulk
 
     def queues(self) -> list[dict[str, Any]]:
-        """Return per queue how many messages are ready, delayed and in flight."""
-        return self.broker.depths()
+        """Return per queue how many messages are ready, delayed and in flight.
+
+        Raises:
+            Unavailable: Redis does not tell.
+        """
+        try:
+            return self._box.run(ASK_SECONDS, self.broker.depths)
+        except (redis.ResponseError, redis.AuthenticationError) as error:
+            raise Unavailable(f"Redis refuses: {error}") from error
+        except (redis.RedisError, Late) as error:
+            raise Unavailable(f"Redis does not answer: {error}") from error
 
     def close(self) -> None:
         """Give back every connection."""
@@ -288,24 +302,27 @@ class Client:
         return Started(admitted.execution_id, message_id, admitted.created)
 
     def _enqueue(self, message: dramatiq.Message[Any], delay: int) -> None:
-        """Send the message; if that fails the row still owes a dispatch, and rescue sees to it."""
-        try:
-            if delay == 0:
-                self.broker.enqueue_many([message])
-            elif delay <= messages.LONGEST_DELAY:
-                self.broker.enqueue(message, delay=delay // 1000)
-        except redis.RedisError as error:
-            _log.warning("could not send a dispatch, rescue will: %s", error)
+        if delay == 0:
+            self._in_time("send a dispatch", lambda: self.broker.enqueue_many([message]))
+        elif delay <= messages.LONGEST_DELAY:
+            self._in_time(
+                "send a dispatch", lambda: self.broker.enqueue(message, delay=delay // 1000)
+            )
 
-    def _hand_on(self, look: Look, sends: Sends) -> None:
-        messages.send(self.broker, sends)
-        self._publish(look)
+    def _hand_on(self, sends: Sends, *looks: Look) -> None:
+        def hand_on() -> None:
+            messages.send(self.broker, sends)
+            publish(self.redis, set(looks))
 
-    def _publish(self, look: Look) -> None:
+        self._in_time("hand on what is owed", hand_on)
+
+    def _in_time(self, what: str, call: Callable[[], object]) -> None:
+        """Make the call and wait for it a moment. If it fails the rows still say what is owed, and
+        rescue sees to it: whoever asked for the work must not wait for a server that only wakes."""
         try:
-            publish(self.redis, {look})
-        except redis.RedisError as error:
-            _log.debug("could not publish a look: %s", error)
+            self._box.run(SEND_SECONDS, call)
+        except (redis.RedisError, Late) as error:
+            _log.warning("could not %s, rescue will: %s", what, error)
 
 
 def open_client(settings: Settings, *, threads: int = 16) -> Client:
@@ -314,7 +331,7 @@ def open_client(settings: Settings, *, threads: int = 16) -> Client:
     Raises:
         SettingsError: there is no Redis, or the database cannot be used.
     """
-    broker = EngineBroker(settings, middleware=[])
+    broker = EngineBroker(settings, seconds=ASKING_SECONDS, middleware=[])
     for queue in ("dispatch", "steps", "steps.long"):
         broker.declare_queue(queue)
     database = Database.open(

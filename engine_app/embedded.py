@@ -10,6 +10,7 @@ import redis
 
 from engine.errors import Fault
 from engine.settings import Settings
+from engine_app.asking import asking
 
 _NAMES = ("valkey-server", "redis-server")
 _LONGEST_SOCKET_PATH = 107  # bytes. Source: unix(7), sun_path
@@ -38,7 +39,7 @@ def url(settings: Settings) -> str:
 
 def answers(settings: Settings) -> bool:
     """Return whether the embedded server is up and has read its file."""
-    client = redis.Redis.from_url(url(settings), socket_timeout=2)
+    client = asking(url(settings))
     try:
         return bool(client.ping())
     except redis.RedisError:

@@ -21,7 +21,8 @@ CHANNEL = "engine:look"
 EVERYTHING = "everything"  # the topic that each word concerns
 GAP_SECONDS = 0.1  # between two readings of one waiter, however often its bell rings
 _RETRY_SECONDS = (0.2, 0.5, 1, 2, 5)
-_IDLE_SECONDS = 5.0
+_IDLE_SECONDS = 5.0  # without a word, after which the server is asked whether it is there
+_CONNECT_SECONDS = 3.0
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +129,9 @@ class Hub:
         failures = 0
         while True:
             try:
-                async with Redis.from_url(url, health_check_interval=10) as redis:
+                async with Redis.from_url(
+                    url, socket_connect_timeout=_CONNECT_SECONDS, socket_timeout=2 * _IDLE_SECONDS
+                ) as redis:
                     await self._follow(redis)
             except (RedisError, OSError) as error:
                 if self.connected or failures == 0:
@@ -142,9 +145,19 @@ class Hub:
             await channel.subscribe(CHANNEL)
             self.connected = True
             self.ring_all()
+            asked = False  # whether it is there, since it was heard last
             while True:
                 message = await channel.get_message(timeout=_IDLE_SECONDS)
-                if message is not None:
+                if message is None:
+                    # A server that stands still sends no words and closes nothing: pages would
+                    # trust a channel on which nobody speaks.
+                    if asked:
+                        raise RedisError("it is silent")
+                    asked = True
+                    await channel.ping()
+                    continue
+                asked = False
+                if message["type"] == "message":
                     self._hear(message["data"])
 
     def _hear(self, data: bytes) -> None:

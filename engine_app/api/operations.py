@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import redis
 from fastapi import APIRouter, Query, Response
 
-from engine.errors import EngineError, Unavailable
-from engine.store import liveness, revision, schedules, views
-from engine_app.api import shapes
+from engine.store import views
+from engine_app.api import readiness, shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
 from engine_app.api.strict import EMPTY, Strict
 
@@ -19,11 +17,7 @@ router = APIRouter(route_class=Strict, tags=["operations"], max_body_size=EMPTY)
 @router.get("/queues", response_model=None)
 def queues(me: Me, parts: With) -> Response:
     """How many messages each queue holds: ready, delayed, in flight."""
-    try:
-        found = parts.client.queues()
-    except redis.RedisError as error:
-        raise Unavailable(f"Redis does not answer: {error}") from error
-    return shapes.json({"items": found, "next_cursor": None})
+    return shapes.json({"items": parts.client.queues(), "next_cursor": None})
 
 
 @router.get("/workers", response_model=shapes.page_of(views.WorkerRow))
@@ -83,47 +77,8 @@ async def health() -> Response:
 @router.get("/ready", response_model=None)
 @open_to_all
 def ready(parts: With) -> Response:
-    """200 once work can be done: the database is migrated, Redis answers, a worker lives."""
-    found = {"database": _database(parts), "redis": _redis(parts), "workers": _alive(parts)}
-    good = all(state == "ok" for state in found.values())
-    told = {"status": "ok" if good else "not ready", "parts": found}
-    return shapes.json({**told, **_troubles(parts)}, status=200 if good else 503)
-
-
-def _troubles(parts: Parts) -> dict[str, int | None]:
-    """Return what does not go on: how many schedules are due and cannot start, and how many
-    executions rescue cannot look after. That is no reason to send no traffic here."""
-    held_up: int | None
-    left_alone: int | None
-    try:
-        held_up, left_alone = parts.database.read(
-            lambda connection: (schedules.held_up(connection), liveness.faulty(connection).count)
-        )
-    except EngineError:
-        held_up = left_alone = None
-    return {"schedules_held_up": held_up, "executions_left_alone": left_alone}
-
-
-def _database(parts: Parts) -> str:
-    try:
-        found = revision.current(parts.settings.database)
-    except EngineError:
-        return "does not answer"
-    return "ok" if found == revision.NEWEST else "not migrated"
-
-
-def _redis(parts: Parts) -> str:
-    try:
-        parts.client.redis.ping()
-    except redis.RedisError:
-        return "does not answer"
-    return "ok"
-
-
-def _alive(parts: Parts) -> str:
-    try:
-        workers = views.every(lambda cursor: _workers(parts, cursor, views.MAX_LIMIT))
-        alive = any(worker.alive for worker in workers)
-    except EngineError:
-        return "unknown"
-    return "ok" if alive else "none is alive"
+    """200 once work can be done: the database is migrated, Redis answers, a worker lives, the disk
+    has room."""
+    found = readiness.look(parts)
+    told = {"status": "ok" if found.good else "not ready", "parts": found.parts}
+    return shapes.json({**told, **found.troubles}, status=200 if found.good else 503)

@@ -14,6 +14,7 @@ import redis
 import typer
 
 from engine.errors import EngineError, Unavailable
+from engine_app.asking import told
 from engine_app.cli import (
     approvals,
     check,
@@ -90,7 +91,7 @@ def refused(error: Exception) -> int:
         print_error(error)
         return UNREACHABLE if isinstance(error, Unavailable) else USAGE
     if isinstance(error, redis.RedisError):
-        errors.print(f"[red]error:[/] Redis does not answer: {clean(error)}")
+        errors.print(f"[red]error:[/] Redis {clean(told(error))}")
         return UNREACHABLE
     first = str(error).strip().partition("\n")[0]
     errors.print(f"[red]error:[/] a fault of the engine: {type(error).__name__}: {clean(first)}")

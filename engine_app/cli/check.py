@@ -14,6 +14,7 @@ from engine.payloads import Payloads
 from engine.settings import Settings, load
 from engine.store import liveness, revision, schedules
 from engine.store.database import Database
+from engine_app.asking import asking, told
 from engine_app.cli.local import Json
 from engine_app.cli.output import clean, console, print_json
 
@@ -114,16 +115,16 @@ def _payloads(settings: Settings) -> list[Fault]:
 
 def _redis(settings: Settings) -> list[Fault]:
     try:
-        client = redis.Redis.from_url(settings.redis, socket_connect_timeout=3)
+        client = asking(settings.redis)
     except SettingsError as error:
         return [Fault("REDIS_URL", error.message, error.hint)]
     try:
-        told: Any = client.time()  # typed for redis's asyncio too
+        at: Any = client.time()  # typed for redis's asyncio too
     except redis.RedisError as error:
-        return [Fault("REDIS_URL", f"Redis does not answer: {error}", "start it")]
+        return [Fault("REDIS_URL", f"Redis {told(error)}", "start it, or set another")]
     finally:
         client.close()
-    return _clock("REDIS_URL", "Redis's clock", told[0] + told[1] / 1e6)
+    return _clock("REDIS_URL", "Redis's clock", at[0] + at[1] / 1e6)
 
 
 def _clock(path: str, whose: str, there: float) -> list[Fault]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from pathlib import Path
 
@@ -11,10 +10,8 @@ import redis
 from engine.errors import EngineError, Fault, SettingsError
 from engine.settings import Settings
 from engine.store import revision
-from engine_app import embedded
-
-_LEAST_FREE = 50 * 1024 * 1024  # bytes: room for the databases' own journals
-_REDIS_SECONDS = 3
+from engine_app import disk, embedded
+from engine_app.asking import asking, told
 
 
 def prepare_home(settings: Settings) -> None:
@@ -60,13 +57,9 @@ def _probe(home: Path) -> None:
 
 
 def _disk(settings: Settings) -> list[Fault]:
-    home = settings.home.absolute()
-    folder = next(path for path in (home, *home.parents) if path.exists())
-    free = shutil.disk_usage(folder).free
-    if free >= _LEAST_FREE:
-        return []
-    problem = f"the disk of {home} has only {free // 1024**2} MiB left"
-    return [Fault("ENGINE_HOME", problem, f"free {_LEAST_FREE // 1024**2} MiB or choose another")]
+    hint = f"free {disk.TO_START // disk.MIB} MiB or choose another"
+    found = disk.shortages(settings, disk.TO_START)
+    return [Fault(one.place.setting, one.told_here, hint) for one in found]
 
 
 def _port(settings: Settings) -> list[Fault]:
@@ -96,14 +89,12 @@ def _database(settings: Settings) -> list[Fault]:
 
 
 def _redis(settings: Settings) -> list[Fault]:
-    client = redis.Redis.from_url(settings.redis_url, socket_connect_timeout=_REDIS_SECONDS)
+    client = asking(settings.redis_url)
     try:
         client.ping()
     except redis.RedisError as error:
-        problem = f"the server there does not answer: {error}"
-        return [
-            Fault("REDIS_URL", problem, "start it, or leave REDIS_URL out for the embedded one")
-        ]
+        hint = "start it, or leave REDIS_URL out for the embedded one"
+        return [Fault("REDIS_URL", f"the server there {told(error)}", hint)]
     finally:
         client.close()
     return []

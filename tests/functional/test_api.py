@@ -358,6 +358,7 @@ def test_ready_once_a_worker_lives(house: Web) -> None:
         "database": "ok",
         "redis": "ok",
         "workers": "none is alive",
+        "disk": "ok",
     }
     now = house.database.now()
     worker: dict[str, Any] = {
