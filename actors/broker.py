@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import redis
@@ -25,6 +25,7 @@ from redis.retry import Retry
 
 from engine import failpoints, registry
 from engine.definition.model import ACTOR_QUEUE
+from engine.flow.evidence import NoEvidence
 from engine.settings import Settings
 from engine.steps.threads import start_vital
 
@@ -166,23 +167,26 @@ class EngineBroker(RedisBroker):
 
     def generation(self) -> str:
         """Return a word that Redis keeps until it loses its memory."""
-        word: Any = self._asking.get(GENERATION)
-        if word is None:
-            self._asking.set(GENERATION, uuid.uuid4().hex, nx=True)
-            word = self._asking.get(GENERATION)
+        with _as_evidence():
+            word: Any = self._asking.get(GENERATION)
+            if word is None:
+                self._asking.set(GENERATION, uuid.uuid4().hex, nx=True)
+                word = self._asking.get(GENERATION)
         return word.decode() if word is not None else ""
 
     def is_empty(self, queue: str) -> bool:
         """Return whether no message waits in ``queue`` to be fetched."""
         if queue == ACTOR_QUEUE:
             return self.is_idle(queue)
-        return not self._asking.llen(f"{self.namespace}:{queue}")
+        with _as_evidence():
+            return not self._asking.llen(f"{self.namespace}:{queue}")
 
     def is_idle(self, queue: str) -> bool:
         """Return whether ``queue`` has no message at all, not even one that a worker holds."""
         if queue == ACTOR_QUEUE:
             return all(actor.is_idle() for actor in registry.actors())
-        return not self.count(queue)
+        with _as_evidence():
+            return not self.count(queue)
 
     def count(self, queue: str) -> int:
         """Return how many messages ``queue`` has, those included that a worker holds."""
@@ -207,6 +211,15 @@ class EngineBroker(RedisBroker):
         self._alarm.close()
         self._asking.close()
         super().close()
+
+
+@contextlib.contextmanager
+def _as_evidence() -> Iterator[None]:
+    """Say in the engine's words that Redis does not tell."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise NoEvidence(f"Redis does not tell what it holds: {error}") from error
 
 
 class _Alarm:

@@ -61,11 +61,7 @@ def places(settings: Settings) -> list[Place]:
 
 
 def shortages(settings: Settings, least: int) -> list[Shortage]:
-    """Return where less than ``least`` bytes are left, or nothing may be written: each disk once.
-
-    Raises:
-        OSError: a disk does not tell.
-    """
+    """Return each disk once on which less than ``least`` bytes are left or none may be written."""
     return list(_shortages(settings, least))
 
 
@@ -73,12 +69,19 @@ def _shortages(settings: Settings, least: int) -> Iterator[Shortage]:
     seen: set[int] = set()
     # Its name is that of what fails first: the home's own files are small and few.
     for place in sorted(places(settings), key=lambda one: one.what == "ENGINE_HOME"):
-        folder = next(path for path in (place.path, *place.path.parents) if path.exists())
-        if (device := folder.stat().st_dev) in seen:
+        try:
+            folder = next(path for path in (place.path, *place.path.parents) if path.exists())
+            device, problem = folder.stat().st_dev, _problem(folder, least)
+        except OSError as error:
+            yield Shortage(place, f"cannot be looked at: {error.strerror}")
             continue
-        seen.add(device)
-        free = shutil.disk_usage(folder).free
-        if os.statvfs(folder).f_flag & os.ST_RDONLY:
-            yield Shortage(place, "is mounted read-only")
-        elif free < least:
-            yield Shortage(place, f"has only {free // MIB} MiB left")
+        if problem and device not in seen:
+            seen.add(device)
+            yield Shortage(place, problem)
+
+
+def _problem(folder: Path, least: int) -> str:
+    if os.statvfs(folder).f_flag & os.ST_RDONLY:
+        return "is mounted read-only"
+    free = shutil.disk_usage(folder).free
+    return f"has only {free // MIB} MiB left" if free < least else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from engine.errors import EngineError
 from engine.store import liveness
 from engine.store.database import Database
 from engine.store.liveness import Alive
@@ -12,8 +13,15 @@ HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
 
 
+class NoEvidence(EngineError):
+    """The broker does not tell what it holds: nothing counts as lost until it does."""
+
+    code = "no_evidence"
+    status = 503
+
+
 class Evidence(Protocol):
-    """What the broker can tell about its messages."""
+    """What the broker can tell about its messages. Each may raise ``NoEvidence``."""
 
     def generation(self) -> str:
         """Return a word that changes whenever the broker has lost its memory."""

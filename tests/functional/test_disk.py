@@ -79,6 +79,12 @@ def test_all_that_is_written_here_is_looked_at_and_what_is_elsewhere_is_not() ->
     assert elsewhere == {"ENGINE_HOME: ENGINE_HOME": "/home/e"}
 
 
+def test_a_folder_that_nobody_lets_us_look_into_is_told_of(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/{'deep' * 100}/engine.db"  # a name that no folder can have
+    [short] = disk.shortages(Settings(DATABASE_URL=url, home=tmp_path), disk.TO_GO_ON)
+    assert short.told.startswith("the disk of the database cannot be looked at: ")
+
+
 def test_one_disk_is_told_of_once_by_what_fails_first(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/engine.db"
     settings = Settings(DATABASE_URL=url, home=tmp_path / "not" / "there" / "yet")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
+from actors.broker import EngineBroker
 from engine.doctor import Examination
 from engine.errors import UnreadableVersion
 from engine.machine.finding import Rule
+from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.store import liveness, views, workflows
 from engine.store.database import Database
@@ -157,6 +160,25 @@ def test_a_stage_that_fails_whole_stops_no_other(
     monkeypatch.setattr("engine.rescue.resend.Resend.send_lost", broken)
     sends = house.sweep_as("w1")
     assert [ticket.execution_id for ticket in sends.now] == [asleep]
+
+
+def test_a_broker_that_does_not_tell_is_one_line_and_stops_nothing_else(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    nobody = EngineBroker(Settings(REDIS_URL="redis://127.0.0.1:1/0"), middleware=[])
+    asleep = started(house, "nap", NAP)
+    house.write("UPDATE step_runs SET due_at = 1")
+    house.beat("w1")
+    rescue = Rescue(house.settings, house.database, house.versions, nobody, lambda _look: None)
+    with caplog.at_level(logging.WARNING, logger="engine.rescue.sweep"):
+        sent = [rescue.sweep("w1", steady=True).now for _ in range(3)]
+    assert [ticket.execution_id for tickets in sent for ticket in tickets] == [asleep]
+    told = [one for one in caplog.records if one.name == "engine.rescue.sweep"]
+    assert [one.getMessage().partition(",")[0] for one in told] == [
+        "rescue of lost messages failed"
+    ]
+    assert told[0].exc_info is None
+    assert not rescue.interrupted
 
 
 def broken(*_arguments: Any) -> None:
