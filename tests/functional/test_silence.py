@@ -72,6 +72,7 @@ def test_accepted_work_does_not_wait_for_the_waker(house: Web) -> None:
     assert cancelled.is_success
 
 
+@pytest.mark.parametrize("house", [silent], indirect=True, ids=["silent"])
 def test_nor_do_many_at_once(house: Web) -> None:
     # More than there are threads that may wait for Redis: what finds none gives up as soon.
     with within(3 * ACCEPTED), ThreadPoolExecutor(24) as callers:
@@ -88,6 +89,7 @@ def test_readiness_names_what_does_not_answer(house: Web) -> None:
     assert (found["database"], found["disk"]) == ("ok", "ok")
 
 
+@pytest.mark.parametrize("house", [silent], indirect=True, ids=["silent"])
 def test_what_only_redis_knows_is_unavailable_soon(house: Web) -> None:
     program = house.program()
     with within(ASK_SECONDS + BUSY):
