@@ -1,5 +1,6 @@
 // What the browser must do by itself between two words of the server: tick, tail, copy, ask.
 import { useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { connection, newKey } from "$/public/acting.jsx";
 import { ColorModeContext } from "$/utils/context";
 
 // ---- One clock: the server's. Its offset comes with each beat of the connection mark.
@@ -92,6 +93,7 @@ export function Mark({ beat, errors, behind }) {
   useEffect(() => { if (away) setHeard(0); }, [away]);
   const age = last ? Date.now() - last : 0;
   const word = away ? "offline" : !heard || behind ? "catching up" : age > 5000 ? "stale" : "live";
+  useEffect(() => { connection.word = word; return () => { connection.word = ""; }; }, [word]);
   const tail = word === "stale" ? ` · ${length(age)} old` : "";
   return (
     <span className={`mark ${word.split(" ")[0]}`} role="status" title={WORDS[word]}>
@@ -150,10 +152,12 @@ export function ThemeSwitch() {
 export function Confirm({ label, title, body, action, danger, primary, ask, onConfirm }) {
   const box = useRef(null);
   const [note, setNote] = useState("");
+  const key = useRef("");
+  const open = () => { key.current = newKey(); box.current?.showModal(); };
   const close = () => box.current?.close();
   return (
     <>
-      <button type="button" className={`btn ${primary ? "p" : ""} ${danger ? "d" : ""}`} onClick={() => box.current?.showModal()}>{label}</button>
+      <button type="button" className={`btn ${primary ? "p" : ""} ${danger ? "d" : ""}`} onClick={open}>{label}</button>
       <dialog ref={box} aria-label={title} onClick={(event) => event.target === box.current && close()}>
         <h2>{title}</h2>
         <p className="sub">{body}</p>
@@ -162,7 +166,7 @@ export function Confirm({ label, title, body, action, danger, primary, ask, onCo
         ) : null}
         <div className="row">
           <button type="button" className="btn" onClick={close}>Back</button>
-          <button type="button" className={`btn p ${danger ? "d" : ""}`} onClick={() => { close(); onConfirm(note); }}>{action}</button>
+          <button type="button" data-act="" className={`btn p ${danger ? "d" : ""}`} onClick={() => { close(); onConfirm(note, key.current); }}>{action}</button>
         </div>
       </dialog>
     </>
@@ -191,8 +195,8 @@ export function Verdict({ of: what, name }) {
   return (
     <div className="row">
       <input type="hidden" name={name} ref={field} defaultValue="approve" />
-      <button type="submit" className="btn p" onClick={say("approve")}>Approve<span className="only-reader"> {what}</span></button>
-      <button type="submit" className="btn d" onClick={say("reject")}>Reject<span className="only-reader"> {what}</span></button>
+      <button type="submit" data-act="" className="btn p" onClick={say("approve")}>Approve<span className="only-reader"> {what}</span></button>
+      <button type="submit" data-act="" className="btn d" onClick={say("reject")}>Reject<span className="only-reader"> {what}</span></button>
     </div>
   );
 }

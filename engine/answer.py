@@ -18,11 +18,13 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.machine.change import RunKey
 from engine.machine.status import Reason, StepStatus
-from engine.store import executions, signals, steps
+from engine.store import executions, signals, steps, views_standing
 from engine.store.database import Connection, Database
 from engine.store.signals import NewSignal, Received
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
+from engine.store.views_standing import Place
+from engine.store.views_words import decision_words
 
 APPROVAL = "approval"
 MAX_NAME = 63
@@ -141,7 +143,7 @@ def decide(
 
     Raises:
         NotFound: no such execution or step for this user: it is neither theirs nor names them.
-        Conflict: the step waits for no approval (any more).
+        Conflict: the step waits for no approval (any more); it says who decided what.
         Forbidden: it is theirs, and the step names others as its approvers.
         InvalidInput, TooLarge: what was filled in does not fit the form.
     """
@@ -152,6 +154,7 @@ def decide(
     names = {one.name: one.index for one in definition.steps if one.uses == APPROVAL}
     item = -1 if decision.item is None else decision.item
     key = RunKey(execution_id, names.get(step, -1), item)
+    place = Place(execution_id, step, decision.item)
     run, text = database.read(lambda connection: _asked(connection, key))
     asked = asked_for(text if text is None else database.payloads.read(text, "parameters"))
     if pinned.owner_id != user_id and decision.by not in asked.approvers:
@@ -159,7 +162,7 @@ def decide(
     if step not in names:
         raise NotFound(f"execution {execution_id} has no approval step {step!r}")
     if run is None or run.status is not StepStatus.WAITING or run.wait_for != APPROVAL:
-        raise Conflict(f"step {step!r} of execution {execution_id} waits for no approval")
+        raise _too_late(database, user_id, decision.by, place)
     journal = Journal(versions)
     deliverer = Deliverer(database, definition, journal, int(grace_seconds * 1e6))
     answer = deliverer.kept(run, _answer(asked, decision, step, database.now()))
@@ -172,12 +175,27 @@ def decide(
     try:
         look, tickets = commit(database, execution_id, move, journal, sends)
     except StaleClaim:
-        raise Conflict(f"step {step!r} was decided a moment before, or its time is over") from None
+        raise _too_late(database, user_id, decision.by, place) from None
     sends.now += tickets
     if not sends.now:
         # It may have been the last step: without a message rescue would finish it seconds later.
         sends.dispatches.append(execution_id)
     return look, sends
+
+
+def _too_late(database: Database, user_id: str, name: str, place: Place) -> Conflict:
+    """Return the refusal of a decision that nobody waits for (any more): who came first."""
+    told = f"step {place.step!r} of execution {place.execution_id} waits for no approval"
+    try:
+        row = database.read(
+            lambda connection: views_standing.decision(connection, user_id, name, place)
+        )
+    except NotFound:
+        row = None  # it never waited
+    if row is None:
+        return Conflict(told)
+    at = datetime.fromtimestamp(row.at / 1e6, UTC).isoformat(timespec="seconds")
+    return Conflict(f"{told}: it was {decision_words(row.status, row.reason, row.by)} at {at}")
 
 
 @dataclass(frozen=True, slots=True)

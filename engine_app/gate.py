@@ -41,7 +41,7 @@ _REFLEXS: tuple[_Rule, ...] = (
 # Ours: each asks the database for the viewer's own rows only.
 _OURS: tuple[_Rule, ...] = (
     (MonitoringState, ("look_again", "search", "pick_status", "pick_workflow", "replay")),
-    (ApprovalsState, ("look_again", "answer", "open_ask")),
+    (ApprovalsState, ("look_again", "answer", "open_ask", "tell_end", "dismiss")),
     (
         ExecutionState,
         (
@@ -64,6 +64,8 @@ _OURS: tuple[_Rule, ...] = (
             "retry",
             "answer",
             "open_ask",
+            "tell_end",
+            "dismiss",
         ),
     ),
     (RerunState, ("open", "pick_step", "pick_version", "edit", "type_input", "start")),

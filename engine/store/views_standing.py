@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select, text
 
 from engine.definition import Definition
-from engine.machine.status import STEP_ENDS
+from engine.errors import NotFound
+from engine.machine.status import STEP_ENDS, StepStatus
 from engine.payloads import reference
 from engine.store import workflows
 from engine.store.models import AWAITING, Execution, StepRun, Workflow
+from engine.store.views_approvals import may_decide
 from engine.store.views_detail import pinned
 from engine.store.views_executions import as_error, queued_for_code
 from engine.store.views_values import shown
@@ -43,6 +45,15 @@ class AskRow:
     until: int | None
     params: Mapping[str, Any]  # what its document says under ``with``, filled in
     left_out: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where someone is asked: a step of an execution, or one item of its fan-out."""
+
+    execution_id: str
+    step: str
+    item: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +187,45 @@ def decisions(connection: Connection, owner_id: str, execution_id: str) -> list[
         .limit(ASKS_SHOWN)
     )
     return [_decision(definition, row) for row in rows]
+
+
+def decision(
+    connection: Connection, user_id: str, user_name: str, place: Place
+) -> DecisionRow | None:
+    """Return how a wait for a person or a signal ended, for whoever could have ended it; None
+    while it lasts.
+
+    Raises:
+        NotFound: it never waited there, or not for them.
+    """
+    names = ("step", "item", "status", "reason", "input", "output", "error", "finished_at")
+    owned = ("owner_id", "workflow_id", "version")
+    rows = connection.execute(
+        select(*(_RUNS.c[name] for name in names), *(_EXECUTIONS.c[name] for name in owned))
+        .join(_EXECUTIONS, _EXECUTIONS.c.id == _RUNS.c.execution_id)
+        .where(
+            _RUNS.c.execution_id == place.execution_id,
+            _RUNS.c.item == (-1 if place.item is None else place.item),
+            _RUNS.c.input.is_not(None),
+        )
+    ).all()
+    known = workflows.definitions(connection, {(row.workflow_id, row.version) for row in rows})
+    for row in rows:
+        definition = known.get((row.workflow_id, row.version))
+        if definition is None or definition.steps[row.step].name != place.step:
+            continue
+        if not _could_end(definition, row, user_id, user_name):
+            continue
+        return _decision(definition, row) if StepStatus(row.status) in STEP_ENDS else None
+    raise NotFound(
+        f"no wait of step {place.step} of execution {place.execution_id} was yours to end"
+    )
+
+
+def _could_end(definition: Definition, row: Row[Any], user_id: str, user_name: str) -> bool:
+    if definition.steps[row.step].uses == "approval":
+        return may_decide(row, user_id, user_name)
+    return bool(row.owner_id == user_id)
 
 
 def _decision(definition: Definition, row: Row[Any]) -> DecisionRow:

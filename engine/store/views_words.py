@@ -173,3 +173,16 @@ def duration(micros: int) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def decision_words(status: str, reason: str | None, by: str) -> str:
+    """Return how an approval ended: "approved by ada"."""
+    whom = f" by {by}" if by else ""
+    match status, reason:
+        case StepStatus.COMPLETED, _:
+            return f"approved{whom}"
+        case _, Reason.REJECTED:
+            return f"rejected{whom}"
+        case _, Reason.EXPIRED:
+            return "not decided in time"
+    return f"{status} before anybody decided"

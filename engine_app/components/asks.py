@@ -8,12 +8,17 @@ import reflex as rx
 
 from engine_app.components import form_fields, kit
 from engine_app.components.parts import ago, link, pill
-from engine_app.states.answering import COMMENT, KEY, VERDICT
+from engine_app.states.answering import COMMENT, FORM, KEY, VERDICT
 
 
 def cards(state: Any, *, named: bool = False) -> rx.Component:
     """Return a card for each ask of the state; ``named`` says whose execution it is."""
-    return rx.foreach(state.asks, lambda ask: _card(ask, state, named))
+    return rx.el.div(
+        rx.foreach(state.asks, lambda ask: _card(ask, state, named)),
+        kit.Answered.create(turn=state.turn),
+        aria_live="polite",
+        custom_attrs=kit.STEADY,
+    )
 
 
 def _card(ask: Any, state: Any, named: bool) -> rx.Component:
@@ -22,23 +27,56 @@ def _card(ask: Any, state: Any, named: bool) -> rx.Component:
             rx.cond(
                 ask.kind == "signal",
                 _signal_title(ask),
-                rx.fragment(pill("waiting", "waits for a decision"), rx.el.h2(ask.title)),
+                rx.fragment(
+                    rx.cond(ask.over == "", pill("waiting", "waits for a decision")),
+                    rx.el.h2(ask.title),
+                ),
             ),
             rx.el.span(class_name="grow"),
             _where(ask) if named else rx.el.span(_step(ask), class_name="sub"),
             class_name="row",
         ),
+        rx.cond(ask.over != "", _over(ask, state), _open(ask, state)),
+        class_name="panel ask",
+        key=ask.key,
+        aria_label=rx.cond(ask.kind == "signal", "Waits for a signal", "Waits for a decision"),
+        custom_attrs={
+            "data-ask": ask.step,
+            "data-card": "",
+            "data-over": rx.cond(ask.over != "", "true", "false"),
+        },
+    )
+
+
+def _open(ask: Any, state: Any) -> rx.Component:
+    return rx.fragment(
         rx.cond(ask.about != "", rx.el.p(ask.about, class_name="about")),
         _times(ask),
+        # Read no more: what became of it is asked once this is on the page.
+        rx.cond(ask.gone, kit.Gone.create(of=ask.key, on_gone=state.tell_end)),
         rx.cond(
             ask.held != "",
             rx.el.p(ask.held),
             rx.cond(ask.closed != "", _opener(ask, state), _form(ask, state)),
         ),
-        class_name="panel ask",
-        key=ask.key,
-        aria_label=rx.cond(ask.kind == "signal", "Waits for a signal", "Waits for a decision"),
-        custom_attrs={"data-ask": ask.step},
+    )
+
+
+def _over(ask: Any, state: Any) -> rx.Component:
+    return rx.el.div(
+        rx.el.p(
+            rx.el.b(ask.over),
+            rx.cond(ask.over_at > 0, rx.fragment(", ", ago(ask.over_at))),
+        ),
+        rx.el.span(class_name="grow"),
+        rx.el.button(
+            "Dismiss",
+            type="button",
+            class_name="btn s",
+            custom_attrs=kit.ACTS,
+            on_click=state.dismiss(ask.key),
+        ),
+        class_name="row",
     )
 
 
@@ -55,6 +93,7 @@ def _opener(ask: Any, state: Any) -> rx.Component:
 def _form(ask: Any, state: Any) -> rx.Component:
     return rx.el.form(
         rx.el.input(type="hidden", name=KEY, value=ask.key, read_only=True),
+        kit.FormKey.create(name=FORM),
         rx.cond(
             ask.as_json,
             form_fields.as_json("What to send, as JSON", ask.text, ask.key + "-json"),
@@ -66,7 +105,9 @@ def _form(ask: Any, state: Any) -> rx.Component:
             ask.kind == "approval",
             kit.Verdict.create(of=ask.title, name=VERDICT),
             rx.el.div(
-                rx.el.button("Send the signal", type="submit", class_name="btn p"),
+                rx.el.button(
+                    "Send the signal", type="submit", class_name="btn p", custom_attrs=kit.ACTS
+                ),
                 class_name="row",
             ),
         ),

@@ -79,8 +79,44 @@ class SignIn(_Kit):
     action: rx.Var[str]
 
 
-def _note_spec(note: rx.Var[str]) -> tuple[rx.Var[str]]:
-    return (note,)
+class _Acting(rx.Component):
+    library = "$/public/acting.jsx"
+
+
+class Told(_Acting):
+    """A word to whoever clicked in vain. Its module guards all that acts on a page."""
+
+    tag = "Told"
+
+
+class Answered(_Acting):
+    """Lets buttons that wait for an answer live again when ``turn`` changes."""
+
+    tag = "Answered"
+    turn: rx.Var[int]
+
+
+def _key_spec(key: rx.Var[str]) -> tuple[rx.Var[str]]:
+    return (key,)
+
+
+class Gone(_Acting):
+    """Asks, once it is on the page, what became of ``of``."""
+
+    tag = "Gone"
+    of: rx.Var[str]
+    on_gone: rx.EventHandler[_key_spec]
+
+
+class FormKey(_Acting):
+    """A field that names this filling in of its form."""
+
+    tag = "FormKey"
+    name: rx.Var[str]
+
+
+def _confirm_spec(note: rx.Var[str], key: rx.Var[str]) -> tuple[rx.Var[str], rx.Var[str]]:
+    return (note, key)
 
 
 def _no_spec() -> tuple[()]:
@@ -92,7 +128,10 @@ def _seq_spec(seq: rx.Var[int]) -> tuple[rx.Var[int]]:
 
 
 class Confirm(_Kit):
-    """A button that asks once, naming what it will touch, and may ask for a note."""
+    """A button that asks once, naming what it will touch, and may ask for a note.
+
+    ``on_confirm`` gets the note, and a key of this asking: what comes twice was meant once.
+    """
 
     tag = "Confirm"
     label: rx.Var[str]
@@ -102,7 +141,7 @@ class Confirm(_Kit):
     ask: rx.Var[str]
     danger: rx.Var[bool]
     primary: rx.Var[bool]
-    on_confirm: rx.EventHandler[_note_spec]
+    on_confirm: rx.EventHandler[_confirm_spec]
 
 
 class Sheet(_Kit):
@@ -184,6 +223,10 @@ class Jump(Element):  # type: ignore[misc]  # no types come with it
     tag = "a"
     href: rx.Var[str]
     download: rx.Var[str]
+
+
+ACTS = {"data-act": ""}  # on what acts: see acting.jsx
+STEADY = {"data-steady": ""}  # on a list that moves by itself and has such buttons
 
 
 def mark(beat: Any, behind: Any) -> rx.Component:

@@ -14,6 +14,7 @@ from engine_app.states.monitoring import MonitoringState
 def notices() -> rx.Component:
     """Return the notices about missing code and dead letters."""
     return rx.el.div(
+        kit.Answered.create(turn=MonitoringState.turn),
         rx.cond(
             MonitoringState.refusal != "",
             rx.el.div(
@@ -69,6 +70,7 @@ def _letters() -> rx.Component:
         ),
         class_name="panel notice",
         aria_label="Dead letters",
+        custom_attrs=kit.STEADY,
     )
 
 

@@ -8,6 +8,7 @@ import reflex as rx
 
 from engine.again import NEWEST
 from engine_app.components import form_fields, kit
+from engine_app.states.answering import FORM
 from engine_app.states.rerun import RerunState
 
 _SAME = "same"
@@ -41,11 +42,13 @@ def _form() -> rx.Component:
         _input(),
         form_fields.wrong(RerunState.wrong),
         _outlook(),
+        kit.FormKey.create(name=FORM),
+        kit.Answered.create(turn=RerunState.turn),
         rx.el.div(
             kit.SheetBack.create(),
             rx.cond(
                 _OUT.version > 0,
-                rx.el.button("Start it", type="submit", class_name="btn p"),
+                rx.el.button("Start it", type="submit", class_name="btn p", custom_attrs=kit.ACTS),
                 rx.el.button(
                     "Start it",
                     type="submit",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import reflex as rx
 
-from engine_app.components import form_fields
+from engine_app.components import form_fields, kit
+from engine_app.states.answering import FORM
 from engine_app.states.workflow import WorkflowState
 
 
@@ -28,7 +29,9 @@ def run_panel() -> rx.Component:
         rx.el.form(
             rx.cond(WorkflowState.as_json, _json(), _fields()),
             form_fields.wrong(WorkflowState.wrong),
-            rx.el.button("Run", type="submit", class_name="btn p"),
+            kit.FormKey.create(name=FORM),
+            kit.Answered.create(turn=WorkflowState.turn),
+            rx.el.button("Run", type="submit", class_name="btn p", custom_attrs=kit.ACTS),
             on_submit=WorkflowState.run,
             class_name="pane",
             no_validate=True,

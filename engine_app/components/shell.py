@@ -25,6 +25,7 @@ def frame(here: str, *content: Any) -> rx.Component:
         kit.Jump.create("Skip to content", href="#content", class_name="skip"),
         _side(here),
         rx.el.main(*content, id="content", tab_index=-1),
+        kit.Told.create(),
         class_name="app",
     )
 

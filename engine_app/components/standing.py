@@ -19,6 +19,7 @@ _FAMILY = ExecutionState.family
 def actions() -> rx.Component:
     """Return the buttons: only those whose action is possible now."""
     return rx.fragment(
+        kit.Answered.create(turn=ExecutionState.turn),
         rx.cond(_STAGE.can_resume, _resume()),
         rx.cond(_STAGE.can_pause, _pause()),
         rx.cond(_STAGE.can_cancel, _cancel()),
@@ -28,7 +29,13 @@ def actions() -> rx.Component:
 
 
 def _resume() -> rx.Component:
-    return rx.el.button("Resume", type="button", class_name="btn p", on_click=ExecutionState.resume)
+    return rx.el.button(
+        "Resume",
+        type="button",
+        class_name="btn p",
+        custom_attrs=kit.ACTS,
+        on_click=ExecutionState.resume,
+    )
 
 
 def _pause() -> rx.Component:

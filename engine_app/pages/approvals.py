@@ -35,13 +35,10 @@ def page() -> rx.Component:
         ),
         rx.cond(
             ApprovalsState.loaded,
-            rx.el.div(
-                rx.cond(
-                    ApprovalsState.asks.length() > 0,
-                    asks.cards(ApprovalsState, named=True),
-                    _none(),
-                ),
-                aria_live="polite",
+            # The list stays where it is while it is empty: a card that comes is one that moved.
+            rx.fragment(
+                asks.cards(ApprovalsState, named=True),
+                rx.cond(ApprovalsState.asks.length() == 0, _none()),
             ),
             rx.cond(ApprovalsState.trouble == "", parts.bones(3)),
         ),

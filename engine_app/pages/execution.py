@@ -73,7 +73,7 @@ def _content() -> rx.Component:
         _title(),
         _refusal(),
         standing.stage_words(),
-        rx.el.div(asks.cards(ExecutionState), aria_live="polite"),
+        asks.cards(ExecutionState),
         asks.decisions(ExecutionState.decided),
         _cause(),
         _words(),

@@ -13,7 +13,7 @@ from engine_app.reading import database
 from engine_app.scenes import Picture
 from engine_app.states.answering import Answering
 from engine_app.states.base import Follow, Following
-from engine_app.states.shapes_waits import approvals
+from engine_app.states.shapes_asks import approvals
 
 SHOWN = 50  # the newest; decided ones make room
 
@@ -24,6 +24,8 @@ class ApprovalsState(Answering, Following, rx.State):
     @rx.event(background=True)
     async def watch(self) -> Any:
         """Show what waits, and again whenever something changes."""
+        async with self:
+            self._clear_asks()
         follow = Follow(
             self,
             about="approvals",

@@ -77,6 +77,7 @@ class Following(rx.State, mixin=True):
     trouble: str = ""
     behind: bool = False
     beat: int = 0
+    turn: int = 0  # counts what was answered: buttons that wait for it live again
 
     @rx.event
     def look_again(self) -> None:

@@ -76,6 +76,7 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
         if execution_id != self._id:
             self.reset()
             self._id = execution_id
+        self._clear_asks()
         self.behind = False
         return execution_id
 
@@ -193,16 +194,19 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
         )
 
     @rx.event
-    async def retry(self, _note: str) -> Any:
-        """Start a new execution from this one, and go there."""
-        execution_id = self._id
+    async def retry(self, _note: str, key: str) -> Any:
+        """Start a new execution from this one, and go there; of one key, one."""
+        execution_id, key = self._id, f"page-{key[:64]}"
         return await self._do(
-            lambda viewer: client().start_again(owner_id=viewer.id, execution_id=execution_id)
+            lambda viewer: client().start_again(
+                owner_id=viewer.id, execution_id=execution_id, idempotency_key=key
+            )
         )
 
     async def _do(self, action: Callable[[Viewer], Any]) -> Any:
         """Carry out an action as the viewer of this moment; what is refused is said on the page."""
         session = session_of(self)
+        self.turn += 1
 
         def act() -> tuple[Viewer | None, Any]:
             viewer = viewer_of(session)

@@ -26,10 +26,10 @@ from engine_app.states.shapes import (
     naps,
     pretty,
 )
+from engine_app.states.shapes_asks import asks
 from engine_app.states.shapes_waits import (
     Graces,
     arranged,
-    asks,
     decided,
     family,
     stage,

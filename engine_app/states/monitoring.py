@@ -148,6 +148,7 @@ class MonitoringState(Following, rx.State):
     async def replay(self, letter_id: str) -> Any:
         """Send a dead letter again, and go to the execution that it is about now."""
         session = session_of(self)
+        self.turn += 1
 
         def act() -> str | None:
             viewer = viewer_of(session)

@@ -10,12 +10,14 @@ from typing import Any
 import reflex as rx
 
 from engine.again import NEWEST, Wish
+from engine.answer import MAX_KEY
 from engine.errors import EngineError
 from engine.machine.status import ExecutionStatus
 from engine.store import views
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database, in_thread
 from engine_app.states import run_form
+from engine_app.states.answering import FORM
 from engine_app.states.base import session_of, to_login, viewer_of
 from engine_app.states.shapes_waits import Outlook, outlook
 
@@ -52,6 +54,7 @@ class RerunState(rx.State):
     what_failed: bool = False  # may be chosen: something has
     outlook: Outlook = Outlook()
     wrong: list[str] = []
+    turn: int = 0
     _id: str = ""
 
     @rx.event
@@ -157,16 +160,19 @@ class RerunState(rx.State):
         self.wrong = []
         try:
             wish, execution_id = self._wish(), self._id
+            key = str(form.get(FORM) or "")[:MAX_KEY] or None
             started = await self._ask(
                 lambda viewer: client().start_again(
                     owner_id=viewer.id,
                     execution_id=execution_id,
                     wish=wish,
                     trigger_detail=viewer.name,
+                    idempotency_key=key,
                 )
             )
         except EngineError as error:
             self.wrong = _words(error)
+            self.turn += 1
             return None
         if started is None:
             return to_login(self)

@@ -9,6 +9,7 @@ from urllib.parse import quote, urlencode
 
 import reflex as rx
 
+from engine.answer import MAX_KEY
 from engine.definition import Definition, check_input
 from engine.errors import EngineError, Fault, InvalidInput
 from engine.store import views
@@ -19,6 +20,7 @@ from engine_app.reading import client, database, in_thread
 from engine_app.scenes import Picture
 from engine_app.schedule_notes import note
 from engine_app.states import run_form
+from engine_app.states.answering import FORM
 from engine_app.states.base import (
     Follow,
     Following,
@@ -92,6 +94,16 @@ class _Look:
     lines: list[Line]
     versions: views.Page[Version]
     dues: views.Page[Due]
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """An execution to start, as typed."""
+
+    workflow_id: str
+    version: int
+    value: Any
+    key: str | None
 
 
 class WorkflowState(Following, rx.State):
@@ -179,10 +191,14 @@ class WorkflowState(Following, rx.State):
             value, faults = run_form.read_json(self.text)
         else:
             value, faults = run_form.read(self.fields, typed)
-        session, workflow_id, version = session_of(self), self.id, self.version
+        session, key = session_of(self), str(typed.get(FORM) or "")[:MAX_KEY] or None
+        wanted = _Wanted(self.id, self.version, value, key)
         try:
-            started = await in_thread(lambda: _start(session, workflow_id, version, value, faults))
+            if faults:
+                raise InvalidInput("the input cannot be read", faults=faults)
+            started = await in_thread(lambda: _start(session, wanted))
         except EngineError as error:
+            self.turn += 1
             self._refuse(typed, error)
             return None
         if started is None:
@@ -206,29 +222,29 @@ def _id_of(viewer: Viewer, asked: str) -> str:
     return database().read(lambda connection: views.workflow(connection, viewer.id, asked).row.id)
 
 
-def _start(
-    session: str | None, workflow_id: str, version: int, value: Any, faults: list[Fault]
-) -> str | None:
+def _start(session: str | None, wanted: _Wanted) -> str | None:
     """Start the execution and return its id; None once the session is over.
 
+    The form's key makes it one, however often that is sent.
+
     Raises:
-        InvalidInput: with every fault of what was typed, or of how it fits the schema.
+        InvalidInput: with every fault of how the input fits the schema.
     """
     viewer = viewer_of(session)
     if viewer is None:
         return None
-    if faults:
-        raise InvalidInput("the input cannot be read", faults=faults)
+    workflow_id, version = wanted.workflow_id, wanted.version
     definition = database().read(
         lambda connection: views.definition(connection, viewer.id, workflow_id, version=version)
     )
     started = client().start(
         owner_id=viewer.id,
         workflow_id=workflow_id,
-        input=check_input(definition, value),
+        input=check_input(definition, wanted.value),
         version=version,
         trigger="manual",
         trigger_detail="form",
+        idempotency_key=wanted.key,
     )
     return started.execution_id
 

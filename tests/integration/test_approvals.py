@@ -86,3 +86,26 @@ def test_an_approval_that_does_not_come_in_time_expires(house: House) -> None:
     with pytest.raises(Conflict):
         decide(house, execution_id, "ask")
     check(house.database)
+
+
+def test_who_comes_second_is_told_who_decided_what(house: House) -> None:
+    execution_id = asking(house, approvers=["eve", "grace"])
+    decide(house, execution_id, "ask", by="eve", approved=False)
+    with pytest.raises(Conflict, match=r"rejected by eve at 20\d\d-.*\+00:00"):
+        decide(house, execution_id, "ask", by="grace")
+
+
+def test_who_comes_after_the_deadline_is_told_that_nobody_decided(house: House) -> None:
+    execution_id = asking(house, deadline="1h")
+    house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'waiting'")
+    sweep(house)
+    with pytest.raises(Conflict, match="not decided in time"):
+        decide(house, execution_id, "ask")
+
+
+def test_what_does_not_wait_yet_was_decided_by_nobody(house: House) -> None:
+    ask = {"uses": "approval", "with": {"title": "Ship?"}}
+    steps = {"first": ask, "second": {**ask, "needs": ["first"]}}
+    execution_id = house.run(house.publish("twice", steps))
+    with pytest.raises(Conflict, match=r"waits for no approval$"):
+        decide(house, execution_id, "second")

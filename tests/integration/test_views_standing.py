@@ -13,6 +13,7 @@ from engine.errors import NotFound
 from engine.machine.status import StepStatus
 from engine.store import users, views, views_standing
 from engine.store.database import Database
+from engine.store.views_standing import Place
 from tests.support.house import House, python
 
 T = TypeVar("T")
@@ -130,3 +131,23 @@ def test_code_that_no_worker_has_is_named_with_who_waits_for_it(house: House) ->
         )
     )
     assert sorted(row.id for row in page.rows) == executions
+
+
+def test_how_a_wait_ended_is_told_to_whom_it_was_for_and_to_nobody_else(house: House) -> None:
+    execution_id = _asking(house)
+    review = Place(execution_id, "review")
+
+    def told(name: str, user_id: str = "", place: Place = review) -> Any:
+        return house.database.read(
+            lambda connection: views_standing.decision(
+                connection, user_id or house.owner_id, name, place
+            )
+        )
+
+    assert told("owner") is None
+    _decide(house, execution_id, approved=True)
+    assert (told("owner").by, told("owner").status) == ("owner", "completed")
+    with pytest.raises(NotFound):
+        told("eve", "someone else")
+    with pytest.raises(NotFound):
+        told("owner", place=Place(execution_id, "paid", 3))

@@ -12,7 +12,7 @@ from engine.definition import Definition, parse
 from engine.errors import Fault
 from engine.store.views import ApprovalRow, DeadLetterRow, LinkRow, WaitRow
 from engine.store.views_standing import AskRow, DecisionRow, LackRow, Standing
-from engine_app.states import shapes_notices
+from engine_app.states import shapes_asks, shapes_notices
 from engine_app.states import shapes_waits as shapes
 from engine_app.states.monitoring import Filters
 from engine_app.states.shapes import Bar
@@ -30,8 +30,8 @@ def _wait(kind: str = "approval", *, step: str = "review", **params: Any) -> Ask
     return AskRow("1agt1yynhwbzb", "release", step, None, kind, T, T + 1, params)
 
 
-def _ask(kind: str = "approval", **params: Any) -> shapes.Ask:
-    [ask] = shapes.asks([_wait(kind, **params)], "ada")
+def _ask(kind: str = "approval", **params: Any) -> shapes_asks.Ask:
+    [ask] = shapes_asks.asks([_wait(kind, **params)], "ada")
     return ask
 
 
@@ -91,29 +91,29 @@ def test_a_signal_without_a_schema_is_typed_as_json() -> None:
 
 
 def test_a_wait_for_a_child_is_answered_by_nobody_here() -> None:
-    assert shapes.asks([_wait("workflow")], "ada") == []
+    assert shapes_asks.asks([_wait("workflow")], "ada") == []
 
 
 def test_approvals_stand_before_signals() -> None:
-    asks = shapes.asks([_wait("signal", name="go"), _wait(step="ok")], "ada")
+    asks = shapes_asks.asks([_wait("signal", name="go"), _wait(step="ok")], "ada")
     assert [ask.kind for ask in asks] == ["approval", "signal"]
 
 
 def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays() -> None:
     ask = _ask(form=FORM)
     fault = Fault("values.count", "this is too small")
-    again = shapes.refused(ask, {"channel": "beta", "count": "-1"}, [fault], "")
+    again = shapes_asks.refused(ask, {"channel": "beta", "count": "-1"}, [fault], "")
     assert [field.value for field in again.fields] == ["beta", "-1"]
     assert [field.wrong for field in again.fields] == ["", "this is too small"]
 
 
 def test_a_body_in_json_keeps_what_was_typed() -> None:
-    again = shapes.refused(_ask("signal"), {"json": "{"}, [Fault("", "this is not JSON")], "")
+    again = shapes_asks.refused(_ask("signal"), {"json": "{"}, [Fault("", "this is not JSON")], "")
     assert (again.text, again.wrong) == ("{", ["this is not JSON"])
 
 
 def test_a_refusal_without_faults_is_said_in_its_own_words() -> None:
-    assert shapes.refused(_ask(), {}, [], "it was decided").wrong == ["it was decided"]
+    assert shapes_asks.refused(_ask(), {}, [], "it was decided").wrong == ["it was decided"]
 
 
 @pytest.mark.parametrize(
@@ -210,29 +210,29 @@ def test_an_approval_of_someone_elses_execution_names_its_owner() -> None:
     row = ApprovalRow(
         "1agt1yynhwbzb", "ok", 2, "release", 1, "eve", False, "", "", FORM, ["ada"], T, None
     )
-    [ask] = shapes.approvals([row])
+    [ask] = shapes_asks.approvals([row])
     assert (ask.owner, ask.title, ask.who, ask.item) == ("eve", "ok", "ada", 2)
     assert [field.name for field in ask.fields] == ["channel", "count"]
-    assert shapes.approvals([replace(row, mine=True)])[0].owner == ""
+    assert shapes_asks.approvals([replace(row, mine=True)])[0].owner == ""
 
 
 def test_an_approval_with_a_large_form_is_closed_until_it_is_opened() -> None:
     row = ApprovalRow(
         "1agt1yynhwbzb", "ok", 2, "release", 1, "eve", True, "", "", {}, ["ada"], T, None, 300_000
     )
-    [ask] = shapes.approvals([row])
+    [ask] = shapes_asks.approvals([row])
     assert (ask.closed, ask.held) == ("What it asks for is large (300,000 bytes).", "")
-    opened = shapes.approval(replace(row, form=FORM))
+    opened = shapes_asks.approval(replace(row, form=FORM))
     assert (opened.closed, opened.key) == ("", ask.key)
     assert [field.name for field in opened.fields] == ["channel", "count"]
-    [ask] = shapes.approvals([replace(row, left_out=5_000_000)])
+    [ask] = shapes_asks.approvals([replace(row, left_out=5_000_000)])
     assert ask.held.endswith("Read it by: engine approvals 1agt1yynhwbzb ok --item 2")
 
 
 def test_the_owner_of_an_execution_opens_a_large_form_only_if_they_may_decide() -> None:
     row = replace(_wait(title="Ship?", approvers=["ada"]), left_out=300_000)
-    assert [ask.closed for ask in shapes.asks([row], "ada")] != [""]
-    [ask] = shapes.asks([row], "eve")
+    assert [ask.closed for ask in shapes_asks.asks([row], "ada")] != [""]
+    [ask] = shapes_asks.asks([row], "eve")
     assert (ask.closed, ask.held) == ("", "You are not among those who decide this.")
 
 
