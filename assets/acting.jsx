@@ -147,3 +147,19 @@ export function FormKey({ name }) {
   }, []);
   return <input type="hidden" name={name} ref={field} defaultValue={key} />;
 }
+
+// One of several buttons that send a form. Which it was is written into a field of the form first:
+// the form's own entries do not tell.
+export function Sender({ does, name, acts, className, children }) {
+  const [own] = useState(() => ({ current: null }));
+  const say = (event) => {
+    for (const field of event.currentTarget.form.elements) if (field.name === name) field.disabled = field !== own.current;
+    own.current.value = does;
+  };
+  return (
+    <>
+      <input type="hidden" name={name} ref={own} defaultValue={does} disabled={!acts} />
+      <button type="submit" className={className} onClick={say} {...(acts ? { "data-act": "" } : {})}>{children}</button>
+    </>
+  );
+}

@@ -24,6 +24,7 @@ _SOURCES = (
     "reflex.lock",
     "engine_app/engine_app.py",
     "engine_app/components",
+    "engine_app/forms",
     "engine_app/pages",
     "engine_app/states",
 )

@@ -70,7 +70,7 @@ _OURS: tuple[_Rule, ...] = (
     ),
     (RerunState, ("open", "pick_step", "pick_version", "edit", "type_input", "start")),
     (WorkflowsState, ("look_again", "search")),
-    (WorkflowState, ("look_again", "run", "switch_to_json")),
+    (WorkflowState, ("look_again", "run")),
 )
 # What these lead to, and no client says: a page that loads is watched until it is left. Sent by
 # hand, a watcher would belong to no page, and go on when its tab is gone.

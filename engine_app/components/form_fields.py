@@ -6,6 +6,8 @@ from typing import Any
 
 import reflex as rx
 
+from engine_app.forms.reading import MEANING
+
 
 def fields(shown: Any, prefix: Any) -> rx.Component:
     """Return the fields; ``prefix`` keeps the ids of two forms on a page apart."""
@@ -46,31 +48,14 @@ def _field(field: Any, prefix: Any) -> rx.Component:
     described = rx.Var.create(prefix).to(str) + "about-" + field.name
     common: dict[str, Any] = {
         "id": name,
-        "name": field.name,
+        "name": field.key,
         "aria_invalid": field.wrong != "",
         "aria_describedby": described,
     }
     return rx.el.div(
         rx.cond(field.kind != "boolean", rx.el.label(field.label, _star(field), html_for=name)),
-        rx.match(
-            field.kind,
-            ("boolean", _switch(field, common)),
-            ("choice", _choice(field, common)),
-            ("json", rx.el.textarea(default_value=field.value, class_name="in", **common)),
-            (
-                "integer",
-                rx.el.input(
-                    default_value=field.value, input_mode="numeric", class_name="in", **common
-                ),
-            ),
-            (
-                "number",
-                rx.el.input(
-                    default_value=field.value, input_mode="decimal", class_name="in", **common
-                ),
-            ),
-            rx.el.input(default_value=field.value, type=field.input, class_name="in", **common),
-        ),
+        _control(field, common),
+        rx.cond(field.empties.length() > 0, _meaning(field)),
         rx.el.span(
             rx.cond(field.wrong != "", rx.el.span(field.wrong, class_name="wrong", role="alert")),
             rx.cond(field.hint != "", rx.el.span(field.hint, class_name="hint")),
@@ -78,6 +63,39 @@ def _field(field: Any, prefix: Any) -> rx.Component:
         ),
         class_name="field",
         key=field.name,
+    )
+
+
+def _control(field: Any, common: dict[str, Any]) -> rx.Component:
+    typed = {**common, "default_value": field.value, "placeholder": field.placeholder}
+    # Not of the browser's own types for mail, addresses or numbers: those change what is typed.
+    line = rx.el.input(input_mode=field.mode, class_name="in", auto_complete="off", **typed)
+    return rx.match(
+        field.kind,
+        ("boolean", _switch(field, common)),
+        ("choice", _choice(field, common)),
+        ("json", rx.el.textarea(class_name="in", spell_check=False, **typed)),
+        ("text", rx.el.textarea(class_name="in grow", rows=1, **typed)),
+        ("date", rx.el.input(type="date", class_name="in", **typed)),
+        (
+            "password",
+            rx.el.input(type="password", class_name="in", auto_complete="new-password", **typed),
+        ),
+        line,
+    )
+
+
+def _meaning(field: Any) -> rx.Component:
+    """Return what the field means while it is empty, to be chosen where that may be several."""
+    return rx.el.span(
+        "empty means ",
+        rx.el.select(
+            rx.foreach(field.empties, lambda one: rx.el.option(one.label, value=one.value)),
+            name=field.key + MEANING,
+            default_value=field.empty,
+            aria_label="empty means",
+        ),
+        class_name="hint meaning",
     )
 
 
@@ -95,8 +113,7 @@ def _switch(field: Any, common: dict[str, Any]) -> rx.Component:
 
 def _choice(field: Any, common: dict[str, Any]) -> rx.Component:
     return rx.el.select(
-        rx.cond(~field.required, rx.el.option("–", value="")),
-        rx.foreach(field.options, lambda option: rx.el.option(option, value=option)),
+        rx.foreach(field.options, lambda option: rx.el.option(option.label, value=option.value)),
         default_value=field.value,
         class_name="in",
         **common,

@@ -115,6 +115,15 @@ class FormKey(_Acting):
     name: rx.Var[str]
 
 
+class Sender(_Acting):
+    """A button that sends the form it stands in, with ``does`` in its field ``name``."""
+
+    tag = "Sender"
+    does: rx.Var[str]
+    name: rx.Var[str]
+    acts: rx.Var[bool]
+
+
 def _confirm_spec(note: rx.Var[str], key: rx.Var[str]) -> tuple[rx.Var[str], rx.Var[str]]:
     return (note, key)
 

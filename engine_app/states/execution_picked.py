@@ -9,6 +9,7 @@ from typing import Any
 from engine.store import views
 from engine.store.views import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
 from engine.store.views_words import error_line
+from engine_app.forms import masked
 from engine_app.states.execution_windows import ITEMS, Choice, Items, items
 from engine_app.states.shapes import Try, begun, pretty, progress, tries
 
@@ -171,12 +172,28 @@ def _picked(stamp: str, step: StepRow, values: StepDetail, execution_id: str) ->
         progress=progress(row.progress),
         input=_input(values),
         output=(
-            told(values.output, values.large.get("output")) if row.status == "completed" else ""
+            told(answered(step.uses, values), values.large.get("output"))
+            if row.status == "completed"
+            else ""
         ),
         input_file=file_of(values.large, address, "input", "value"),
         output_file=file_of(values.large, address, "output") if row.status == "completed" else "",
         tries=tries(values.attempts),
     )
+
+
+def answered(uses: str, values: StepDetail) -> Any:
+    """Return the output; of what someone answered by a form without the secrets of that form."""
+    output, asked = values.output, values.input
+    name = {"approval": "form", "signal": "schema"}.get(uses)
+    schema = asked.get(name) if name and isinstance(asked, dict) else None
+    if not isinstance(schema, dict):
+        return output
+    if uses == "signal":
+        return masked(schema, output, schema)
+    if not isinstance(output, dict):
+        return output
+    return {**output, "values": masked(schema, output.get("values"), schema)}
 
 
 def _input(values: StepDetail) -> str:

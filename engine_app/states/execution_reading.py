@@ -9,6 +9,7 @@ from typing import Any
 from engine.store import views, views_standing
 from engine.store.views import EventView, ExecutionDetail
 from engine.store.views_standing import AskRow
+from engine_app import forms
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database
 from engine_app.scenes import Picture
@@ -121,11 +122,12 @@ def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _K
     definition = views.pinned(connection, owner_id, execution_id)
     standing = views_standing.standing(connection, owner_id, execution_id)
     rows = arranged(bars(detail, found.naps), definition, waiting_notes(detail.steps))
+    schema = definition.input_schema
     shared: dict[str, Any] = {
         "head": head(detail),
         "cause": cause(detail),
         "note": detail.cancel_note or "",
-        "input": pretty(detail.input),
+        "input": pretty(forms.masked(schema, detail.input, schema)),
         "output": told(detail.output, detail.large.get("output")),
         "output_file": file_of(detail.large, f"/api/executions/{execution_id}/{{}}", "output"),
         "events": found.events,

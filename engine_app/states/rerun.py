@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -14,9 +13,9 @@ from engine.answer import MAX_KEY
 from engine.errors import EngineError
 from engine.machine.status import ExecutionStatus
 from engine.store import views
+from engine_app import forms
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database, in_thread
-from engine_app.states import run_form
 from engine_app.states.answering import FORM
 from engine_app.states.base import session_of, to_login, viewer_of
 from engine_app.states.shapes_waits import Outlook, outlook
@@ -32,7 +31,8 @@ class _Origin:
     newest: int
     steps: list[str]
     more: int
-    input: str
+    shown: str  # the input, its secrets masked
+    input: Any
     failed: str  # the step whose failure ended it
     ended_well: bool
     closes: bool
@@ -56,6 +56,7 @@ class RerunState(rx.State):
     wrong: list[str] = []
     turn: int = 0
     _id: str = ""
+    _original: Any = None  # what masks in ``text`` stand for
 
     @rx.event
     async def open(self, execution_id: str) -> Any:
@@ -80,7 +81,7 @@ class RerunState(rx.State):
         self.closes = origin.closes
         self.what_failed = not origin.ended_well
         if first:
-            self.text = origin.input
+            self.text, self._original = origin.shown, origin.input
             self.step = origin.failed
         if self.step not in self.steps and (self.step or origin.ended_well):
             self.step = origin.steps[0] if origin.steps else ""
@@ -109,7 +110,7 @@ class RerunState(rx.State):
     def _wish(self) -> Wish:
         value: Any = None
         if self.edited:
-            value, faults = run_form.read_json(self.text)
+            value, faults = forms.read_json(self.text, self._original)
             if faults:
                 raise EngineError("the input cannot be read", faults=faults)
         return Wish(
@@ -209,7 +210,8 @@ def _origin(session: str | None, execution_id: str, newer: bool) -> _Origin | No
             newest=newest,
             steps=names[:STEPS_SHOWN],
             more=max(len(names) - STEPS_SHOWN, 0),
-            input=json.dumps(detail.input, ensure_ascii=False, indent=2),
+            shown=forms.json_text(definition.input_schema, detail.input),
+            input=detail.input,
             failed=failed if failed in names else "",
             ended_well=row.status == ExecutionStatus.COMPLETED,
             closes=bool(definition.closing),

@@ -9,8 +9,8 @@ from typing import Any
 from engine.store.views import ApprovalRow
 from engine.store.views_standing import AskRow, DecisionRow
 from engine.store.views_words import decision_words
-from engine_app.states import run_form
-from engine_app.states.run_form import Field
+from engine_app import forms
+from engine_app.forms import Field
 
 FORM_SHOWN = 4_000_000  # bytes of an approval up to which a page shows its form
 
@@ -109,14 +109,14 @@ def _closed(ask: Ask, size: int | None) -> Ask:
 
 
 def _with_form(ask: Ask, schema: Mapping[str, Any], item: int | None) -> Ask:
-    fields, number = run_form.fields(schema), -1 if item is None else item
+    fields, number = forms.form(schema), -1 if item is None else item
     return replace(
         ask,
         key=f"{ask.execution}.{ask.step}.{number}",
         item=number,
         fields=fields,
         as_json=not fields and (ask.kind == "signal" or bool(schema)),
-        text=run_form.example(schema),
+        text=forms.json_text(schema, forms.example(schema)),
     )
 
 
@@ -127,8 +127,8 @@ def _text(value: Any) -> str:
 def typed_for(ask: Ask, form: Mapping[str, Any]) -> tuple[Any, list[Any]]:
     """Return the value that was typed for an ask, and what cannot be read of it."""
     if ask.as_json:
-        return run_form.read_json(str(form.get("json", "")))
-    return run_form.read(ask.fields, form)
+        return forms.read_json(str(form.get("json", "")))
+    return forms.read(ask.fields, form)
 
 
 def refused(ask: Ask, form: Mapping[str, Any], faults: list[Any], words: str) -> Ask:
@@ -139,7 +139,7 @@ def refused(ask: Ask, form: Mapping[str, Any], faults: list[Any], words: str) ->
         wrong = [str(fault) for fault in faults]
         return replace(ask, text=str(form.get("json", "")), wrong=wrong)
     root = "values" if ask.kind == "approval" else "body"
-    fields, wrong = run_form.filled(ask.fields, form, faults, root)
+    fields, wrong = forms.filled(ask.fields, form, faults, root)
     return replace(ask, fields=fields, wrong=wrong)
 
 

@@ -9,28 +9,21 @@ from urllib.parse import quote, urlencode
 
 import reflex as rx
 
-from engine.answer import MAX_KEY
-from engine.definition import Definition, check_input
-from engine.errors import EngineError, Fault, InvalidInput
+from engine.definition import Definition
 from engine.store import views
 from engine_app.auth.viewer import Viewer
 from engine_app.components.graph_layout import Node, layout
 from engine_app.live import workflow_topic
-from engine_app.reading import client, database, in_thread
+from engine_app.reading import database
 from engine_app.scenes import Picture
 from engine_app.schedule_notes import note
-from engine_app.states import run_form
-from engine_app.states.answering import FORM
 from engine_app.states.base import (
     Follow,
     Following,
     param_of,
     query_of,
-    session_of,
-    to_login,
-    viewer_of,
 )
-from engine_app.states.run_form import Field
+from engine_app.states.running import RunForm
 from engine_app.states.shapes import Line, line
 
 SLOTS = 10  # newest executions on screen
@@ -96,17 +89,7 @@ class _Look:
     dues: views.Page[Due]
 
 
-@dataclass(frozen=True)
-class _Wanted:
-    """An execution to start, as typed."""
-
-    workflow_id: str
-    version: int
-    value: Any
-    key: str | None
-
-
-class WorkflowState(Following, rx.State):
+class WorkflowState(RunForm, Following, rx.State):
     """The definition is sent when its version changes, the executions row by row."""
 
     id: str = ""
@@ -119,11 +102,6 @@ class WorkflowState(Following, rx.State):
     width: int = 0
     height: int = 0
     document: str = ""
-    fields: list[Field] = []
-    as_json: bool = False
-    json_only: bool = False
-    text: str = ""
-    wrong: list[str] = []
     lines: int = 0
     versions: list[Version] = []
     newest_versions: str = ""
@@ -157,7 +135,7 @@ class WorkflowState(Following, rx.State):
         return asked
 
     def _show_definition(self, pinned: _Pinned) -> None:
-        """Show the version, unless the page shows it already: a form may have been typed in."""
+        """Show the version, unless the page shows it already."""
         if (pinned.id, pinned.version) == (self.id, self.version):
             return
         definition = pinned.definition
@@ -168,50 +146,12 @@ class WorkflowState(Following, rx.State):
                 for step in definition.steps
             ]
         )
-        fields = run_form.fields(definition.input_schema)
         self.id, self.version, self.shared = pinned.id, pinned.version, pinned.shared
         self.name, self.about = definition.name, definition.description or definition.title
         self.nodes, self.edges = graph.nodes, graph.edges
         self.width, self.height = graph.width, graph.height
         self.document = json.dumps(definition.document, ensure_ascii=False, indent=2)
-        self.fields, self.text = fields, run_form.example(definition.input_schema)
-        self.json_only = not fields and bool(definition.input_schema.get("properties", True))
-        self.as_json = self.json_only
-
-    @rx.event
-    def switch_to_json(self) -> None:
-        """Type the input as JSON, or in the form again."""
-        self.as_json, self.wrong = not self.as_json, []
-
-    @rx.event
-    async def run(self, typed: dict[str, Any]) -> Any:
-        """Start an execution with what was typed and go to it, or say what is wrong with it."""
-        if self.as_json:
-            self.text = str(typed.get("json", ""))
-            value, faults = run_form.read_json(self.text)
-        else:
-            value, faults = run_form.read(self.fields, typed)
-        session, key = session_of(self), str(typed.get(FORM) or "")[:MAX_KEY] or None
-        wanted = _Wanted(self.id, self.version, value, key)
-        try:
-            if faults:
-                raise InvalidInput("the input cannot be read", faults=faults)
-            started = await in_thread(lambda: _start(session, wanted))
-        except EngineError as error:
-            self.turn += 1
-            self._refuse(typed, error)
-            return None
-        if started is None:
-            return to_login(self)
-        self.wrong = []
-        return rx.redirect(f"/executions/{started}")
-
-    def _refuse(self, typed: dict[str, Any], error: EngineError) -> None:
-        faults = list(error.faults) or [Fault("", error.message, error.hint)]
-        if self.as_json:
-            self.wrong = [str(fault) for fault in faults]
-        else:
-            self.fields, self.wrong = run_form.filled(self.fields, typed, faults)
+        self._show_form(pinned.id, pinned.version, definition.input_schema)
 
 
 for _number in range(SLOTS):
@@ -220,33 +160,6 @@ for _number in range(SLOTS):
 
 def _id_of(viewer: Viewer, asked: str) -> str:
     return database().read(lambda connection: views.workflow(connection, viewer.id, asked).row.id)
-
-
-def _start(session: str | None, wanted: _Wanted) -> str | None:
-    """Start the execution and return its id; None once the session is over.
-
-    The form's key makes it one, however often that is sent.
-
-    Raises:
-        InvalidInput: with every fault of how the input fits the schema.
-    """
-    viewer = viewer_of(session)
-    if viewer is None:
-        return None
-    workflow_id, version = wanted.workflow_id, wanted.version
-    definition = database().read(
-        lambda connection: views.definition(connection, viewer.id, workflow_id, version=version)
-    )
-    started = client().start(
-        owner_id=viewer.id,
-        workflow_id=workflow_id,
-        input=check_input(definition, wanted.value),
-        version=version,
-        trigger="manual",
-        trigger_detail="form",
-        idempotency_key=wanted.key,
-    )
-    return started.execution_id
 
 
 def _picture(look: _Look, asked: Asked) -> Picture:

@@ -14,9 +14,9 @@ from engine.answer import Decision
 from engine.errors import Conflict, EngineError, Fault, InvalidInput, NotFound
 from engine.store.views_standing import DecisionRow
 from engine_app.auth.viewer import Viewer
+from engine_app.forms import Field
 from engine_app.states import answering
 from engine_app.states.answering import COMMENT, FORM, KEY, VERDICT, Answering
-from engine_app.states.run_form import Field
 from engine_app.states.shapes_asks import Ask
 
 ASK = Ask(
@@ -24,7 +24,7 @@ ASK = Ask(
     kind="approval",
     execution="e",
     step="review",
-    fields=[Field(name="count", kind="integer")],
+    fields=[Field(name="count", key="count", kind="integer")],
 )
 
 

@@ -43,7 +43,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> _Client:
 def _foretell(**chosen: Any) -> Any:
     """Return the dialog after it has foretold what these choices do."""
     values: dict[str, Any] = {"step": "", "newer": False, "edited": False, "text": "{}"}
-    page: Any = SimpleNamespace(_id="e", **values | chosen)
+    page: Any = SimpleNamespace(_id="e", _original=None, **values | chosen)
     page._wish = lambda: RerunState._wish(page)
     page._ask = lambda ask: RerunState._ask(page, ask)
     asyncio.run(RerunState._foretell(page))

@@ -102,8 +102,8 @@ def test_approvals_stand_before_signals() -> None:
 def test_what_is_wrong_stands_beside_its_field_and_what_was_typed_stays() -> None:
     ask = _ask(form=FORM)
     fault = Fault("values.count", "this is too small")
-    again = shapes_asks.refused(ask, {"channel": "beta", "count": "-1"}, [fault], "")
-    assert [field.value for field in again.fields] == ["beta", "-1"]
+    again = shapes_asks.refused(ask, {"f0": "1", "f1": "-1"}, [fault], "")
+    assert [field.value for field in again.fields] == ["1", "-1"]
     assert [field.wrong for field in again.fields] == ["", "this is too small"]
 
 
