@@ -103,6 +103,11 @@ export function Mark({ beat, errors, behind }) {
 }
 
 // ---- Small things
+// What the tab is called; nothing: what the page is called.
+export function Title({ text }) {
+  useEffect(() => { if (text) document.title = text; }, [text]);
+  return null;
+}
 // Pages over plain HTTP have no clipboard: then the old way, by a selection; a browser may refuse that too.
 async function copied(text) {
   try {

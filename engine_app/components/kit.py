@@ -43,6 +43,13 @@ class Took(_Kit):
     end: rx.Var[int]
 
 
+class Title(_Kit):
+    """The tab's title, once there is more to say than the page's own."""
+
+    tag = "Title"
+    text: rx.Var[str]
+
+
 class Mark(_Kit):
     """The connection mark: live, catching up, stale, offline."""
 
@@ -232,6 +239,15 @@ class Jump(Element):  # type: ignore[misc]  # no types come with it
     tag = "a"
     href: rx.Var[str]
     download: rx.Var[str]
+
+
+def title(*parts: Any) -> rx.Component:
+    """Return the tab's title: what tells it from other tabs comes first, nothing if that is
+    empty."""
+    text = rx.Var.create(parts[0])
+    for part in parts[1:]:
+        text = text.to(str) + " · " + part
+    return Title.create(text=rx.cond(parts[0] != "", text.to(str) + " · Execution Engine", ""))
 
 
 ACTS = {"data-act": ""}  # on what acts: see acting.jsx

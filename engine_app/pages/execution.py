@@ -27,6 +27,7 @@ def page() -> rx.Component:
     """Return the page."""
     return frame(
         "/monitoring",
+        kit.title(_HEAD.workflow, _HEAD.status, _HEAD.id),
         _trail(),
         rx.cond(
             ExecutionState.trouble != "",

@@ -18,6 +18,7 @@ def page() -> rx.Component:
     """Return the page."""
     return frame(
         "/workflows",
+        kit.title(WorkflowState.name, "workflow"),
         rx.el.div(
             link("Workflows", to="/workflows"),
             rx.cond(

@@ -111,3 +111,24 @@ def test_a_double_click_on_run_or_on_start_it_starts_one(ada: Person) -> None:
     _twice(page, start, 60)
     expect(page.get_by_role("link", name="an earlier execution")).to_be_visible()
     assert _executions(ada) == 3
+
+
+def test_what_is_clicked_while_nobody_hears_is_refused_and_does_not_run_later(
+    ada: Person,
+) -> None:
+    page = ada.sign_in()
+    ada.publish(nap(0))
+    ada.open("/workflows/nap")
+    expect(page.locator(".mark")).to_have_text("live")
+    page.context.set_offline(True)
+    expect(page.locator(".mark")).to_have_text("offline")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_text("No connection: nothing was sent.")).to_be_visible()
+    page.get_by_label("label").press("Control+Enter")
+    page.context.set_offline(False)
+    expect(page.locator(".mark")).to_have_text("live")
+    page.get_by_label("label").fill("later")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url("**/executions/*")
+    [execution] = ada.api("GET", "/executions")["items"]
+    assert ada.api("GET", f"/executions/{execution['id']}")["input"]["label"] == "later"
