@@ -17,6 +17,16 @@ from engine.errors import Fault, SettingsError
 Names = Annotated[tuple[str, ...], NoDecode]
 
 
+def _examples() -> Names:
+    """Return the module of the examples where a checkout is tried out: in its own folder.
+
+    Elsewhere one is in a project of one's own, which may well have a folder of that name.
+    """
+    checkout = Path(__file__).resolve().parents[1]
+    is_here = checkout == Path.cwd().resolve() and (checkout / "pyproject.toml").is_file()
+    return ("examples",) if is_here else ()
+
+
 class Settings(BaseSettings):
     """One frozen object. Each field is read from ``ENGINE_<NAME>``, but for the two URLs."""
 
@@ -32,7 +42,7 @@ class Settings(BaseSettings):
     trusted_proxies: Names = ()
     session_hours: int = Field(24 * 14, ge=1)
 
-    modules: Names = ("examples",)
+    modules: Names = Field(default_factory=_examples)
     worker_processes: int = Field(2, ge=1, le=64)
     worker_threads: int = Field(8, ge=1, le=256)
     long_threads: int = Field(8, ge=1, le=256)
@@ -106,7 +116,10 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """The SQLAlchemy URL: ``DATABASE_URL``, else a SQLite file in the home."""
+        """The SQLAlchemy URL: ``DATABASE_URL``, else a SQLite file in the home; an absolute one."""
+        kind, separator, path = self.database_url.partition(":///")
+        if kind == "sqlite":
+            return f"{kind}{separator}{Path(path).absolute()}"
         return self.database_url or f"sqlite:///{self.home.absolute() / 'engine.db'}"
 
     @property
@@ -120,8 +133,10 @@ class Settings(BaseSettings):
 
     @property
     def payload_store(self) -> str:
-        """Where large values go: ``ENGINE_STORE_URL``, else a folder in the home."""
-        return self.store_url or str(self.home.absolute() / "payloads")
+        """Where large values go: ``ENGINE_STORE_URL``, else a folder in the home; absolute."""
+        if "://" in self.store_url:
+            return self.store_url
+        return str(Path(self.store_url or self.home / "payloads").absolute())
 
     @property
     def redis(self) -> str:

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from engine.errors import EngineError
+from engine_app import front_end
 
-ROOT = Path(__file__).parent.parent
-_STAMP = ROOT / ".web" / "engine-build"
-# What the bundle is made from; the rest of the server may change without a new build.
-_SOURCES = (
-    "rxconfig.py",
-    "bunfig.toml",
-    ".npmrc",
-    "constraints.txt",
-    "assets",
-    "reflex.lock",
-    "engine_app/engine_app.py",
-    "engine_app/components",
-    "engine_app/forms",
-    "engine_app/pages",
-    "engine_app/states",
-)
+# Where Reflex is run: it finds its configuration and the built pages in the folder it stands in.
+ROOT = front_end.project()
 _LINES_SHOWN = 25
 
 
@@ -46,18 +32,16 @@ def environment() -> dict[str, str]:
     }
 
 
-def is_current() -> bool:
-    """Return whether the built front end is that of the sources as they are now."""
-    built = (ROOT / ".web" / "build" / "client").is_dir()
-    return built and _STAMP.is_file() and _STAMP.read_text() == _hash()
-
-
 def build(say: Callable[[str], None]) -> None:
     """Build the front end unless it is current; another process that builds is waited for.
+
+    Pages that came with the wheel are, always.
 
     Raises:
         EngineError: there is nothing to build from, or the build failed (with its last lines).
     """
+    if front_end.is_shipped():
+        return
     config = ROOT / "rxconfig.py"
     if not config.is_file():
         raise EngineError(
@@ -65,13 +49,13 @@ def build(say: Callable[[str], None]) -> None:
         )
     with config.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if is_current():
+        if front_end.is_current(ROOT):
             return
         say("building the front end (the first time takes about a minute)")
         # Taken before: a source that changes meanwhile must count as not yet built
-        version = _hash()
+        version = front_end.version(ROOT)
         _export()
-        _STAMP.write_text(version)
+        (ROOT / front_end.STAMP).write_text(version)
 
 
 def _export() -> None:
@@ -89,24 +73,3 @@ def _export() -> None:
     if done.returncode:
         last = "\n".join(done.stdout.splitlines()[-_LINES_SHOWN:])
         raise EngineError(f"the front end could not be built:\n{last}")
-
-
-def _hash() -> str:
-    digest = hashlib.sha256()
-    for path in _sources():
-        digest.update(f"{path.relative_to(ROOT)}\0".encode())
-        digest.update(path.read_bytes() if path.is_file() else b"")
-    return digest.hexdigest()
-
-
-def _sources() -> Iterator[Path]:
-    for name in _SOURCES:
-        path = ROOT / name
-        yield from sorted(_files(path)) if path.is_dir() else [path]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.rglob("*"):
-        # Reflex links assets of its own into `external` while it builds
-        if path.is_file() and not {"__pycache__", "external"} & set(path.parts):
-            yield path

@@ -35,7 +35,6 @@ from engine_app.api.middleware import (
     Proxies,
     RelativeRedirects,
     SecurityHeaders,
-    TooLargeAsProblem,
 )
 from engine_app.api.problems import Problem, install
 from engine_app.auth.limits import Limits
@@ -113,7 +112,6 @@ def _inner(parts: Parts) -> FastAPI:
     install(api, routes())
     for module in _ROUTERS:
         api.include_router(module.router)
-    api.add_middleware(TooLargeAsProblem)
     api.add_middleware(HeadAsGet)
     api.add_middleware(SecurityHeaders, api=True)
     return api

@@ -10,10 +10,10 @@ from engine.store import users, views
 from engine.store.users import TokenRecord
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
-from engine_app.api.strict import Body, Strict
+from engine_app.api.strict import Body, up_to
 from engine_app.auth.tokens import create_token
 
-router = APIRouter(route_class=Strict, tags=["access"], max_body_size=10_000)
+router = APIRouter(route_class=up_to(10_000), tags=["access"])
 
 
 class NewToken(Body):

@@ -13,11 +13,11 @@ from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.steering import Key
-from engine_app.api.strict import LARGEST, Body, Strict
+from engine_app.api.strict import LARGEST, Body, up_to
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["executions"])
 _APPROVAL = "/executions/{execution_id}/approvals/{step}"
 _ROW = shapes.model_of(views.ApprovalRow)
 Item = Annotated[int | None, Query(ge=0, le=LARGEST, description="of a fan-out")]

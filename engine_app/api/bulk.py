@@ -15,11 +15,11 @@ from engine.store import views
 from engine_app.api import shapes
 from engine_app.api.executions import by
 from engine_app.api.guard import Me, Parts, With
-from engine_app.api.strict import Body, Strict
+from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import micros
 
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=20_000)
+router = APIRouter(route_class=up_to(20_000), tags=["executions"])
 _LONGEST_KEY = 100  # leaves room for an id beside it
 # Which executions each verb can mean anything to.
 _FITTING = {

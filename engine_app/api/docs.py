@@ -12,9 +12,9 @@ from fastapi.responses import FileResponse
 from engine.errors import NotFound
 from engine_app.api import shapes
 from engine_app.api.guard import open_to_all
-from engine_app.api.strict import EMPTY, Strict
+from engine_app.api.strict import Strict
 
-router = APIRouter(route_class=Strict, include_in_schema=False, max_body_size=EMPTY)
+router = APIRouter(route_class=Strict, include_in_schema=False)
 _FILES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",

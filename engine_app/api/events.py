@@ -17,7 +17,7 @@ from engine.machine.status import EXECUTION_ENDS
 from engine.store import views
 from engine.store.views import EventView
 from engine_app.api.guard import Me, With, viewer_of
-from engine_app.api.strict import EMPTY, LARGEST, Strict
+from engine_app.api.strict import LARGEST, Strict
 from engine_app.live import Bell, execution_topic, hub
 from engine_app.plain import shape
 
@@ -27,7 +27,7 @@ POLL_SECONDS = (1.0, 5.0)
 _BATCH = 500
 # Streams read on a few threads of their own: two hundred of them must leave the API its threads.
 _READERS = 4
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=EMPTY)
+router = APIRouter(route_class=Strict, tags=["executions"])
 
 
 @dataclass(frozen=True, slots=True)

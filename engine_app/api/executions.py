@@ -12,7 +12,7 @@ from engine.machine.status import Trigger
 from engine.store import downloads, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
-from engine_app.api.strict import LARGEST, Body, Strict
+from engine_app.api.strict import LARGEST, Body, up_to
 from engine_app.api.values import as_download, with_links
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import micros, shape
@@ -29,7 +29,7 @@ _SHOWN = kinds.IMAGES | {
     "text/csv",
     "text/plain",
 }
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["executions"])
 
 
 class Execute(Body):

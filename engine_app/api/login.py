@@ -13,14 +13,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from engine.errors import EngineError, RateLimited
 from engine_app.api.guard import Parts, With, open_to_all, parts_of, require_own_page
-from engine_app.api.strict import Strict
+from engine_app.api.strict import up_to
 from engine_app.auth import links
 from engine_app.auth.viewer import COOKIE, sign_in, sign_out
 
 HOME = "/monitoring"
-router = APIRouter(
-    route_class=Strict, tags=["sign-in"], include_in_schema=False, max_body_size=10_000
-)
+router = APIRouter(route_class=up_to(10_000), tags=["sign-in"], include_in_schema=False)
 
 
 @router.post("/login")

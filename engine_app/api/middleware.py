@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine_app.api.problems import MEDIA_TYPE, TOO_LARGE, nothing_at, problem, too_large
+from engine_app.api.problems import nothing_at, problem
 from engine_app.auth.proxies import FORWARDING, Network, caller
 
 _ALWAYS = {
@@ -173,26 +173,3 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, add if scope["type"] == "http" else send)
-
-
-class TooLargeAsProblem:
-    """Gives the framework's own plain refusal of a large body the form of every other error."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve the request; a plain 413 is replaced."""
-        replaced = False
-
-        async def replace(message: Message) -> None:
-            nonlocal replaced
-            if message["type"] == "http.response.start" and message["status"] == TOO_LARGE:
-                kind = Headers(raw=message["headers"]).get("content-type", "")
-                replaced = not kind.startswith(MEDIA_TYPE)
-                if replaced:
-                    await too_large()(scope, receive, send)
-            if not replaced:
-                await send(message)
-
-        await self._app(scope, receive, replace)

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Response
 from engine.store import views
 from engine_app.api import readiness, shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
-from engine_app.api.strict import EMPTY, Strict
+from engine_app.api.strict import Strict
 
-router = APIRouter(route_class=Strict, tags=["operations"], max_body_size=EMPTY)
+router = APIRouter(route_class=Strict, tags=["operations"])
 
 
 @router.get("/queues", response_model=None)

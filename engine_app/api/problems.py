@@ -17,7 +17,6 @@ from engine.codec import encode
 from engine.errors import EngineError, Fault, RateLimited, Unauthenticated, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
-TOO_LARGE = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 _log = logging.getLogger(__name__)
 
 
@@ -57,11 +56,6 @@ def problem(
             {"path": fault.path, "problem": fault.problem, "hint": fault.hint} for fault in faults
         ]
     return Response(encode(body), status, headers, media_type=MEDIA_TYPE)
-
-
-def too_large() -> Response:
-    """Return the refusal of a body over its limit."""
-    return problem(TOO_LARGE, "too_large", "the body is over the limit of this address")
 
 
 def nothing_at(path: str) -> Response:
@@ -107,8 +101,6 @@ async def _engine_error(_request: Request, error: Exception) -> Response:
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
-    if status == TOO_LARGE:
-        return too_large()
     if status == HTTPStatus.NOT_FOUND:
         return nothing_at(request.url.path)
     code = status.phrase.lower().replace(" ", "_")

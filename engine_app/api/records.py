@@ -13,13 +13,13 @@ from engine.codec import encode
 from engine.store import views
 from engine.store.database import Database
 from engine_app.api.guard import Me, With
-from engine_app.api.strict import EMPTY, Strict
+from engine_app.api.strict import Strict
 from engine_app.api.values import as_download, with_links
 from engine_app.plain import iso, shape
 
 _AT_ONCE = 500
 T = TypeVar("T")
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=EMPTY)
+router = APIRouter(route_class=Strict, tags=["executions"])
 
 
 @router.get("/executions/{execution_id}/logs/text", response_class=Response)

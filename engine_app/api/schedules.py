@@ -12,11 +12,11 @@ from engine.store import schedules, views
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
-from engine_app.api.strict import Body, Strict
+from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
-router = APIRouter(route_class=Strict, tags=["schedules"], max_body_size=BODY_LIMIT)
+router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["schedules"])
 _ROW = shapes.model_of(views.ScheduleRow)
 
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, Field
 from engine.stranded import Bulk, Left, Settled, Stranded
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With
-from engine_app.api.strict import Body, Strict
+from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=10_000)
+router = APIRouter(route_class=up_to(10_000), tags=["executions"])
 
 
 class Chosen(Body):

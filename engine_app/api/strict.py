@@ -16,6 +16,8 @@ from fastapi.params import Form
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
+from starlette.types import Message as Received
+from starlette.types import Receive
 
 from engine.codec import MAX_INTEGER, decode_strict
 from engine.errors import (
@@ -23,6 +25,7 @@ from engine.errors import (
     InvalidQuery,
     InvalidRequest,
     PayloadError,
+    TooLarge,
     UnsupportedMediaType,
 )
 from engine_app.api.guard import guard, is_open
@@ -43,7 +46,13 @@ class Body(BaseModel):
 
 
 class Strict(APIRoute):
-    """A route that lets in who may call it, and takes nothing that it does not know."""
+    """A route that lets in who may call it, and takes nothing that it does not know.
+
+    Attributes:
+        most: how many bytes a request may have.
+    """
+
+    most = EMPTY
 
     def get_route_handler(self) -> _Handle:
         """Return what serves a request, or refuses it."""
@@ -56,7 +65,8 @@ class Strict(APIRoute):
                 await run_in_threadpool(guard, request)
             _check_headers(request.headers)
             _check_query(request, set(fields), several)
-            return await handle(await self._read(request))
+            limited = Request(request.scope, _limited(request, self.most))
+            return await handle(await self._read(limited))
 
         return strictly
 
@@ -71,6 +81,34 @@ class Strict(APIRoute):
             await _check_form(request)
             return request
         return await _with_json(request)
+
+
+def up_to(most: int) -> type[Strict]:
+    """Return the kind of route whose requests may have ``most`` bytes."""
+    return type("Strict", (Strict,), {"most": most})
+
+
+def _limited(request: Request, most: int) -> Receive:
+    """Return what receives the request's body, for as long as it keeps to the limit.
+
+    Raises:
+        TooLarge: it says itself that it will not.
+    """
+    refusal = TooLarge(f"the body is over {most:,} bytes, the limit of this address")
+    told = request.headers.get("content-length", "")
+    if told.isdecimal() and int(told) > most:
+        raise refusal
+    received = 0
+
+    async def receive() -> Received:
+        nonlocal received
+        message = await request.receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise refusal
+        return message
+
+    return receive
 
 
 def _check_headers(headers: Mapping[str, str]) -> None:

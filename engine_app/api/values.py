@@ -12,9 +12,9 @@ from fastapi.responses import StreamingResponse
 
 from engine.store import downloads, views
 from engine_app.api.guard import Me, With
-from engine_app.api.strict import EMPTY, LARGEST, Strict
+from engine_app.api.strict import LARGEST, Strict
 
-router = APIRouter(route_class=Strict, tags=["executions"], max_body_size=EMPTY)
+router = APIRouter(route_class=Strict, tags=["executions"])
 
 
 @router.get("/executions/{execution_id}/output", response_class=Response)

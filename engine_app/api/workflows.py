@@ -14,10 +14,10 @@ from engine.store import views
 from engine.store.workflows import Published
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
-from engine_app.api.strict import LARGEST, Strict
+from engine_app.api.strict import LARGEST, up_to
 from engine_app.plain import shape
 
-router = APIRouter(route_class=Strict, tags=["workflows"], max_body_size=MAX_DOCUMENT)
+router = APIRouter(route_class=up_to(MAX_DOCUMENT), tags=["workflows"])
 _DOCUMENT = {
     "requestBody": {
         "required": True,

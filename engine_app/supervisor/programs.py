@@ -43,6 +43,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "DATABASE_URL": settings.database,
         "REDIS_URL": embedded.url(settings),
         "ENGINE_HOME": str(settings.home.absolute()),
+        "ENGINE_STORE_URL": settings.payload_store,
         "ENGINE_HOST": settings.host,
         "ENGINE_PORT": str(settings.port),
         "__REFLEX_SKIP_COMPILE": "true",

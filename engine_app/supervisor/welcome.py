@@ -30,7 +30,7 @@ def welcome(settings: Settings, user: str, link: str, workflows: Sequence[str]) 
         ("Database", _database(settings)),
         ("Redis", _redis(settings)),
         ("Files", str(settings.home.absolute())),
-        ("Workflows", ", ".join(workflows) or "none yet"),
+        ("Workflows", ", ".join(workflows) or "none yet (ENGINE_MODULES names what holds some)"),
     ]
     tries = [f"  {line}" for line in _tries(workflows)]
     return "\n".join(
@@ -77,7 +77,9 @@ def _without_password(url: str) -> str:
 def _tries(workflows: Sequence[str]) -> list[str]:
     engine = _command()
     name = _FIRST_CHOICE if _FIRST_CHOICE in workflows else next(iter(workflows), "NAME")
+    first = [] if workflows else [f"{engine} workflows push FILE.yaml"]
     return [
+        *first,
         f"{engine} run {name} --follow",
         f"{engine} list",
         f"{engine} show EXECUTION",

@@ -88,7 +88,8 @@ def test_every_route_has_the_rule_and_only_the_named_ones_are_open(house: Web) -
         for method in methods(route)
     }
     assert opened == OPEN
-    assert {type(route) for route in found} == {Strict}  # asks the guard, whatever it is for
+    # Each asks the guard, whatever it is for
+    assert all(isinstance(route, Strict) for route in found)
 
 
 def test_every_other_route_refuses_those_who_are_not_signed_in(house: Web) -> None:
@@ -176,7 +177,7 @@ def test_the_documentation_loads_nothing_from_elsewhere(house: Web) -> None:
     assert "https://" not in page.text
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         assert name in page.text
-        assert len(nobody.get(f"/api/docs/{name}").content) > 1000
+        assert len(nobody.get(f"/api/docs/{name}").content) > 400
     problem(nobody.get("/api/docs/passwd"), 404, "not_found")
     document = nobody.get("/api/openapi.json").json()
     assert document["openapi"].startswith("3.1")

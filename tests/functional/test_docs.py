@@ -227,7 +227,9 @@ def test_the_settings_and_their_table_are_the_same() -> None:
     )
     told = {name: default.strip("` ") for name, default in rows}
     fields = {
-        str(field.validation_alias or f"ENGINE_{name.upper()}"): field.default
+        str(field.validation_alias or f"ENGINE_{name.upper()}"): field.get_default(
+            call_default_factory=True
+        )
         for name, field in Settings.model_fields.items()
     }
     assert told.keys() == fields.keys()

@@ -33,8 +33,12 @@ class System:
         said: what it has printed so far, line by line.
     """
 
-    def __init__(self, home: Path, **variables: str) -> None:
+    def __init__(
+        self, home: Path, python: str | Path = sys.executable, folder: Path = ROOT, **variables: str
+    ) -> None:
         self.home = home
+        self._python = str(python)
+        self._folder = folder
         self.port = int(variables.pop("ENGINE_PORT", "0")) or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(_FOREIGN)}
@@ -45,8 +49,8 @@ class System:
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine_app.cli", "up"],
-            cwd=ROOT,
+            [self._python, "-m", "engine_app.cli", "up"],
+            cwd=self._folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -112,8 +116,8 @@ class System:
     def cli(self, *arguments: str, check: bool = True) -> str:
         """Run ``engine …`` beside it and return what it prints."""
         done = subprocess.run(
-            [sys.executable, "-m", "engine_app.cli", *arguments],
-            cwd=ROOT,
+            [self._python, "-m", "engine_app.cli", *arguments],
+            cwd=self._folder,
             env=self.environment,
             capture_output=True,
             text=True,
@@ -144,11 +148,19 @@ class System:
 
 
 @contextlib.contextmanager
-def running(**variables: str) -> Iterator[System]:
-    """Yield an engine that is starting; ends it and all it runs with the block."""
+def running(
+    python: str | Path = sys.executable, folder: Path = ROOT, /, **variables: str
+) -> Iterator[System]:
+    """Yield an engine that is starting; ends it and all it runs with the block.
+
+    Args:
+        python: of the environment in which the engine is installed.
+        folder: in which it is started.
+        variables: of its environment.
+    """
     # Not pytest's folder: the path of a socket may have 107 bytes, and its names are long.
-    with tempfile.TemporaryDirectory(prefix="engine-test-", ignore_cleanup_errors=True) as folder:
-        system = System(Path(folder), **variables)
+    with tempfile.TemporaryDirectory(prefix="engine-test-", ignore_cleanup_errors=True) as home:
+        system = System(Path(home), python, folder, **variables)
         try:
             yield system
         finally:

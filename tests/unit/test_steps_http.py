@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -216,7 +217,10 @@ def test_a_request_is_sent_as_it_is_written(server: _Server, http: Http) -> None
         CONTEXT,
     )
     (sent,) = server.seen
-    assert (sent["method"], sent["path"]) == ("POST", "/orders?a=1&tag=x&tag=y+z&on=true")
+    path, _, query = sent["path"].partition("?")
+    assert (sent["method"], path) == ("POST", "/orders")
+    # A space as "+" or "%20": releases of httpx differ, servers do not care
+    assert parse_qsl(query) == [("a", "1"), ("tag", "x"), ("tag", "y z"), ("on", "true")]
     assert json.loads(sent["body"]) == {"sum": 3}
     expected = {"x-shop": "7", "accept": "text/csv", "content-type": "application/json"}
     assert expected.items() <= sent["headers"].items()
