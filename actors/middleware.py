@@ -11,12 +11,14 @@ from dramatiq.middleware import CurrentMessage, Pipelines, Retries
 
 from actors import messages
 from actors.worker import Crew
+from engine.errors import EngineError
 from engine.settings import Settings
 from engine.store.steps import Ticket
 
 _log = logging.getLogger(__name__)
 
 
+_CANNOT_START = 2  # as dramatiq ends when a module of its own cannot be imported
 # None ahead, and over all queues: what a worker holds waits for its threads while others rest.
 FETCHED_PER_THREAD = 1
 DELAYED_PER_THREAD = 1_000  # they wait in the worker's memory, and hold no thread
@@ -71,12 +73,22 @@ class Presence(Middleware):
         self._crew = crew
 
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
-        """Introduce the worker before it can fetch anything, and say how much it fetches."""
+        """Introduce the worker before it can fetch anything, and say how much it fetches.
+
+        Raises:
+            SystemExit: it cannot work; the log says why.
+        """
         # Dramatiq took these from the environment when it was imported; a bare `dramatiq actors`
         # has to behave like the workers of `engine up`.
         worker.queue_prefetch = FETCHED_PER_THREAD * worker.worker_threads
         worker.delay_prefetch = DELAYED_PER_THREAD * worker.worker_threads
-        self._crew.board(queues=worker.consumer_whitelist, threads=worker.worker_threads)
+        try:
+            self._crew.board(queues=worker.consumer_whitelist, threads=worker.worker_threads)
+        except Exception as error:
+            # Dramatiq would log it and go on with a worker that nobody knows of.
+            trace = None if isinstance(error, EngineError) else error
+            _log.critical("this worker cannot start: %s", error, exc_info=trace)
+            raise SystemExit(_CANNOT_START) from error
 
     def before_worker_shutdown(self, broker: Broker, worker: Any) -> None:
         """Begin nothing new; after the drain time claims are given back."""

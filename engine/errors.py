@@ -207,3 +207,7 @@ class StaleClaim(EngineError):
 
     code = "stale_claim"
     status = 409
+
+
+class Cut(BaseException):
+    """Raised inside user code to end it; no ``except Exception`` holds it up."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.definition import Definition
-from engine.errors import InvalidDocument, SettingsError, UnknownStep
+from engine.errors import Cut, InvalidDocument, SettingsError, UnknownStep
 from engine.expressions import did_you_mean
 
 ACTOR = "actor:"
@@ -119,12 +119,37 @@ def load_modules(names: Iterable[str]) -> None:
     # As `dramatiq` and `periodiq` do: modules in the folder that one stands in are found.
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
-    installed = [entry.value for entry in entry_points(group=MODULES_GROUP)]
-    for name in dict.fromkeys([*names, *installed]):
+    named = dict.fromkeys(names, "ENGINE_MODULES")
+    for entry in entry_points(group=MODULES_GROUP):
+        named.setdefault(entry.value, f"entry point {entry.name} of group {MODULES_GROUP}")
+    for name, by in named.items():
         try:
             importlib.import_module(name)
-        except Exception as error:
+        except (KeyboardInterrupt, Cut):
+            raise  # somebody ends this process, not the module
+        except BaseException as error:
             raise SettingsError(
-                f"module {name} (ENGINE_MODULES) cannot be imported: {error}",
-                hint="is it on the path of this process?",
+                f"module {name} ({by}) cannot be imported: {why(error)}", hint=_hint(error)
             ) from error
+
+
+def why(error: BaseException) -> str:
+    """Return why code of others could not be loaded, for a person; whatever it raised."""
+    if isinstance(error, SystemExit):
+        return f"it ends the process that imports it, by sys.exit({_text(error)})"
+    return f"{type(error).__name__}: {_text(error)}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "(its message cannot be read)"
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return "put what only a script does under `if __name__ == '__main__':`"
+    if isinstance(error, ModuleNotFoundError):
+        return "is it on the path of this process?"
+    return ""

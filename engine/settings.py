@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from engine import ports
 from engine.errors import Fault, SettingsError
 
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -96,6 +97,7 @@ class Settings(BaseSettings):
         known = ("sqlite:///", "postgresql://", "postgresql+psycopg://", "postgres://")
         if value and not value.startswith(known):
             raise ValueError("give sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+        _check_port(value)
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", value)
 
     @field_validator("redis_url")
@@ -103,6 +105,7 @@ class Settings(BaseSettings):
     def _known_redis(cls, value: str) -> str:
         if value and not value.startswith(("redis://", "rediss://", "unix://")):
             raise ValueError("give redis://HOST:PORT/DB, rediss://… or unix://PATH")
+        _check_port(value)
         return value
 
     @model_validator(mode="after")
@@ -165,6 +168,13 @@ class Settings(BaseSettings):
         """Where a browser on this machine finds the pages, without a trailing slash."""
         host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  # compared
         return f"http://{host}:{self.port}"
+
+
+def _check_port(url: str) -> None:
+    # A password may hold what ends an address elsewhere: all before the last @ is left out.
+    scheme, _, rest = url.partition("://")
+    if fault := ports.fault_of(f"{scheme}://{rest.rpartition('@')[2]}"):
+        raise ValueError(fault)
 
 
 def _is_origin(text: str) -> bool:

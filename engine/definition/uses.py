@@ -8,6 +8,7 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
 
+from engine import ports
 from engine.definition import schema
 from engine.definition.durations import seconds
 from engine.definition.faults import Faults
@@ -80,8 +81,11 @@ def _http(params: dict[str, Any], path: str, faults: Faults) -> None:
     url = params.get("url")
     if url is None:
         faults.add(f"{path}.url", "is required", "url: https://example.org/path")
-    elif faults.typed(url, str, f"{path}.url") and not url.startswith(("http", "${{")):
-        faults.add(f"{path}.url", "must start with http:// or https://")
+    elif faults.typed(url, str, f"{path}.url"):
+        if not url.startswith(("http", "${{")):
+            faults.add(f"{path}.url", "must start with http:// or https://")
+        elif "${{" not in url and (fault := ports.fault_of(url)):
+            faults.add(f"{path}.url", fault)
     for name in ("headers", "query"):
         if name in params and not _computed(params[name]):
             faults.typed(params[name], dict, f"{path}.{name}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from engine import settings
+from engine import ports, settings
 from engine.errors import StepError
 from engine.http_client.content_coding import ACCEPTED, Undecodable, decoded
 from engine.http_client.gate import Gate, Refused
@@ -169,6 +169,8 @@ def without_secrets(url: str) -> str:
 def _check_url(url: httpx.URL) -> None:
     if url.scheme not in ("http", "https"):
         raise Refused(f"{url.scheme or 'a URL without a scheme'} is not spoken: use http or https")
+    if url.port is not None and not ports.is_port(str(url.port)):
+        raise Refused(ports.fault_of(str(url)))
     if not url.host:
         raise Refused(f"{without_secrets(str(url))} names no host")
     if url.userinfo:

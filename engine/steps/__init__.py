@@ -9,7 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from engine.definition.uses import BUILT_IN, TYPE
-from engine.errors import UnknownStep
+from engine.errors import Cut, UnknownStep
+from engine.registry import why
 from engine.steps.context import Context, entered
 from engine.steps.watchdog import Interrupted, TimedOut, Watchdog
 
@@ -147,7 +148,9 @@ def _made(entry: EntryPoint) -> StepType | None:
     """
     try:
         made: StepType = entry.load()()
-    except Exception as error:
-        _log.error("step type %s (%s) cannot be loaded: %s", entry.name, entry.value, error)
+    except (KeyboardInterrupt, Cut):
+        raise  # somebody ends this process, not the step type
+    except BaseException as error:
+        _log.error("step type %s (%s) cannot be loaded: %s", entry.name, entry.value, why(error))
         return None
     return made

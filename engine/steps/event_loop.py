@@ -15,10 +15,10 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-from engine.errors import StepError
+from engine.errors import Cut, StepError
 from engine.steps import capture, processes
 from engine.steps.threads import start_vital
-from engine.steps.watchdog import Cut, interrupt, waking
+from engine.steps.watchdog import interrupt, waking
 
 LOOK_SECONDS = 1.0
 BLOCKED_SECONDS = 5.0  # without a turn of the loop: a coroutine holds all others up

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from engine.errors import EngineError, StepError
+from engine.errors import Cut, EngineError, StepError
 from engine.steps.threads import start_vital
 
 T = TypeVar("T")
@@ -44,10 +44,6 @@ class Interrupted(EngineError):
     """The attempt is no longer wanted: its claim was taken away or its execution cancelled."""
 
     code = "interrupted"
-
-
-class Cut(BaseException):
-    """Raised inside user code to end it; no ``except Exception`` holds it up."""
 
 
 class _Entry:

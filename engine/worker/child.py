@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import registry, settings
-from engine.errors import UnknownStep
+from engine.errors import Cut, UnknownStep
 from engine.machine.status import Reason
 from engine.steps import capture
 from engine.steps.attempt_log import AttemptLog, clipped
 from engine.steps.context import Context, entered
 from engine.steps.python import Python
-from engine.steps.watchdog import Cut
 from engine.worker.attempt import Failed, encoded, failed
 from engine.worker.pipes import FORWARDED, line_of, message_of
 

@@ -118,6 +118,8 @@ def _redis(settings: Settings) -> list[Fault]:
         client = asking(settings.redis)
     except SettingsError as error:
         return [Fault("REDIS_URL", error.message, error.hint)]
+    except ValueError as error:  # a part of the URL that only redis-py reads
+        return [Fault("REDIS_URL", str(error))]
     try:
         at: Any = client.time()  # typed for redis's asyncio too
     except redis.RedisError as error:

@@ -89,7 +89,10 @@ def _database(settings: Settings) -> list[Fault]:
 
 
 def _redis(settings: Settings) -> list[Fault]:
-    client = asking(settings.redis_url)
+    try:
+        client = asking(settings.redis_url)
+    except ValueError as error:  # a part of the URL that only redis-py reads
+        return [Fault("REDIS_URL", str(error))]
     try:
         client.ping()
     except redis.RedisError as error:

@@ -121,6 +121,12 @@ def test_a_module_that_ends_its_process_is_one_clear_line(tmp_path: Path) -> Non
     assert "does a module of ENGINE_MODULES end its process" in said
 
 
+def test_a_module_that_asks_to_exit_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "leaving.py").write_text("import sys; sys.exit(0)")
+    said = refused(ENGINE_MODULES="leaving", PYTHONPATH=str(tmp_path))
+    assert "module leaving (ENGINE_MODULES) cannot be imported: it ends the process" in said
+
+
 def test_a_killed_worker_is_restarted_alone_and_known_to_be_dead_at_once(
     own_system: System,
 ) -> None:

@@ -3,8 +3,11 @@ that cannot hang. Real workers."""
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +52,31 @@ def test_a_step_of_a_lost_worker_runs_again_elsewhere(fleet: Fleet) -> None:
     fleet.await_end(run, end, seconds=60)
     assert fleet.status(run) == "completed"
     assert fleet.step(run, 0, "crashes") == (0,)
+
+
+def test_a_worker_whose_modules_cannot_be_imported_ends_and_says_why(
+    sqlite_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "leaving.py").write_text("import sys; sys.exit(0)")
+    done = subprocess.run(
+        [sys.executable, "-m", "dramatiq", "actors", "--processes", "1"],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "DATABASE_URL": sqlite_url,
+            "REDIS_URL": redis_url,
+            "ENGINE_MODULES": "leaving",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 2
+    assert "this worker cannot start: module leaving (ENGINE_MODULES) cannot be imported" in said
+    assert "Traceback" not in said
 
 
 def test_a_pool_of_processes_starts_none_that_could_hang(fleet: Fleet) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from engine.codec import decode
-from engine.errors import StaleClaim, Unavailable
+from engine.errors import Cut, StaleClaim, Unavailable
 from engine.steps.context import context
-from engine.steps.watchdog import Cut, Interrupted
+from engine.steps.watchdog import Interrupted
 from engine.store.database import Database
 from tests.support.house import House, python
 

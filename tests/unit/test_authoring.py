@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from engine import registry, sleep, step, workflow
 from engine.authoring import Handle, TracingError
 from engine.definition import check_input, content_hash, parse_text
-from engine.errors import InvalidDocument, InvalidInput, SettingsError, UnknownStep
+from engine.errors import InvalidDocument, InvalidInput, UnknownStep
 from engine.expressions import compile
 
 
@@ -378,16 +378,3 @@ def test_two_workflows_of_one_name_are_refused_unless_they_are_equal() -> None:
     traced(lambda x: later(x))
     with pytest.raises(InvalidDocument, match="two different workflows"):
         traced(lambda x: later([x]))
-
-
-@pytest.fixture
-def module(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "broken_module.py").write_text("import nothing_of_this_name\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    return "broken_module"
-
-
-def test_a_module_that_cannot_be_imported_is_named(module: str) -> None:
-    registry.load_modules(["json", "json"])
-    with pytest.raises(SettingsError, match=r"broken_module .*nothing_of_this_name"):
-        registry.load_modules([module])
