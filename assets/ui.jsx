@@ -301,6 +301,7 @@ export function LogTail({ of: id, chunk, first, step, filters, tall, onGap }) {
       </div>
       <div className={tall ? "log tall" : "log"} ref={box} onScroll={scrolled} tabIndex={0} role="log" aria-label="Log lines" aria-live="off">
         {store.lines.length && store.lines[0][0] > 1 ? <span className="faint">{store.lines[0][0] - 1} earlier lines: find or read them below, or download the log.</span> : null}
+        {wanted.length > lines.length ? <span className="faint">The last {lines.length} of {wanted.length} such lines.</span> : null}
         {lines.length ? lines.map(([seq, from, at, name, message]) => (
           <div key={seq} className={name}><Clock at={at} digits={2} /><span className="lv">{name}</span>
             <span className="m">{step ? null : <span className="from">{from}</span>}{message}</span></div>

@@ -97,15 +97,17 @@ class LackRow:
     executions: int
 
 
-def asks(connection: Connection, owner_id: str, execution_id: str) -> list[AskRow]:
-    """Return what the execution's step runs ask for, in the document's order.
+def asks(
+    connection: Connection, owner_id: str, execution_id: str, limit: int = ASKS_SHOWN
+) -> list[AskRow]:
+    """Return what the first of the execution's step runs that wait ask for.
 
     Raises:
         NotFound: there is no such execution, or it belongs to someone else.
     """
     pinned(connection, owner_id, execution_id)
     rows = connection.execute(
-        _waiting().where(_RUNS.c.execution_id == execution_id).limit(ASKS_SHOWN)
+        _waiting().where(_RUNS.c.execution_id == execution_id).limit(limit)
     ).all()
     return _ask_rows(connection, rows)
 
@@ -163,8 +165,10 @@ def _item(number: int | None) -> int | None:
     return None if number is None or number < 0 else number
 
 
-def decisions(connection: Connection, owner_id: str, execution_id: str) -> list[DecisionRow]:
-    """Return how the execution's approvals were decided, in the document's order.
+def decisions(
+    connection: Connection, owner_id: str, execution_id: str, limit: int = ASKS_SHOWN
+) -> list[DecisionRow]:
+    """Return how the first of the execution's approvals were decided, in the document's order.
 
     Raises:
         NotFound: there is no such execution, or it belongs to someone else.
@@ -184,7 +188,7 @@ def decisions(connection: Connection, owner_id: str, execution_id: str) -> list[
             _RUNS.c.status.in_([status.value for status in STEP_ENDS]),
         )
         .order_by(_RUNS.c.step, _RUNS.c.item)
-        .limit(ASKS_SHOWN)
+        .limit(limit)
     )
     return [_decision(definition, row) for row in rows]
 
@@ -257,8 +261,8 @@ def standing(connection: Connection, owner_id: str, execution_id: str) -> Standi
     return Standing(**row._asdict())
 
 
-def lacking(connection: Connection, owner_id: str) -> list[LackRow]:
-    """Return the steps of the owner's executions that wait for code which no worker has."""
+def lacking(connection: Connection, owner_id: str, limit: int = LACKS_SHOWN) -> list[LackRow]:
+    """Return the first steps of the owner's executions that wait for code which no worker has."""
     number = func.count(_RUNS.c.execution_id.distinct())
     names = ("workflow_id", "version")
     rows: Any = connection.execute(
@@ -274,7 +278,7 @@ def lacking(connection: Connection, owner_id: str) -> list[LackRow]:
         .where(queued_for_code(), _EXECUTIONS.c.owner_id.concat("") == owner_id)
         .group_by(*(_EXECUTIONS.c[name] for name in names), _RUNS.c.step, _WORKFLOWS.c.name)
         .order_by(_WORKFLOWS.c.name, _EXECUTIONS.c.version, _RUNS.c.step)
-        .limit(LACKS_SHOWN)
+        .limit(limit)
     ).all()
     known = workflows.definitions(connection, {(row.workflow_id, row.version) for row in rows})
     return [

@@ -7,12 +7,13 @@ from shlex import quote
 
 from rich.tree import Tree
 
-from engine.machine.status import ExecutionStatus, Phase
+from engine.machine.status import ExecutionStatus, Phase, StepStatus
 from engine.store.views import ExecutionDetail, LinkRow, StepRow, WaitRow
 from engine_app.cli.output import clean, length, moment, status
 
 _STEPS_SHOWN = 40  # a terminal is not higher; the rest is told as a number
 _LINKS_SHOWN = 10
+_LIVE = (StepStatus.RUNNING, StepStatus.RETRYING, StepStatus.WAITING)
 
 
 def tree(found: ExecutionDetail, now: int) -> Tree:
@@ -25,10 +26,11 @@ def tree(found: ExecutionDetail, now: int) -> Tree:
     )
     for line in _around(found):
         shown.add(f"[bright_black]{line}[/]")
-    for step in found.steps[:_STEPS_SHOWN]:
+    steps = telling(found.steps)
+    for step in steps:
         shown.add(_step(step, now))
-    if len(found.steps) > _STEPS_SHOWN:
-        shown.add(f"[bright_black]and {len(found.steps) - _STEPS_SHOWN} more steps[/]")
+    if len(found.steps) > len(steps):
+        shown.add(f"[bright_black]and {len(found.steps) - len(steps)} more steps[/]")
     for line in hints(found):
         shown.add(f"[bright_black]{line}[/]")
     return shown
@@ -108,12 +110,24 @@ def _waits(wait: WaitRow) -> str:
     return clean(f"waits {words}".rstrip() + until)
 
 
+def telling(steps: Sequence[StepRow]) -> list[StepRow]:
+    """Return the steps that are shown, in their order: of many those first that tell most."""
+    told = sorted(steps, key=lambda step: (_tells_nothing(step), step.index))[:_STEPS_SHOWN]
+    return sorted(told, key=lambda step: step.index)
+
+
+def _tells_nothing(step: StepRow) -> int:
+    if step.status == StepStatus.FAILED:
+        return 0
+    return 1 if step.status in _LIVE else 2
+
+
 def hints(found: ExecutionDetail) -> list[str]:
     """Return the commands that would let it go on, if somebody must do something for it."""
     if found.row.status == ExecutionStatus.PAUSED:
         return [f"go on with: engine resume {clean(found.row.id)}"]
     lines = []
-    for step in found.steps[:_STEPS_SHOWN]:
+    for step in telling(found.steps):
         wait = step.waits_for
         if wait is None:
             continue

@@ -215,7 +215,11 @@ def _tries() -> rx.Component:
     return rx.cond(
         _PICKED.tries.length() > 0,
         rx.el.section(
-            rx.el.div("Attempts that did not complete", class_name="hd"),
+            rx.el.div(
+                "Attempts that did not complete ",
+                rx.el.span(_PICKED.tries_more, class_name="sub"),
+                class_name="hd",
+            ),
             rx.el.div(rx.foreach(_PICKED.tries, _try), class_name="pane stack"),
         ),
     )

@@ -50,6 +50,12 @@ def _lacks() -> rx.Component:
             ),
             class_name="kids",
         ),
+        rx.cond(
+            MonitoringState.more_lacks,
+            rx.el.p(
+                "and more: GET /api/executions/stranded has them by version.", class_name="sub"
+            ),
+        ),
         class_name="panel notice",
         aria_label="Code that no worker has",
     )

@@ -8,6 +8,7 @@ import reflex as rx
 from reflex_base.vars.function import ArgsFunctionOperation
 from reflex_components_core.base.error_boundary import error_boundary
 
+from engine_app.asked import ASKED_CAP
 from engine_app.components import kit
 from engine_app.components.parts import link
 from engine_app.states.base import Session
@@ -58,6 +59,7 @@ def _asked() -> rx.Component:
         Session.asked > 0,
         rx.el.span(
             Session.asked,
+            rx.cond(Session.asked == ASKED_CAP, "+", ""),
             rx.el.span(" waiting for you", class_name="only-reader"),
             class_name="count",
         ),

@@ -169,6 +169,7 @@ def relatives() -> rx.Component:
                         class_name="row",
                     ),
                 ),
+                rx.el.span(_FAMILY.again_more, class_name="sub"),
                 class_name="row kin",
             ),
         ),

@@ -42,6 +42,15 @@ def page() -> rx.Component:
             ),
             rx.cond(ApprovalsState.trouble == "", parts.bones(3)),
         ),
+        rx.cond(
+            ApprovalsState.loaded & ((ApprovalsState.newest != "") | (ApprovalsState.older != "")),
+            parts.pager(
+                rx.fragment(ApprovalsState.asks.length(), " on this page, the newest first"),
+                first=("← newest", ApprovalsState.newest),
+                further=("older →", ApprovalsState.older),
+                name="Pages of approvals",
+            ),
+        ),
     )
 
 

@@ -76,6 +76,7 @@ def _content() -> rx.Component:
         standing.stage_words(),
         asks.cards(ExecutionState),
         asks.decisions(ExecutionState.decided),
+        rx.foreach(ExecutionState.left_out, lambda words: rx.el.p(words, class_name="note")),
         _cause(),
         _words(),
         standing.relatives(),

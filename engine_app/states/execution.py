@@ -52,6 +52,7 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
     stage: Stage = Stage()
     family: Family = Family()
     decided: list[Decided] = []
+    left_out: list[str] = []
     item_wrong: str = ""
     _choice: Choice = Choice()
 

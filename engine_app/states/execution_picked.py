@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.store import views
 from engine.store.views import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
+from engine.store.views_detail import ATTEMPTS_SHOWN
 from engine.store.views_words import error_line
 from engine_app.forms import masked
 from engine_app.states.execution_windows import ITEMS, Choice, Items, items
@@ -50,6 +51,7 @@ class Picked:
     input_file: str = ""  # the download of a value that is too large to be shown
     output_file: str = ""
     tries: list[Try] = field(default_factory=list)
+    tries_more: str = ""
 
 
 def pick(
@@ -179,6 +181,7 @@ def _picked(stamp: str, step: StepRow, values: StepDetail, execution_id: str) ->
         input_file=file_of(values.large, address, "input", "value"),
         output_file=file_of(values.large, address, "output") if row.status == "completed" else "",
         tries=tries(values.attempts),
+        tries_more=f"the newest {ATTEMPTS_SHOWN}" if len(values.attempts) == ATTEMPTS_SHOWN else "",
     )
 
 

@@ -121,6 +121,10 @@ def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _K
     owner_id, execution_id = viewer.id, detail.row.id
     definition = views.pinned(connection, owner_id, execution_id)
     standing = views_standing.standing(connection, owner_id, execution_id)
+    asked = _asked(connection, owner_id, detail)
+    over = views_standing.decisions(
+        connection, owner_id, execution_id, views_standing.ASKS_SHOWN + 1
+    )
     rows = arranged(bars(detail, found.naps), definition, waiting_notes(detail.steps))
     schema = definition.input_schema
     shared: dict[str, Any] = {
@@ -137,12 +141,13 @@ def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _K
         "things": found.things,
         "stage": stage(standing, definition, _graces()),
         "family": family(detail),
-        "decided": decided(views_standing.decisions(connection, owner_id, execution_id)),
+        "decided": decided(over[: views_standing.ASKS_SHOWN]),
+        "left_out": windows.left_out(len(asked), len(over), most=views_standing.ASKS_SHOWN),
     }
     return Picture(
         shared,
         chosen={choice: _chosen(rows, choice, picked) for choice, picked in found.picked.items()},
-        own=asks(_asked(connection, owner_id, detail), viewer.name),
+        own=asks(asked[: views_standing.ASKS_SHOWN], viewer.name),
         growing=frozenset({"events", "lines"}),
         still=detail.row.finished_at is not None,
     )
@@ -189,7 +194,7 @@ def events_after(owner_id: str, execution_id: str, after: int) -> list[list[Any]
 def _asked(connection: Any, owner_id: str, detail: ExecutionDetail) -> list[AskRow]:
     if detail.row.finished_at is not None:
         return []
-    return views_standing.asks(connection, owner_id, detail.row.id)
+    return views_standing.asks(connection, owner_id, detail.row.id, views_standing.ASKS_SHOWN + 1)
 
 
 def _graces() -> Graces:

@@ -111,6 +111,19 @@ def items(total: int, choice: Choice, shown: Sequence[int], *, more: bool) -> It
     )
 
 
+def left_out(asks: int, decisions: int, *, most: int) -> list[str]:
+    """Return what the page says when it shows ``most`` of what waits, or of what was decided."""
+    said = []
+    if asks > most:
+        said.append(
+            f"More than {most} steps or items wait for a word from outside; {most} of them are "
+            "shown. Others come up as these are answered; Approvals lists all that wait for you."
+        )
+    if decisions > most:
+        said.append(f"The first {most} decisions are shown; the download of it all has the others.")
+    return said
+
+
 @dataclass(frozen=True)
 class Page:
     """A page of the log, which stands still; ``on`` while it is shown instead of the tail."""

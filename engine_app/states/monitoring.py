@@ -22,6 +22,7 @@ from engine_app.states.shapes_notices import Lack, Letter, lack, letter
 
 SLOTS = 50
 LETTERS_SHOWN = 20  # at once
+LACKS_SHOWN = views_standing.LACKS_SHOWN
 NAMES_SHOWN = 200  # to choose from: longer lists are not read, and finding by name has them all
 STATUSES = tuple(status.value for status in ExecutionStatus)
 
@@ -81,6 +82,7 @@ class MonitoringState(Following, rx.State):
     first: str = ""
     workflows: list[str] = []
     lacks: list[Lack] = []
+    more_lacks: bool = False
     lacking: bool = False  # the filter
     letters: list[Letter] = []
     newest_letters: str = ""
@@ -195,7 +197,7 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
             _reached(page),
             _summary(views.counts(connection, owner_id)),
             [*chosen, *names],
-            [lack(row) for row in views_standing.lacking(connection, owner_id)],
+            [lack(row) for row in views_standing.lacking(connection, owner_id, LACKS_SHOWN + 1)],
             dead.map(letter),
         )
 
@@ -215,7 +217,8 @@ def picture(look: _Look, filters: Filters) -> Picture:
         "summary": look.summary,
         "workflows": look.workflows[:NAMES_SHOWN],
         "more_workflows": len(look.workflows) > NAMES_SHOWN,
-        "lacks": look.lacks,
+        "lacks": look.lacks[:LACKS_SHOWN],
+        "more_lacks": len(look.lacks) > LACKS_SHOWN,
         "letters": list(look.letters.rows),
         "older_letters": replace(filters, letters=earlier).path() if earlier else "",
     }

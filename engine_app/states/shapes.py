@@ -23,6 +23,7 @@ from engine.store.views import (
 )
 
 _LONGEST_TEXT = 20_000  # characters of a value on screen; the API gives it whole
+_LONGEST_DATA = 300  # characters of an event's facts in the list; the download has them whole
 _HERE = f"{Path.cwd()}/"
 _ENDS = frozenset(status.value for status in STEP_ENDS)
 _SAID = {"cached": "from the cache", "not_needed": "not needed", "rejected": "rejected"}
@@ -285,7 +286,9 @@ def event_line(event: EventView) -> list[Any]:
     if event.item is not None:
         where += f" [{event.item}]"
     data = json.dumps(event.data, ensure_ascii=False) if event.data else ""
-    return [event.seq, event.type, where, event.at, event.attempt or 0, data[:300]]
+    if len(data) > _LONGEST_DATA:
+        data = data[: _LONGEST_DATA - 1] + "…"
+    return [event.seq, event.type, where, event.at, event.attempt or 0, data]
 
 
 def log_line(line: LogView) -> list[Any]:

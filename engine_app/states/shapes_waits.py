@@ -13,6 +13,7 @@ from engine.again import Preview
 from engine.definition import Definition
 from engine.machine.status import ExecutionStatus, Phase
 from engine.store.views import ExecutionDetail, LinkRow, StepRow
+from engine.store.views_links import LINKS_SHOWN
 from engine.store.views_standing import DecisionRow, Standing
 from engine_app.states.shapes import Bar
 
@@ -138,6 +139,7 @@ class Family:
     children: list[Kin] = field(default_factory=list)
     summary: str = ""
     again: list[Kin] = field(default_factory=list)
+    again_more: str = ""
 
 
 def family(detail: ExecutionDetail) -> Family:
@@ -145,12 +147,16 @@ def family(detail: ExecutionDetail) -> Family:
     more = detail.children_total - len(detail.children)
     tally = Counter(child.status for child in detail.children)
     counted = " · ".join(f"{number:,} {status}" for status, number in sorted(tally.items()))
+    earlier = len(detail.again) - AGAIN_SHOWN
+    # No more than so many are read: there may be others.
+    capped = "" if len(detail.again) < LINKS_SHOWN else "+"
     newest = f"the newest {len(detail.children)} of {detail.children_total:,}: " if more else ""
     return Family(
         parent=Kin() if detail.parent is None else _kin(detail.parent),
         children=[_kin(row) for row in detail.children],
         summary=newest + counted,
         again=[_kin(row) for row in detail.again[:AGAIN_SHOWN]],
+        again_more=f"and {earlier:,}{capped} times before" if earlier > 0 else "",
     )
 
 

@@ -86,6 +86,33 @@ def test_the_failed_of_many_steps_a_far_item_and_an_old_line_are_found(ada: Pers
     assert len(found.value.path().read_text().splitlines()) > 1_000
 
 
+def test_the_approval_that_waits_longest_of_many_is_reached(ada: Person) -> None:
+    page = ada.sign_in()
+    name = ada.publish(_asking(60))
+    first = ada.start(name)
+    ada.open(f"/executions/{first}")
+    expect(page.get_by_text("More than 20 steps or items wait")).to_be_visible()
+    ada.open("/approvals")
+    cards = page.locator("[data-ask]")
+    expect(cards).to_have_count(50)
+    expect(page.get_by_role("heading", name="Item 0", exact=True)).to_be_visible()
+    page.get_by_role("navigation", name="Pages of approvals").get_by_text("older →").click()
+    expect(cards).to_have_count(10)
+    expect(page.get_by_role("heading", name="Item 59", exact=True)).to_be_visible()
+    page.get_by_role("link", name="← newest").click()
+    expect(page.get_by_role("heading", name="Item 0", exact=True)).to_be_visible()
+
+
+def _asking(count: int) -> dict[str, object]:
+    """Return a workflow of which each item waits for a decision."""
+    review = {
+        "uses": "approval",
+        "for_each": f"${{{{ {list(range(count))} }}}}",
+        "with": {"title": "Item ${{ item }}"},
+    }
+    return {"name": "asking", "steps": {"review": review}}
+
+
 def _wide() -> dict[str, object]:
     """Return a workflow of two hundred steps, one of which fails, and of as many items."""
     steps: dict[str, object] = {

@@ -139,3 +139,10 @@ def test_a_long_value_is_cut_and_says_so() -> None:
     text = shapes.pretty("x" * 50_000)
     assert len(text) < 21_000
     assert "more characters" in text
+
+
+def test_facts_of_an_event_that_are_cut_say_so() -> None:
+    long = EventView(1, "step_failed", "a", None, 1, T, {"message": "x" * 500})
+    assert shapes.event_line(long)[5].endswith("x…")
+    short = EventView(1, "step_failed", "a", None, 1, T, {"message": "x"})
+    assert shapes.event_line(short)[5] == '{"message": "x"}'

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from engine_app.states.execution_windows import ITEMS, SLOTS, Choice, Items, Tally, items, steps
+from engine_app.states.execution_windows import (
+    ITEMS,
+    SLOTS,
+    Choice,
+    Items,
+    Tally,
+    items,
+    left_out,
+    steps,
+)
 from engine_app.states.shapes import Bar
 
 BARS = [Bar(name=f"s{number}", status="completed") for number in range(300)]
@@ -84,3 +93,14 @@ def test_items_of_a_status_lead_back_to_the_first_of_them() -> None:
     found = items(2000, choice, [733, 1733], more=False)
     assert found == Items(2000, "failed items 733 to 1,733 of 2,000", 0, -1, "failed")
     assert items(2000, choice, [], more=False).told == "no failed items from 700 on"
+
+
+@pytest.mark.parametrize(
+    ("asks", "decisions", "said"), [(20, 20, 0), (21, 0, 1), (3, 21, 1), (21, 21, 2)]
+)
+def test_a_page_says_that_it_does_not_show_all_that_waits_or_was_decided(
+    asks: int, decisions: int, said: int
+) -> None:
+    told = left_out(asks, decisions, most=20)
+    assert len(told) == said
+    assert all("20" in words for words in told)
