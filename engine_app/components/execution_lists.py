@@ -8,12 +8,11 @@ import reflex as rx
 
 from engine_app.components import kit, parts
 from engine_app.states.execution import ExecutionState
-from engine_app.states.execution_windows import SLOTS
+from engine_app.states.execution_windows import ITEM_STATUSES, SLOTS
 
 _STEPS = ExecutionState.steps
 _PICKED = ExecutionState.picked
 _PAGE = ExecutionState.log_page
-_ITEM_STATUSES = ("failed", "running", "retrying", "waiting", "queued", "pending", "completed")
 _LEVELS = ("info", "warning", "error", "critical")
 
 
@@ -124,7 +123,7 @@ def _item_ways() -> rx.Component:
             asked.only,
             [
                 rx.el.option("any", value=""),
-                *[rx.el.option(name, value=name) for name in _ITEM_STATUSES],
+                *[rx.el.option(name, value=name) for name in ITEM_STATUSES],
             ],
             ExecutionState.only_items,
         ),
@@ -212,38 +211,7 @@ def log_pager() -> rx.Component:
     """Return the search in the whole log, the ways through it and its download."""
     address = rx.Var.create("/api/executions/") + ExecutionState.head.id
     return rx.el.div(
-        rx.el.form(
-            rx.el.input(
-                name="text",
-                type="search",
-                default_value=_PAGE.text,
-                placeholder="find in the whole log",
-                class_name="in",
-                aria_label="Find in the whole log",
-            ),
-            rx.el.label(
-                "Level",
-                rx.el.select(
-                    rx.el.option("any", value=""),
-                    *[rx.el.option(name, value=name) for name in _LEVELS],
-                    name="least",
-                    default_value=_PAGE.least,
-                    aria_label="Lowest level in the whole log",
-                ),
-                class_name="chip",
-            ),
-            rx.el.input(
-                name="number",
-                input_mode="numeric",
-                placeholder="from line",
-                class_name="in",
-                style={"width": "110px"},
-                aria_label="From the line with the number",
-            ),
-            rx.el.button("Read", type="submit", class_name="btn s"),
-            on_submit=ExecutionState.read_log,
-            class_name="row",
-        ),
+        _log_search(),
         rx.cond(
             ExecutionState.log_wrong != "",
             rx.el.span(ExecutionState.log_wrong, role="alert", class_name="bad"),
@@ -258,6 +226,41 @@ def log_pager() -> rx.Component:
         class_name="pager inner",
         role="navigation",
         aria_label="Pages of the log",
+    )
+
+
+def _log_search() -> rx.Component:
+    return rx.el.form(
+        rx.el.input(
+            name="text",
+            type="search",
+            default_value=_PAGE.text,
+            placeholder="find in the whole log",
+            class_name="in",
+            aria_label="Find in the whole log",
+        ),
+        rx.el.label(
+            "Level",
+            rx.el.select(
+                rx.el.option("any", value=""),
+                *[rx.el.option(name, value=name) for name in _LEVELS],
+                name="least",
+                default_value=_PAGE.least,
+                aria_label="Lowest level in the whole log",
+            ),
+            class_name="chip",
+        ),
+        rx.el.input(
+            name="number",
+            input_mode="numeric",
+            placeholder="from line",
+            class_name="in",
+            style={"width": "110px"},
+            aria_label="From the line with the number",
+        ),
+        rx.el.button("Read", type="submit", class_name="btn s"),
+        on_submit=ExecutionState.read_log,
+        class_name="row",
     )
 
 

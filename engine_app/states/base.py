@@ -25,9 +25,8 @@ from engine_app.tabs import tabs
 from engine_app.who import who
 
 LOGIN = "/login"
-TOUCH_SECONDS = (
-    600.0  # after which a tab is touched: Reflex forgets one that it has not for an hour
-)
+_LONGEST = 2000  # characters of a part of an address: a cursor may have a name in it
+TOUCH_SECONDS = 600.0  # between two touches of a tab: Reflex forgets one after an hour
 
 
 class Session(rx.State):
@@ -65,8 +64,13 @@ def login_path(asked: str) -> str:
 
 
 def query_of(state: BaseState, name: str) -> str:
-    """Return a parameter of the page's address."""
-    return str(state.router.url.query_parameters.get(name, ""))
+    """Return a parameter of the page's address, as far as a database can be asked for it."""
+    return askable(state.router.url.query_parameters.get(name), _LONGEST)
+
+
+def askable(typed: Any, longest: int = 200) -> str:
+    """Return what was typed as a database can be asked for it: trimmed, without NUL."""
+    return str(typed or "").replace("\0", "").strip()[:longest]
 
 
 class Following(rx.State, mixin=True):
@@ -177,4 +181,4 @@ class Follow:
 
 def param_of(state: BaseState, name: str) -> str:
     """Return a part of the page's path: ``id`` of ``/executions/[id]``."""
-    return str(state.router_data.get("query", {}).get(name, ""))
+    return askable(state.router_data.get("query", {}).get(name), _LONGEST)

@@ -16,6 +16,7 @@ from engine_app.states.answering import Answering
 from engine_app.states.base import (
     Follow,
     Following,
+    askable,
     choose,
     param_of,
     session_of,
@@ -24,7 +25,7 @@ from engine_app.states.base import (
 )
 from engine_app.states.execution_picked import Picked
 from engine_app.states.execution_reading import LINES, Reader, events_after, lines_after
-from engine_app.states.execution_windows import ITEMS, SLOTS, Choice, Steps
+from engine_app.states.execution_windows import ITEM_STATUSES, ITEMS, SLOTS, Choice, Steps
 from engine_app.states.log_pages import LogPages
 from engine_app.states.shapes import Bar, Cause, Head
 from engine_app.states.shapes_waits import Decided, Family, Stage
@@ -94,7 +95,7 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
     @rx.event
     def find_item(self, form: dict[str, Any]) -> None:
         """Show the values of the item with the number that was typed."""
-        number, total = str(form.get("number") or "").strip(), self.picked.window.total
+        number, total = askable(form.get("number"), 9), self.picked.window.total
         if not number.isdecimal() or int(number) >= total:
             self.item_wrong = f"There are items 0 to {total - 1:,}."
             return
@@ -104,17 +105,18 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
     @rx.event
     def turn_items(self, start: int) -> None:
         """Show the items from a number on."""
-        self._choose(item=-1, items_from=max(int(start), 0))
+        self._choose(item=-1, items_from=min(max(int(start), 0), self.picked.window.total))
 
     @rx.event
     def only_items(self, status: str) -> None:
         """Show the items of a status."""
-        self._choose(item=-1, items_only=status[:16], items_from=0)
+        known = status if status in ITEM_STATUSES else ""
+        self._choose(item=-1, items_only=known, items_from=0)
 
     @rx.event
     def find_steps(self, form: dict[str, Any]) -> None:
         """Show the steps with a text in their names."""
-        self._choose(find=str(form.get("find") or "").strip()[:64], page=-1)
+        self._choose(find=askable(form.get("find"), 64), page=-1)
 
     @rx.event
     def only_steps(self, status: str) -> None:

@@ -11,6 +11,7 @@ from engine_app.states.shapes import Bar
 SLOTS = 60  # steps on screen
 ITEMS = 200  # items on screen
 LINES = 250  # log lines on a page of the log
+ITEM_STATUSES = ("failed", "running", "retrying", "waiting", "queued", "pending", "completed")
 
 
 @dataclass(frozen=True)

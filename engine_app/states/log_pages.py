@@ -13,11 +13,10 @@ from engine.store import views
 from engine.store.database import Connection
 from engine.store.views import LogView
 from engine_app.reading import database, in_thread
-from engine_app.states.base import session_of, to_login, viewer_of
+from engine_app.states.base import askable, session_of, to_login, viewer_of
 from engine_app.states.execution_windows import LINES, Page
 from engine_app.states.shapes import log_line
 
-_LONGEST_TEXT = 200
 _LARGEST = 2**63 - 1  # that a database knows
 
 
@@ -40,14 +39,11 @@ class LogPages(rx.State, mixin=True):
     @rx.event
     async def read_log(self, form: dict[str, Any]) -> Any:
         """Show what the form asks for: lines with a text, of a level, from a number on."""
-        number = str(form.get("number") or "").strip()
+        number = askable(form.get("number"), 19)
         if number and not number.isdecimal():
             self.log_wrong = "The number of a line is a whole one, such as 25000."
             return None
-        wanted = Page(
-            text=str(form.get("text") or "").strip()[:_LONGEST_TEXT],
-            least=str(form.get("least") or ""),
-        )
+        wanted = Page(text=askable(form.get("text")), least=askable(form.get("least")))
         start = min(int(number), _LARGEST) if number else 0
         return await self._read_log(wanted, Place(after=start - 1) if start else Place())
 

@@ -16,7 +16,15 @@ from engine.store.database import Database
 from engine_app.live import owner_topic
 from engine_app.reading import client, database, in_thread
 from engine_app.scenes import Picture
-from engine_app.states.base import Follow, Following, query_of, session_of, to_login, viewer_of
+from engine_app.states.base import (
+    Follow,
+    Following,
+    askable,
+    query_of,
+    session_of,
+    to_login,
+    viewer_of,
+)
 from engine_app.states.shapes import Line, line
 from engine_app.states.shapes_notices import Lack, Letter, lack, letter
 
@@ -129,7 +137,7 @@ class MonitoringState(Following, rx.State):
     @rx.event
     def search(self, form: dict[str, str]) -> Any:
         """Filter by text."""
-        return self._go(text=form.get("q", "").strip()[:200])
+        return self._go(text=askable(form.get("q")))
 
     @rx.event
     def pick_status(self, status: str) -> Any:

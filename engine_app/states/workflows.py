@@ -13,7 +13,7 @@ from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import database
 from engine_app.scenes import Picture
-from engine_app.states.base import Follow, Following, query_of
+from engine_app.states.base import Follow, Following, askable, query_of
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class WorkflowsState(Following, rx.State):
     @rx.event
     def search(self, form: dict[str, str]) -> Any:
         """Show those whose name has the text."""
-        return rx.redirect(_path(form.get("q", "").strip()[:200]))
+        return rx.redirect(_path(askable(form.get("q"))))
 
 
 def _path(text: str, cursor: str = "") -> str:

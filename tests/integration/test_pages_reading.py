@@ -13,6 +13,7 @@ from engine.store.database import Database
 from engine.store.models import LogLine, StepRun
 from engine_app.auth.viewer import Viewer
 from engine_app.states import execution_reading, log_pages
+from engine_app.states.base import askable
 from engine_app.states.execution_reading import Reader
 from engine_app.states.execution_windows import LINES, Choice, Page
 from engine_app.states.log_pages import Place
@@ -152,3 +153,11 @@ def test_every_line_of_a_long_log_is_reached_by_number_by_text_and_by_level(hous
     assert house.log(Page(text="50_"), Place())[0] == []
     assert house.log(Page(least="warning"), Place())[0] == [1000, 2000, 3000, 4000, 5000]
     assert house.log(Page(text="none"), Place())[1].told == "no such line"
+
+
+@pytest.mark.parametrize("typed", ["\0", "50%\0", "%", "_", "\\", "x" * 5_000])
+def test_whatever_is_typed_can_be_asked_for(house: House, typed: str) -> None:
+    text = askable(typed)
+    assert house.log(Page(text=text), Place())[1].on
+    choice = Choice(find=text, items_from=ITEMS)
+    assert Reader(house.execution)(house.owner, frozenset({choice})).chosen
