@@ -6,23 +6,36 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.errors import ExpressionError, Fault
-from engine.expressions import Template, compile, did_you_mean
+from engine.expressions import Allowance, Template, compile, did_you_mean
 
 MAX_FAULTS = 100  # more help nobody, and a hostile document could have millions
+_CLIPPED = 400  # characters: a name of a document may have millions
 
 _WORDS = {dict: "a mapping", list: "a list", str: "a text", bool: "true or false", int: "a number"}
 
 
-class Faults:
-    """The faults found so far. Each method returns what the next check may use, or None."""
+class TooMany(Exception):
+    """There are as many faults as are told: looking for more would help nobody."""
 
-    def __init__(self) -> None:
+
+class Faults:
+    """The faults found so far. Each method returns what the next check may use, or None.
+
+    Args:
+        allowance: what the document's expressions may take.
+
+    Each method raises `TooMany` with the last fault that is told.
+    """
+
+    def __init__(self, allowance: Allowance | None = None) -> None:
         self.found: list[Fault] = []
+        self._allowance = allowance or Allowance()
 
     def add(self, path: str, problem: str, hint: str = "") -> None:
-        """Keep one fault, if there are not too many yet."""
-        if len(self.found) < MAX_FAULTS:
-            self.found.append(Fault(path, problem, hint))
+        """Keep one fault."""
+        self.found.append(Fault(_clipped(path), _clipped(problem), _clipped(hint)))
+        if len(self.found) >= MAX_FAULTS:
+            raise TooMany
 
     def typed(self, value: Any, kind: type, path: str, hint: str = "") -> bool:
         """Return whether ``value`` is a ``kind``; keep a fault if not."""
@@ -42,11 +55,15 @@ class Faults:
     def template(self, value: Any, path: str) -> Template | None:
         """Return ``value`` compiled, or None after keeping its faults."""
         try:
-            return compile(value, path)
+            return compile(value, path, self._allowance)
         except ExpressionError as error:
             for fault in error.faults:
                 self.add(fault.path, fault.problem, fault.hint)
             return None
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _CLIPPED else text[:_CLIPPED] + "…"
 
 
 def word(value: Any) -> str:

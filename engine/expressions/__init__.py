@@ -3,12 +3,24 @@
 from engine.expressions.functions import FUNCTIONS, matches
 from engine.expressions.suggest import did_you_mean
 from engine.expressions.syntax import MACROS
-from engine.expressions.template import ROOTS, Reference, Template, compile
+from engine.expressions.template import (
+    MAX_EXPRESSIONS,
+    ROOTS,
+    Allowance,
+    Reference,
+    Template,
+    compile,
+)
+from engine.expressions.values import BUDGET, Budget
 
 __all__ = [
+    "BUDGET",
     "FUNCTIONS",
     "MACROS",
+    "MAX_EXPRESSIONS",
     "ROOTS",
+    "Allowance",
+    "Budget",
     "Reference",
     "Template",
     "compile",

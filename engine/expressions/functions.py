@@ -80,17 +80,17 @@ def _matches(budget: Budget, text: str, pattern: str) -> Any:
     states = math.prod(int(count) or 1 for count in _COUNT.findall(pattern))
     if states > MAX_REPEATS:
         raise ExpressionError(f"a pattern repeats over {MAX_REPEATS} times", hint="use + or *")
-    budget.spend(200 + len(_is(str, text)) + states * (50 + len(text) // 20))
+    budget.spend(40 + 2 * len(pattern) + len(_is(str, text)) + states * (50 + len(text) // 20))
     return _library("matches")(budget, text, pattern)
 
 
-def matches(text: str, pattern: str) -> bool:
+def matches(text: str, pattern: str, budget: Budget) -> bool:
     """Return whether ``pattern`` is found in ``text``, in time linear in its length.
 
     Raises:
-        ExpressionError: the pattern is not valid, or too costly.
+        ExpressionError: the pattern is not valid, or too costly, or the budget is spent.
     """
-    return bool(call("matches", [text, pattern], Budget()))
+    return bool(call("matches", [text, pattern], budget))
 
 
 def _is(wanted: type | tuple[type, ...], value: Any) -> Any:

@@ -13,10 +13,13 @@ from engine.expressions import tree
 from engine.expressions.evaluate import Frame, build, select, write
 from engine.expressions.functions import FUNCTIONS
 from engine.expressions.suggest import did_you_mean
-from engine.expressions.syntax import MACROS, parse, tokens
+from engine.expressions.syntax import MACROS, MAX_LENGTH, parse, tokens
 from engine.expressions.values import Budget, capped, export
 
 ROOTS = ("input", "steps", "item", "index", "execution")
+MAX_EXPRESSIONS = 200_000  # characters of all expressions of a document; see `Allowance`
+_MAX_FAULTS = 100
+_PLAIN_COST = 3  # of a plain reference, in characters of an expression
 _OPEN = "${{"
 _PLAIN = re.compile(
     r"\s*([A-Za-z_]\w*)((?:\.[A-Za-z_]\w*|\[\d{1,9}\]|\['[^'\\]*'\]|\[\"[^\"\\]*\"\])*)\s*",
@@ -68,14 +71,41 @@ class Template:
         return self._fill(scope)
 
 
-def compile(value: Any, path: str) -> Template:
+class Allowance:
+    """How much of expressions there may be, in all that is compiled with it.
+
+    A plain reference counts for three, anything else for its characters: each of those takes some
+    5 µs to read.
+    """
+
+    def __init__(self, units: int = MAX_EXPRESSIONS) -> None:
+        self.left = units
+
+    def take(self, units: int) -> None:
+        self.left -= units
+        if self.left < 0:
+            raise _Spent
+
+
+class _Spent(Exception):
+    pass
+
+
+def compile(value: Any, path: str, allowance: Allowance | None = None) -> Template:
     """Return ``value`` with every ``${{ … }}`` in it compiled; ``path`` is where it stands.
 
     Raises:
-        ExpressionError: with every fault in ``value``, each with its path.
+        ExpressionError: with every fault in ``value`` (the first hundred), each with its path.
     """
-    compiler = _Compiler()
-    fill = compiler.value(value, path)
+    compiler = _Compiler(allowance or Allowance())
+    try:
+        fill = compiler.value(value, path)
+    except _Spent:
+        problem = f"the expressions have over {MAX_EXPRESSIONS:,} characters in all"
+        hint = "compute less in expressions, and more in a python step"
+        raise ExpressionError(problem, faults=[Fault(path, problem, hint)]) from None
+    except _Enough:
+        fill = None
     if compiler.faults:
         raise ExpressionError("the expressions are not valid", faults=compiler.faults)
     if fill is None:
@@ -86,7 +116,8 @@ def compile(value: Any, path: str) -> Template:
 class _Compiler:
     """Goes through one value, collecting every fault and every reference."""
 
-    def __init__(self) -> None:
+    def __init__(self, allowance: Allowance) -> None:
+        self.allowance = allowance
         self.faults: list[Fault] = []
         self.references: list[Reference] = []
 
@@ -128,6 +159,7 @@ class _Compiler:
     def expression(self, source: _Source, path: str) -> Fill | None:
         try:
             plain = _plain_path(source.text)
+            self.allowance.take(len(source.text) if plain is None else _PLAIN_COST)
             if plain is not None:
                 self.refer(plain, path)
                 return _lookup(plain, path)
@@ -163,6 +195,12 @@ class _Compiler:
 
     def fault(self, error: ExpressionError, path: str) -> None:
         self.faults.append(Fault(path, error.message, error.hint))
+        if len(self.faults) >= _MAX_FAULTS:
+            raise _Enough
+
+
+class _Enough(Exception):
+    """There are as many faults as anybody reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +238,11 @@ def _end(text: str, start: int) -> int:
         return simple
     depth = 0
     for token in tokens(text, start):
+        if token.at - start > MAX_LENGTH:
+            raise ExpressionError(
+                f"the expression is over the limit of {MAX_LENGTH} characters, or never closed",
+                hint="end it with }}, or split it over transform steps",
+            )
         if token.text == "{":
             depth += 1
         elif token.text == "}" and depth == 0 and text.startswith("}}", token.at):

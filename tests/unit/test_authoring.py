@@ -147,9 +147,9 @@ def test_the_schema_of_the_input_comes_from_the_signature() -> None:
     with pytest.raises(InvalidInput) as caught:
         check_input(made, {"count": 10, "mod": "a", "chosen": {"words": [1]}})
     assert [fault.path for fault in caught.value.faults] == [
-        "input",
-        "input.chosen.words[0]",
         "input.count",
+        "input.chosen.words[0]",
+        "input.mod",
     ]
 
 

@@ -169,11 +169,11 @@ BAD: list[tuple[dict[str, Any], str, str, str]] = [
     (using("signal", name="a", deadline="367d"), ".deadline", "at most 366 days", "write 90s"),
     (using("signal", name="a", look_back="x"), ".look_back", "at most 366 days", "write 90s"),
     (using("signal", name="a", schema="x"), ".schema", "must be a mapping", "JSON Schema"),
-    (using("signal", name="a", schema={"type": "x"}), ".schema.type", "'x'", "json-schema.org"),
+    (using("signal", name="a", schema={"type": "x"}), ".schema.type", '"x"', "json-schema.org"),
     (using("signal", name="a", schema={"$id": "x"}), '.schema["$id"]', "not supported", "remove"),
     (
         using("signal", name="a", schema={"$ref": "#/$defs/b"}),
-        ".schema",
+        '.schema["$ref"]',
         "leads nowhere",
         "under $defs",
     ),
