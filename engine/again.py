@@ -205,7 +205,7 @@ def _wanted(
     text = before.input
     if wish.edited or number != before.version:
         given = wish.input if wish.edited else decode(before.input)
-        text = encode(check_input(definition, given))
+        text = encode(check_input(definition, given, owner_id=before.owner_id))
     wanted = replace(
         before,
         version=number,

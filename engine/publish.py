@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from engine.codec import encode
-from engine.definition import Definition, content_hash
-from engine.errors import TooLarge
+from engine.definition import Checked, Definition, checked
 from engine.registry import workflows as registered
 from engine.store import workflows
 from engine.store.database import Database
 from engine.store.workflows import NewVersion, Published
 
-MAX_DOCUMENT = 16_000_000  # bytes as JSON
-
 
 def publish(
     database: Database,
     owner_id: str,
-    definition: Definition,
+    document: Definition | Checked,
     *,
     shared: bool = False,
     workflow_id: str | None = None,
@@ -28,7 +24,7 @@ def publish(
     Args:
         database: where it is kept.
         owner_id: whose workflow it is.
-        definition: what ``parse`` or ``@workflow`` gave.
+        document: what ``parse``, ``@workflow`` or ``checked`` gave.
         shared: everyone may read and run it; executions stay private.
         workflow_id: the workflow that must get the version, when it is to be an existing one.
 
@@ -36,10 +32,8 @@ def publish(
         NotFound: ``workflow_id`` is not the owner's workflow of that name.
         TooLarge: the document is over 16 MB.
     """
-    text = encode(definition.document)
-    if len(text.encode()) > MAX_DOCUMENT:
-        raise TooLarge(f"the document of {definition.name} is over {MAX_DOCUMENT:,} bytes")
-    new = NewVersion(definition.name, text, content_hash(definition.document))
+    found = checked(document) if isinstance(document, Definition) else document
+    new = NewVersion(found.name, found.document, found.content_hash)
     now = database.now()
     return database.write(
         lambda connection: workflows.publish(

@@ -54,7 +54,7 @@ def create(
         name=name,
         cron=cron,
         zone=zone,
-        input=encode(check_input(definition, {} if input is None else input)),
+        input=encode(check_input(definition, {} if input is None else input, owner_id=owner_id)),
         version=version,
         missed=missed,
         missed_cap=missed_cap,

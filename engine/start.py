@@ -64,7 +64,7 @@ def start(
             return before
     number = version or workflow.latest_version
     definition = versions.get(workflow.id, number)
-    text = encode(check_input(definition, input))
+    text = encode(check_input(definition, input, owner_id=owner_id))
     wanted = NewExecution(
         owner_id=owner_id,
         workflow_id=workflow.id,
@@ -136,7 +136,7 @@ def child_of(
         owner_id=owner_id,
         workflow_id=workflow.id,
         version=number,
-        input=encode(check_input(definition, input)),
+        input=encode(check_input(definition, input, owner_id=owner_id)),
         trigger=Trigger.PARENT,
         trigger_detail=parent.key.execution_id,
         deadline=deadline_of(definition),

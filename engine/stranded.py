@@ -13,7 +13,7 @@ from engine import control
 from engine.again import Wish, successor
 from engine.codec import decode
 from engine.definition import Definition, check_input
-from engine.errors import Conflict, EngineError, NotFound, UnreadableVersion
+from engine.errors import Conflict, EngineError, InvalidError, NotFound, UnreadableVersion
 from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
@@ -235,7 +235,7 @@ def _why_left(definition: Definition, newest: Definition, one: Candidate) -> str
         return RUNS
     try:
         check_input(newest, decode(one.input))
-    except EngineError as error:
+    except InvalidError as error:
         return f"the newest version does not take its input: {error.message}"
     return None
 

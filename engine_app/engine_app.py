@@ -5,11 +5,13 @@ from __future__ import annotations
 import reflex as rx
 from starlette.types import ASGIApp
 
+from engine.definition import check_elsewhere
 from engine.settings import current
 from engine_app.api import build_api
 from engine_app.api.middleware import SecurityHeaders
 from engine_app.auth.places import allowed_origins
 from engine_app.channel import Channel
+from engine_app.checks import Checks
 from engine_app.components.shell import failed_page
 from engine_app.development import page_origins
 from engine_app.door import Door
@@ -31,7 +33,9 @@ def _with_api(pages: ASGIApp) -> ASGIApp:
     """Return the API with the pages behind it."""
     # Not those of Reflex's configuration: where it finds none it trusts everybody.
     origins = allowed_origins(current()) | page_origins(rx.config.get_config())
-    api = build_api(client(), origins, tabs.over)
+    checks = Checks()
+    check_elsewhere(checks.input)
+    api = build_api(client(), origins, tabs.over, checks)
     door = Door(pages, _addresses(), session_of_cookies)
     api.mount("", SecurityHeaders(Handshake(door, origins), api=False))
     return api

@@ -1,8 +1,11 @@
 """Workflow documents: what people write, checked whole, as the graph that the engine runs."""
 
-from engine.definition.document import MAX_ITEMS, MAX_STEPS, content_hash, parse, parse_text
+from engine.definition.checked import Checked, checked
+from engine.definition.document import MAX_ITEMS, MAX_STEPS, parse, parse_text
 from engine.definition.durations import seconds
 from engine.definition.model import Cache, Definition, OnFailure, RetryPolicy, Step, Tolerance
+from engine.definition.moment import check_elsewhere
+from engine.definition.normal import content_hash
 from engine.definition.schema import MAX_INPUT, check_input, check_value
 from engine.definition.text import MAX_TEXT
 
@@ -12,13 +15,16 @@ __all__ = [
     "MAX_STEPS",
     "MAX_TEXT",
     "Cache",
+    "Checked",
     "Definition",
     "OnFailure",
     "RetryPolicy",
     "Step",
     "Tolerance",
+    "check_elsewhere",
     "check_input",
     "check_value",
+    "checked",
     "content_hash",
     "parse",
     "parse_text",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import plain
-from engine.definition import ends, graph, policies, schema, text, uses
+from engine.definition import ends, graph, normal, policies, schema, text, uses
 from engine.definition.faults import Faults, TooMany
 from engine.definition.model import (
     DEFAULT_PARALLEL,
@@ -28,24 +25,6 @@ from engine.ids import is_id
 MAX_STEPS = 20_000
 MAX_ITEMS = 20_000
 
-_KEYS = (
-    *("name", "title", "description", "input", "defaults", "timeout", "steps", "finally"),
-    "output",
-)
-_STEP_KEYS = (
-    *("uses", "with", "needs", "when", "for_each", "max_parallel", "allow_failures", "retry"),
-    *("timeout", "expires", "queue", "isolation", "memory", "cache", "on_failure", "compensate"),
-)
-_MAY_BE_LEFT_OUT = (
-    "title",
-    "description",
-    "input",
-    "defaults",
-    "with",
-    "needs",
-    "retry",
-    "finally",
-)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _SCOPES = {
@@ -89,38 +68,6 @@ def parse_text(source: str, *, limit: int = text.MAX_TEXT) -> Definition:
     return parse(text.read(source, limit=limit))
 
 
-def content_hash(document: dict[str, Any]) -> str:
-    """Return the sha256 (hex) of ``document`` in its normal form.
-
-    The order of keys does not count, but for steps and input properties: pages and forms show
-    them in that order.
-    """
-    normal = plain(_normal(document))
-    order = [list(normal.get("steps", {})), list(normal.get("input", {}).get("properties", {}))]
-    text = json.dumps([normal, order], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _normal(document: dict[str, Any]) -> dict[str, Any]:
-    """Return ``document`` with the engine's own keys in one order and empty ones left out."""
-    normal = _ordered(document, _KEYS)
-    steps = document.get("steps")
-    if isinstance(steps, dict):
-        normal["steps"] = {
-            name: _ordered(step, _STEP_KEYS) if isinstance(step, dict) else step
-            for name, step in steps.items()
-        }
-    return normal
-
-
-def _ordered(value: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {
-        key: value[key]
-        for key in keys
-        if value.get(key) is not None and (value[key] or key not in _MAY_BE_LEFT_OUT)
-    }
-
-
 def _invalid(faults: list[Fault], what: str) -> InvalidDocument:
     count = "one fault" if len(faults) == 1 else f"{len(faults)} faults"
     return InvalidDocument(f"{what} is not valid: {count}", faults=faults)
@@ -154,7 +101,7 @@ class _Reader:
     def definition(self) -> Definition | None:
         """Return the workflow; only to be used when no fault was found."""
         source, faults = self.source, self.faults
-        faults.keys(source, _KEYS, "")
+        faults.keys(source, normal.KEYS, "")
         name = self.name()
         self.read_schema()
         drafts = self.drafts()
@@ -176,7 +123,7 @@ class _Reader:
             input_schema=self.schema,
             steps=steps,
             output=output,
-            document=_normal(source),
+            document=normal.form(source),
             timeout=policies.lifetime(source.get("timeout"), "timeout", faults),
         )
 
@@ -243,7 +190,7 @@ class _Reader:
             path = f"steps[{self.indexes[name]}]"
         if not faults.typed(body, dict, path, "write {uses: python, with: {…}}"):
             return None
-        faults.keys(body, _STEP_KEYS, path)
+        faults.keys(body, normal.STEP_KEYS, path)
         params = self.params(body, path)
         if params is None:
             return None

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from engine.codec import encode, plain
-from engine.definition import json_schema
+from engine.definition import json_schema, moment
 from engine.definition.faults import Faults
 from engine.definition.model import Definition
-from engine.errors import ExpressionError, InvalidInput, PayloadError, TooLarge
-from engine.expressions import BUDGET
+from engine.errors import ExpressionError, Fault, InvalidInput, PayloadError, TooLarge
+from engine.expressions import BUDGET, OverBudget
 
 MAX_INPUT = 1_000_000  # bytes
+VALUE_BUDGET = 500_000  # units of work: bodies and forms are checked within a transaction
 
 
-def check_input(definition: Definition, value: Any) -> Any:
+def check_input(definition: Definition, value: Any, *, owner_id: str = "") -> Any:
     """Return ``value`` with the schema's defaults filled in; None is ``{}``.
+
+    Args:
+        definition: whose input it is.
+        value: from outside.
+        owner_id: for whom; large inputs of one user wait for one another (see `moment`).
 
     Raises:
         InvalidInput: with every fault, each with its path.
         TooLarge: over 1 MB as JSON.
+        RateLimited, Unavailable: in the web app only: too many large inputs at once.
     """
     given = _readable({} if value is None else value, "input")
-    return _fitted(definition.input_schema, given, "input", f"workflow '{definition.name}'")
+    check = partial(moment.fitted, owner_id, definition.input_schema, given)
+    return _fitted(check, "input", f"workflow '{definition.name}'", BUDGET)
 
 
 def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str) -> Any:
@@ -39,7 +49,8 @@ def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str
         TooLarge: over 1 MB as JSON.
     """
     given = _readable(value, root)
-    return _fitted(schema, given, root, wanted_by)
+    check = partial(json_schema.fitted, schema, given, root, VALUE_BUDGET)
+    return _fitted(check, root, wanted_by, VALUE_BUDGET)
 
 
 def _readable(value: Any, root: str) -> Any:
@@ -53,25 +64,25 @@ def _readable(value: Any, root: str) -> Any:
     return given
 
 
-def _fitted(schema: dict[str, Any], given: Any, root: str, wanted_by: str) -> Any:
+def _fitted(
+    check: Callable[[], tuple[Any, list[Fault]]], root: str, wanted_by: str, units: int
+) -> Any:
     try:
-        value, faults = json_schema.fitted(schema, given, root)
+        value, faults = check()
     except (RecursionError, json_schema.BadSchema) as error:
         why = str(error) if isinstance(error, json_schema.BadSchema) else "it has no end"
         raise InvalidInput(f"the schema cannot be followed for this {root}: {why}") from None
+    except OverBudget:
+        problem = f"the check of the {root} for {wanted_by} takes over {units:,} steps, the limit"
+        hint = "make it smaller, or its schema simpler"
+        raise InvalidInput(problem, hint=hint) from None
     except ExpressionError as error:
-        raise _costly(error, root, wanted_by) from None
+        said = f"the {root} cannot be checked: {error.message}"
+        raise InvalidInput(said, hint=error.hint) from None
     if faults:
         verb = "do" if root.endswith("s") else "does"
         raise InvalidInput(f"the {root} {verb} not fit {wanted_by}", faults=faults)
     return value
-
-
-def _costly(error: ExpressionError, root: str, wanted_by: str) -> InvalidInput:
-    if "pattern" in error.message:
-        return InvalidInput(f"the {root} cannot be checked: {error.message}", hint=error.hint)
-    problem = f"the check of the {root} for {wanted_by} takes over {BUDGET:,} steps, the limit"
-    return InvalidInput(problem, hint="make it smaller, or its schema simpler")
 
 
 def check_schema(schema: Any, faults: Faults, path: str = "input") -> None:

@@ -11,7 +11,7 @@ from engine.expressions.template import (
     Template,
     compile,
 )
-from engine.expressions.values import BUDGET, Budget
+from engine.expressions.values import BUDGET, Budget, OverBudget
 
 __all__ = [
     "BUDGET",
@@ -21,6 +21,7 @@ __all__ = [
     "ROOTS",
     "Allowance",
     "Budget",
+    "OverBudget",
     "Reference",
     "Template",
     "compile",

@@ -80,7 +80,7 @@ def _matches(budget: Budget, text: str, pattern: str) -> Any:
     states = math.prod(int(count) or 1 for count in _COUNT.findall(pattern))
     if states > MAX_REPEATS:
         raise ExpressionError(f"a pattern repeats over {MAX_REPEATS} times", hint="use + or *")
-    budget.spend(40 + 2 * len(pattern) + len(_is(str, text)) + states * (50 + len(text) // 20))
+    budget.spend(40 + 2 * len(pattern) + len(_is(str, text)) // 4 + states * (50 + len(text) // 20))
     return _library("matches")(budget, text, pattern)
 
 

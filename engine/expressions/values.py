@@ -20,18 +20,22 @@ MAX_TEXT = 1_000_000  # characters of one string made by an expression
 _EXACT = 2.0**53  # above it a double no longer holds every integer
 
 
+class OverBudget(ExpressionError):
+    """More work than there may be."""
+
+
 class Budget:
     """What is left of an evaluation's work; passing it is an error, never a hang."""
 
     __slots__ = ("left",)
 
-    def __init__(self) -> None:
-        self.left = BUDGET
+    def __init__(self, units: int = BUDGET) -> None:
+        self.left = units
 
     def spend(self, units: int) -> None:
         self.left -= units
         if self.left < 0:
-            raise ExpressionError(
+            raise OverBudget(
                 "the expression needs too much work for this data", hint="use a python step"
             )
 

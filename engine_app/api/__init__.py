@@ -40,6 +40,7 @@ from engine_app.api.problems import Problem, install
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import allowed_hosts, allowed_origins
 from engine_app.auth.proxies import networks
+from engine_app.checks import Checks
 
 if TYPE_CHECKING:
     from actors.client import Client
@@ -74,6 +75,7 @@ def build_api(
     client: Client,
     origins: frozenset[str] | None = None,
     over: Callable[[str], None] = lambda session: None,
+    checks: Checks | None = None,
 ) -> FastAPI:
     """Return an application with everything under ``/api``; other paths are free to mount.
 
@@ -84,11 +86,13 @@ def build_api(
         client: the engine.
         origins: of our own pages; by default as the settings say.
         over: is told of each session that is signed out of, by the digest of its secret.
+        checks: checks the documents that are sent.
     """
     origins = allowed_origins(client.settings) if origins is None else origins
+    parts = Parts(client, client.settings, Limits(), origins, over, checks or Checks())
     outer = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     outer.router.routes.append(Route("/api", endpoint=Nowhere()))
-    outer.mount("/api", _inner(Parts(client, client.settings, Limits(), origins, over)))
+    outer.mount("/api", _inner(parts))
     outer.add_middleware(RelativeRedirects)
     outer.add_middleware(PlainPaths)
     outer.add_middleware(HostGuard, hosts=allowed_hosts(origins))

@@ -14,6 +14,7 @@ from engine.store.database import Database
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import is_ours
 from engine_app.auth.viewer import COOKIE, Viewer, of_cookie, of_token
+from engine_app.checks import Checks
 
 if TYPE_CHECKING:
     from actors.client import Client
@@ -32,6 +33,7 @@ class Parts:
     limits: Limits
     origins: frozenset[str]
     over: Callable[[str], None]
+    checks: Checks
 
     @property
     def database(self) -> Database:

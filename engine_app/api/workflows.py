@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from engine.definition import Definition, parse_text
+from engine.definition import MAX_TEXT
 from engine.errors import InvalidDocument
-from engine.publish import MAX_DOCUMENT, publish
+from engine.publish import publish
 from engine.store import views
 from engine.store.workflows import Published
 from engine_app.api import shapes
@@ -17,7 +17,7 @@ from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, up_to
 from engine_app.plain import shape
 
-router = APIRouter(route_class=up_to(MAX_DOCUMENT), tags=["workflows"])
+router = APIRouter(route_class=up_to(MAX_TEXT), tags=["workflows"])
 _DOCUMENT = {
     "requestBody": {
         "required": True,
@@ -81,21 +81,16 @@ def listed(
 @router.post("/workflows", status_code=201, response_model=VersionMade, openapi_extra=_DOCUMENT)
 def create(document: Document, me: Me, parts: With) -> Response:
     """Create a workflow, or a new version of yours of that name. Repeating it changes nothing."""
-    return _made(publish(parts.database, me.id, parse_text(document)))
+    return _made(publish(parts.database, me.id, parts.checks.document(me.id, document)))
 
 
 @router.post("/workflows/validate", response_model=Valid, openapi_extra=_DOCUMENT)
-def validate(document: Document, me: Me) -> Response:
+def validate(document: Document, me: Me, parts: With) -> Response:
     """Check a document and name every fault in it; nothing is kept."""
-    return shapes.json(_summary(parse_text(document)))
-
-
-def _summary(definition: Definition) -> dict[str, Any]:
-    return {
-        "name": definition.name,
-        "steps": [step.name for step in definition.steps],
-        "input_schema": definition.input_schema,
-    }
+    found = parts.checks.document(me.id, document)
+    return shapes.json(
+        {"name": found.name, "steps": found.steps, "input_schema": found.input_schema}
+    )
 
 
 @router.get("/workflows/{workflow}", response_model=shapes.model_of(views.WorkflowDetail))
@@ -139,8 +134,8 @@ def versions(
 def add_version(workflow: str, document: Document, me: Me, parts: With) -> Response:
     """Add a version to a workflow of yours. Executions under way keep the one they began with."""
     found = parts.database.read(lambda connection: views.workflow(connection, me.id, workflow))
-    definition = parse_text(document)
-    return _made(publish(parts.database, me.id, definition, workflow_id=found.row.id))
+    new = parts.checks.document(me.id, document)
+    return _made(publish(parts.database, me.id, new, workflow_id=found.row.id))
 
 
 def _made(published: Published) -> Response:

@@ -164,6 +164,17 @@ def test_every_fault_of_a_document_is_named_and_nothing_is_kept(house: Web) -> N
     problem(program.post("/api/workflows", content=b"\xff\xfe"), 422, "invalid_document")
 
 
+def test_a_document_over_a_limit_is_refused_by_its_name(house: Web) -> None:
+    program = house.program()
+    yaml, as_json = ({"Content-Type": f"application/{kind}"} for kind in ("yaml", "json"))
+    costly = program.post("/api/workflows/validate", content="- a\n" * 300_000, headers=yaml)
+    body = problem(costly, 422, "invalid_document")
+    assert "the document has over 250,000 values" in str(body["detail"])
+    digits = program.post("/api/workflows", content=f'{{"name": {"1" * 5_000}}}', headers=as_json)
+    body = problem(digits, 422, "invalid_document")
+    assert "name is an integer beyond 64 bits" in str(body["errors"])
+
+
 def test_schedules_are_made_paused_resumed_and_deleted(house: Web, workflow: str) -> None:
     program = house.program()
     wanted = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,16 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from engine.definition import check_value, parse
+from engine.definition import check_input, check_value, parse
 from engine.definition.faults import Faults
 from engine.definition.json_schema import check, fitted
 from engine.errors import InvalidDocument, InvalidInput
+from engine.expressions import BUDGET
+
+STEPS = {"a": {"uses": "fail", "with": {"message": "m"}}}
+WORKFLOW = parse({"name": "w", "steps": STEPS})
 
 
 def refused(schema: Any, value: Any) -> InvalidInput:
     """Return the refusal of ``value``."""
     with pytest.raises(InvalidInput) as caught:
-        check_value(schema, value, root="input", wanted_by="workflow 'w'")
+        taken(schema, value)
     return caught.value
 
 
@@ -28,15 +33,11 @@ def told(schema: Any, value: Any) -> list[str]:
 
 
 def taken(schema: Any, value: Any) -> Any:
-    return check_value(schema, value, root="input", wanted_by="workflow 'w'")
+    return check_input(replace(WORKFLOW, input_schema=schema), value)
 
 
 def faults_of(schema: Any) -> dict[str, str]:
-    source = {
-        "name": "w",
-        "input": schema,
-        "steps": {"a": {"uses": "fail", "with": {"message": "m"}}},
-    }
+    source = {"name": "w", "input": schema, "steps": STEPS}
     with pytest.raises(InvalidDocument) as caught:
         parse(source)
     return {fault.path: f"{fault.problem} {fault.hint}" for fault in caught.value.faults}
@@ -121,7 +122,7 @@ DEFS = {
 def test_a_value_fits_exactly_when_the_library_says_so(schema: Any, value: Any) -> None:
     whole = {"$defs": DEFS, "allOf": [schema]}
     library = Draft202012Validator(whole, format_checker=FormatChecker(("date",)))
-    _, faults = fitted(whole, value, "input")
+    _, faults = fitted(whole, value, "input", BUDGET)
     assert library.is_valid(value) is (not faults), faults
 
 
@@ -160,7 +161,7 @@ def test_a_schema_without_fault_for_the_library_has_none_here(schema: Any) -> No
          "input: fits none of 2 choices: must be a text, not a whole number; must be null, not"),
         ({"anyOf": [{"type": "null"}, {"properties": {"a": {"type": "null"}}}]}, {"a": 1},
          "input.a: must be null, not a whole number"),
-        ({"oneOf": [{}, {"type": "null"}]}, None, "input: fits 2 of 2 choices, and must fit only"),
+        ({"oneOf": [{}, {"type": "integer"}]}, 5, "input: fits 2 of 2 choices, and must fit only"),
         ({"format": "date-time"}, "yesterday", "input: must be a date and time (write 2027-01-31T"),
         ({"format": "date"}, "20270131", "input: must be a date (write 2027-01-31)"),
         ({"format": "time"}, "25:00", "input: must be a time of day"),
@@ -171,7 +172,7 @@ def test_a_schema_without_fault_for_the_library_has_none_here(schema: Any) -> No
          "input.ab: as a name must have at most 1 character, not 2"),
         ({"contains": {"const": 1}}, [],
          'input: must have at least 1 entries that fit {"const":1}, not 0'),
-        ({"not": {"type": "null"}}, None, 'input: must not fit {"type":"null"}'),
+        ({"not": {"type": "integer"}}, 5, 'input: must not fit {"type":"integer"}'),
         ({"properties": {"a": False}}, {"a": 1}, "input.a: must not be there"),
     ],
 )  # fmt: skip
@@ -338,3 +339,10 @@ def test_a_large_value_that_fits_nowhere_has_a_hundred_faults() -> None:
 def test_a_schema_made_by_an_expression_is_refused_where_it_is_wrong() -> None:
     assert "minLength must be a whole number from 0" in refused({"minLength": "3"}, "abc").message
     assert "a pattern" in refused({"pattern": "a" * 300}, "abc").message
+
+
+def test_a_body_or_a_form_has_less_time_than_an_input() -> None:
+    schema = {"items": {"type": "integer"}}
+    with pytest.raises(InvalidInput, match="the check of the body for a signal takes over 500,000"):
+        check_value(schema, [1] * 100_000, root="body", wanted_by="a signal")
+    assert check_value(schema, [1.0], root="body", wanted_by="a signal") == [1]

@@ -19,19 +19,21 @@ from engine.errors import Fault
 __all__ = ["BadSchema", "check", "fitted"]
 
 
-def fitted(schema: Any, value: Any, root: str) -> tuple[Any, list[Fault]]:
+def fitted(schema: Any, value: Any, root: str, units: int) -> tuple[Any, list[Fault]]:
     """Return ``value`` with the schema's defaults, and what does not fit (the first hundred).
 
     Args:
         schema: a JSON Schema.
         value: plain JSON of one's own: it is changed in place.
         root: what the value is called in paths.
+        units: of work that it may take, each about 0.5 µs.
 
     Raises:
         BadSchema: the schema itself is at fault.
-        ExpressionError: the check takes more work than one may.
+        OverBudget: the check takes more work.
+        ExpressionError: a pattern of the schema is none.
     """
-    tree, run = Tree(schema), Run()
+    tree, run = Tree(schema), Run(units)
     value = completed(value, schema, tree, run)
     tree.node(schema).fits(run, value, None)
     found = [Fault(path_of(one.place, root), one.problem, one.hint) for one in run.found or ()]

@@ -38,8 +38,8 @@ class Run:
 
     __slots__ = ("budget", "found")
 
-    def __init__(self) -> None:
-        self.budget = Budget()
+    def __init__(self, units: int) -> None:
+        self.budget = Budget(units)
         self.found: list[Found] | None = []
 
     def fault(self, place: Place, keyword: str, problem: str, hint: str = "") -> bool:

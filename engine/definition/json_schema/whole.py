@@ -22,13 +22,14 @@ from engine.definition.json_schema.tree import Tree
 from engine.errors import ExpressionError
 from engine.expressions import Budget, matches
 
+_PROBE = 500_000  # units of work for the defaults, and for the patterns: some 0.2 s
 MAX_AT_ONCE = 10_000  # schemas that one value may have to fit, references followed
 
 
 def check(schema: Any, faults: Faults, path: str) -> None:
     """Keep a fault for everything that is wrong with ``schema``, found under ``path``."""
     before = len(faults.found)
-    parts, budget = [], Budget()
+    parts, budget = [], Budget(_PROBE)
     for where, part in _parts(schema, path):
         if isinstance(part, dict):
             parts.append((where, part))
@@ -110,7 +111,7 @@ def _check_cost(tree: Tree, parts: list[tuple[str, dict[str, Any]]], faults: Fau
             faults.add(where, problem, "say each thing once")
             return
     try:
-        completed({}, tree.root, tree, Run())
+        completed({}, tree.root, tree, Run(_PROBE))
     except (BadSchema, ExpressionError, RecursionError):
         faults.add(parts[0][0], "its defaults have no end", "leave one of them out")
 
