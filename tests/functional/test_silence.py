@@ -21,6 +21,7 @@ from engine_app import live
 from engine_app.api import readiness
 from engine_app.api.guard import Parts
 from engine_app.auth.limits import Limits
+from engine_app.checks import Checks
 from engine_app.live import Hub
 from engine_app.supervisor import checks
 from tests.support import rows
@@ -102,7 +103,7 @@ def test_readiness_names_a_database_that_does_not_answer(
     with silent() as port, web(sqlite_url, redis_url, home=tmp_path) as house:
         url = f"postgresql://engine@127.0.0.1:{port}/engine"
         deaf = Settings(DATABASE_URL=url, REDIS_URL=redis_url, home=tmp_path)
-        parts = Parts(house.client, deaf, Limits(), frozenset(), lambda _session: None)
+        parts = Parts(house.client, deaf, Limits(), frozenset(), lambda _session: None, Checks())
         with within(ANSWERED):
             found = readiness.look(parts)
     assert found.parts["database"] == "does not answer"

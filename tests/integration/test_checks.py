@@ -42,7 +42,7 @@ def test_the_faults_of_a_large_document_are_told() -> None:
 
 
 def test_a_check_that_takes_too_long_is_ended_and_refused_by_the_limit() -> None:
-    with pytest.raises(InvalidDocument, match="the document takes over 0.01 s, the limit"):
+    with pytest.raises(InvalidDocument, match=r"the document takes over 0\.01 s, the limit"):
         Checks(seconds=0.01).document("ada", LONG_LIST)
     assert children() == []
 
