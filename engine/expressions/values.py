@@ -29,8 +29,8 @@ class Budget:
 
     __slots__ = ("left",)
 
-    def __init__(self, units: int = BUDGET) -> None:
-        self.left = units
+    def __init__(self, units: int | None = None) -> None:
+        self.left = BUDGET if units is None else units
 
     def spend(self, units: int) -> None:
         self.left -= units
