@@ -11,7 +11,7 @@ const here = typeof window !== "undefined";
 
 // ---- A word to whoever clicked in vain.
 const told = { text: "", hearers: new Set(), timer: 0 };
-function tell(text) {
+export function tell(text) {
   clearTimeout(told.timer);
   told.text = text;
   if (text) told.timer = setTimeout(() => tell(""), 6000);

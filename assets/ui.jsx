@@ -1,6 +1,7 @@
 // What the browser must do by itself between two words of the server: tick, tail, copy, ask.
 import { useContext, useEffect, useRef, useState, useSyncExternalStore } from "react";
 import { connection, newKey } from "$/public/acting.jsx";
+import { forgetAll, useKept } from "$/public/memory.jsx";
 import { ColorModeContext } from "$/utils/context";
 
 // ---- One clock: the server's. Its offset comes with each beat of the connection mark.
@@ -274,8 +275,8 @@ export function EventTail({ of, chunk, first, onGap }) {
 }
 const WEIGHT = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 export function LogTail({ of: id, chunk, first, step, filters, tall, onGap }) {
-  const [level, setLevel] = useState("debug");
-  const [text, setText] = useState("");
+  const [level, setLevel] = useKept(`level ${id} ${tall}`, "debug");
+  const [text, setText] = useKept(`find ${id} ${tall}`, "");
   const [follow, setFollow] = useState(true);
   const box = useRef(null);
   const store = useTail(`logs ${id}`, chunk, first, onGap);
@@ -358,7 +359,7 @@ const REFUSALS = {
 };
 export function SignIn({ action }) {
   const [asked, setAsked] = useState(new URLSearchParams());
-  useEffect(() => setAsked(new URLSearchParams(window.location.search)), []);
+  useEffect(() => { forgetAll(); setAsked(new URLSearchParams(window.location.search)); }, []);
   const refusal = asked.get("error");
   return (
     <form action={action} method="post">

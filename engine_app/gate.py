@@ -66,11 +66,12 @@ _OURS: tuple[_Rule, ...] = (
             "open_ask",
             "tell_end",
             "dismiss",
+            "recall",
         ),
     ),
     (RerunState, ("open", "pick_step", "pick_version", "edit", "type_input", "start")),
     (WorkflowsState, ("look_again", "search")),
-    (WorkflowState, ("look_again", "run")),
+    (WorkflowState, ("look_again", "run", "recall")),
 )
 # What these lead to, and no client says: a page that loads is watched until it is left. Sent by
 # hand, a watcher would belong to no page, and go on when its tab is gone.

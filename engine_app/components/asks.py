@@ -94,6 +94,7 @@ def _form(ask: Any, state: Any) -> rx.Component:
     return rx.el.form(
         rx.el.input(type="hidden", name=KEY, value=ask.key, read_only=True),
         kit.FormKey.create(name=FORM),
+        kit.Keep.create(name=rx.Var.create("ask ") + ask.key + " " + ask.since.to_string()),
         rx.cond(
             ask.as_json,
             form_fields.as_json("What to send, as JSON", ask.text, ask.key + "-json"),

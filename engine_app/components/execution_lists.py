@@ -233,6 +233,7 @@ def _log_search() -> rx.Component:
     return rx.el.form(
         rx.el.input(
             name="text",
+            id="log-text",
             type="search",
             default_value=_PAGE.text,
             placeholder="find in the whole log",
@@ -245,6 +246,7 @@ def _log_search() -> rx.Component:
                 rx.el.option("any", value=""),
                 *[rx.el.option(name, value=name) for name in _LEVELS],
                 name="least",
+                id="log-least",
                 default_value=_PAGE.least,
                 aria_label="Lowest level in the whole log",
             ),
@@ -252,6 +254,7 @@ def _log_search() -> rx.Component:
         ),
         rx.el.input(
             name="number",
+            id="log-number",
             input_mode="numeric",
             placeholder="from line",
             class_name="in",
@@ -259,6 +262,7 @@ def _log_search() -> rx.Component:
             aria_label="From the line with the number",
         ),
         rx.el.button("Read", type="submit", class_name="btn s"),
+        kit.Keep.create(name="log"),
         on_submit=ExecutionState.read_log,
         class_name="row",
     )

@@ -14,8 +14,11 @@ def fields(shown: Any, prefix: Any) -> rx.Component:
     return rx.foreach(shown, lambda field: _field(field, prefix))
 
 
-def as_json(label: str, text: Any, identity: Any, **props: Any) -> rx.Component:
-    """Return a field for JSON text; its name in the form is ``json``."""
+def as_json(label: str, text: Any, identity: Any, *, secret: Any = False) -> rx.Component:
+    """Return a field for JSON text; its name in the form is ``json``.
+
+    ``secret``: passwords may stand in it; the tab keeps nothing of it then.
+    """
     return rx.el.div(
         rx.el.label(label, html_for=identity),
         rx.el.textarea(
@@ -25,7 +28,7 @@ def as_json(label: str, text: Any, identity: Any, **props: Any) -> rx.Component:
             class_name="in",
             rows=6,
             spell_check=False,
-            **props,
+            custom_attrs={"data-secret": secret},
         ),
         class_name="field",
     )
@@ -55,7 +58,7 @@ def _field(field: Any, prefix: Any) -> rx.Component:
     return rx.el.div(
         rx.cond(field.kind != "boolean", rx.el.label(field.label, _star(field), html_for=name)),
         _control(field, common),
-        rx.cond(field.empties.length() > 0, _meaning(field)),
+        rx.cond(field.empties.length() > 0, _meaning(field, described)),
         rx.el.span(
             rx.cond(field.wrong != "", rx.el.span(field.wrong, class_name="wrong", role="alert")),
             rx.cond(field.hint != "", rx.el.span(field.hint, class_name="hint")),
@@ -68,13 +71,14 @@ def _field(field: Any, prefix: Any) -> rx.Component:
 
 def _control(field: Any, common: dict[str, Any]) -> rx.Component:
     typed = {**common, "default_value": field.value, "placeholder": field.placeholder}
+    secret: dict[str, Any] = {"custom_attrs": {"data-secret": field.secret}}
     # Not of the browser's own types for mail, addresses or numbers: those change what is typed.
     line = rx.el.input(input_mode=field.mode, class_name="in", auto_complete="off", **typed)
     return rx.match(
         field.kind,
         ("boolean", _switch(field, common)),
         ("choice", _choice(field, common)),
-        ("json", rx.el.textarea(class_name="in", spell_check=False, **typed)),
+        ("json", rx.el.textarea(class_name="in", spell_check=False, **secret, **typed)),
         ("text", rx.el.textarea(class_name="in grow", rows=1, **typed)),
         ("date", rx.el.input(type="date", class_name="in", **typed)),
         (
@@ -85,13 +89,14 @@ def _control(field: Any, common: dict[str, Any]) -> rx.Component:
     )
 
 
-def _meaning(field: Any) -> rx.Component:
+def _meaning(field: Any, described: Any) -> rx.Component:
     """Return what the field means while it is empty, to be chosen where that may be several."""
     return rx.el.span(
         "empty means ",
         rx.el.select(
             rx.foreach(field.empties, lambda one: rx.el.option(one.label, value=one.value)),
             name=field.key + MEANING,
+            id=described + "-empty",
             default_value=field.empty,
             aria_label="empty means",
         ),

@@ -107,6 +107,37 @@ def _key_spec(key: rx.Var[str]) -> tuple[rx.Var[str]]:
     return (key,)
 
 
+class _Memory(rx.Component):
+    library = "$/public/memory.jsx"
+
+
+def _form_spec(mode: rx.Var[str], text: rx.Var[str]) -> tuple[rx.Var[str], rx.Var[str]]:
+    return (mode, text)
+
+
+class Keep(_Memory):
+    """Keeps in the tab what is typed into the form it stands in; see ``memory.jsx``.
+
+    ``on_recall`` hears, of a form that was typed as JSON, that it was, with its text.
+    """
+
+    tag = "Keep"
+    name: rx.Var[str]
+    drawn: rx.Var[int]
+    mode: rx.Var[str]
+    brief: rx.Var[bool]
+    on_recall: rx.EventHandler[_form_spec]
+
+
+class Recall(_Memory):
+    """Keeps in the tab what was chosen; ``on_recall`` hears it when the server has forgotten."""
+
+    tag = "Recall"
+    chosen: rx.Var[str]
+    about: rx.Var[str]
+    on_recall: rx.EventHandler[_key_spec]
+
+
 class Gone(_Acting):
     """Asks, once it is on the page, what became of ``of``."""
 

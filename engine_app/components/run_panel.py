@@ -21,6 +21,12 @@ def run_panel() -> rx.Component:
             rx.cond(WorkflowState.as_json, _json(), _fields()),
             form_fields.wrong(WorkflowState.wrong),
             kit.FormKey.create(name=FORM),
+            kit.Keep.create(
+                name="run",
+                drawn=WorkflowState.drawn,
+                mode=rx.cond(WorkflowState.as_json, TO_JSON, TO_FORM),
+                on_recall=WorkflowState.recall,
+            ),
             kit.Answered.create(turn=WorkflowState.turn),
             _buttons(),
             on_submit=WorkflowState.run,
@@ -80,7 +86,9 @@ def _outdated() -> rx.Component:
 
 
 def _json() -> rx.Component:
-    return form_fields.as_json("Input as JSON", WorkflowState.text, "in-json")
+    return form_fields.as_json(
+        "Input as JSON", WorkflowState.text, "in-json", secret=WorkflowState.secret
+    )
 
 
 def _fields() -> rx.Component:

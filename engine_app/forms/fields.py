@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from engine_app.forms.masks import MASK, has_secrets, masked
+from engine_app.forms.masks import MASK, has_secrets, masked, names_secrets
 from engine_app.forms.rules import Rule, resolved, rule_of
 
 ABSENT, NULL, EMPTY = "absent", "null", "empty"  # what an empty field may mean
@@ -63,6 +63,7 @@ class Field:
         exact: as JSON, what it stands for while it shows ``value``, where reading that would
             give something else.
         hidden: as JSON, what masks in ``value`` stand for.
+        secret: whether passwords may stand in it.
     """
 
     name: str = ""
@@ -80,6 +81,7 @@ class Field:
     empty: str = ""
     exact: str = ""
     hidden: str = ""
+    secret: bool = False
     wrong: str = ""
 
 
@@ -128,6 +130,8 @@ def _field(name: str, rule: Rule, given: Any, root: Mapping[str, Any], *, needed
     made = _with_meanings(made, rule, start, optional=optional)
     exact = _json(start) if _fits(start, kind) else ""
     made = replace(made, value=_shown(start, kind), exact=exact)
+    if kind == "json":
+        made = replace(made, secret=names_secrets(rule.says, root))
     if kind == "json" and start is not MISSING and has_secrets(rule.says, start, root):
         text = _json(masked(rule.says, start, root))
         made = replace(made, value=text, hidden=_json(start))

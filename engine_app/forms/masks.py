@@ -59,6 +59,24 @@ def has_secrets(schema: Any, value: Any, root: Mapping[str, Any]) -> bool:
     return bool(masked(schema, value, root) != value)
 
 
+def names_secrets(schema: Any, root: Mapping[str, Any]) -> bool:
+    """Return whether a value of this schema may have a secret in it."""
+    if isinstance(schema, Mapping):
+        if schema.get("format") == "password":
+            return True
+        # Whatever a reference leads to is somewhere in the whole.
+        leads = "$ref" in schema and schema is not root and names_secrets(_bare(root), {})
+        return leads or any(names_secrets(part, root) for part in schema.values())
+    return isinstance(schema, list) and any(names_secrets(part, root) for part in schema)
+
+
+def _bare(schema: Any) -> Any:
+    """Return a schema without its references."""
+    if isinstance(schema, Mapping):
+        return {key: _bare(part) for key, part in schema.items() if key != "$ref"}
+    return [_bare(part) for part in schema] if isinstance(schema, list) else schema
+
+
 def unmasked(value: Any, original: Any, path: str = "") -> tuple[Any, list[Fault]]:
     """Return ``value`` with the secrets of ``original`` in place of their masks, and a fault for
     each mask that stands where ``original`` has none."""

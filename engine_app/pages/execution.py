@@ -28,6 +28,9 @@ def page() -> rx.Component:
     return frame(
         "/monitoring",
         kit.title(_HEAD.workflow, _HEAD.status, _HEAD.id),
+        kit.Recall.create(
+            chosen=ExecutionState.chosen, about=_HEAD.id, on_recall=ExecutionState.recall
+        ),
         _trail(),
         rx.cond(
             ExecutionState.trouble != "",

@@ -44,6 +44,7 @@ def _filters() -> rx.Component:
             rx.el.kbd("/", aria_hidden="true"),
             rx.el.input(
                 name="q",
+                id="search",
                 type="search",
                 default_value=MonitoringState.text,
                 key=MonitoringState.text,
@@ -52,6 +53,7 @@ def _filters() -> rx.Component:
                 aria_label="Find executions",
                 custom_attrs={"data-search": "true"},
             ),
+            kit.Keep.create(name="find executions", brief=True, key=MonitoringState.text),
             on_submit=MonitoringState.search,
             class_name="search",
             role="search",

@@ -51,6 +51,7 @@ def _filters() -> rx.Component:
             rx.el.kbd("/", aria_hidden="true"),
             rx.el.input(
                 name="q",
+                id="search",
                 type="search",
                 default_value=WorkflowsState.text,
                 key=WorkflowsState.text,
@@ -59,6 +60,7 @@ def _filters() -> rx.Component:
                 aria_label="Find workflows",
                 custom_attrs={"data-search": "true"},
             ),
+            kit.Keep.create(name="find workflows", brief=True, key=WorkflowsState.text),
             on_submit=WorkflowsState.search,
             class_name="search",
             role="search",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import reflex as rx
@@ -25,8 +25,17 @@ from engine_app.states.base import (
 )
 from engine_app.states.execution_picked import Picked
 from engine_app.states.execution_reading import LINES, Reader, events_after, lines_after
-from engine_app.states.execution_windows import ITEM_STATUSES, ITEMS, SLOTS, Choice, Steps
-from engine_app.states.log_pages import LogPages
+from engine_app.states.execution_windows import (
+    ITEM_STATUSES,
+    ITEMS,
+    SLOTS,
+    Choice,
+    Page,
+    Steps,
+    recalled,
+    remembered,
+)
+from engine_app.states.log_pages import LogPages, Place
 from engine_app.states.shapes import Bar, Cause, Head
 from engine_app.states.shapes_waits import Decided, Family, Stage
 from engine_app.states.things import Thing
@@ -55,6 +64,7 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
     decided: list[Decided] = []
     left_out: list[str] = []
     item_wrong: str = ""
+    chosen: str = ""  # what the tab remembers to have chosen; empty: nothing, or not yet told
     _choice: Choice = Choice()
 
     @rx.event(background=True)
@@ -132,6 +142,23 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
         self.item_wrong = ""
         self._choice = replace(self._choice, **chosen)
         choose(self, self._choice)
+        self._note()
+
+    def _note(self) -> None:
+        """Have the tab remember what it shows."""
+        self.chosen = remembered(self._id, self._choice, self.log_page)
+
+    @rx.event
+    async def recall(self, chosen: str) -> Any:
+        """Show what the tab remembers: what was known of it here is lost, with the server."""
+        found = recalled(chosen, self._id)
+        if self.chosen or found is None:
+            return None
+        self._choose(**asdict(found.choice))
+        if not found.log.on:
+            return None
+        wanted = Page(text=found.log.text, least=found.log.least)
+        return await self._read_log(wanted, Place(after=found.log.first - 1))
 
     @rx.event
     async def refill_logs(self, seq: int) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from engine_app.states.shapes import Bar
 
@@ -12,6 +14,9 @@ SLOTS = 60  # steps on screen
 ITEMS = 200  # items on screen
 LINES = 250  # log lines on a page of the log
 ITEM_STATUSES = ("failed", "running", "retrying", "waiting", "queued", "pending", "completed")
+_LONGEST_MEMORY = 4_000  # of a tab, as text
+_LONGEST_TEXT = 200
+_LARGEST = 2**53 - 1  # that a browser knows exactly
 
 
 @dataclass(frozen=True)
@@ -137,3 +142,42 @@ class Page:
     last: int = 0
     earlier: bool = False
     later: bool = False
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """What a tab remembers to have shown of an execution."""
+
+    choice: Choice = Choice()
+    log: Page = Page()
+
+
+def remembered(execution_id: str, choice: Choice, log: Page) -> str:
+    """Return what a tab shows, as text that it keeps and that ``recalled`` reads."""
+    place = {"text": log.text, "least": log.least, "first": log.first} if log.on else None
+    return json.dumps({"of": execution_id, "choice": asdict(choice), "log": place})
+
+
+def recalled(text: str, execution_id: str) -> Recalled | None:
+    """Return what a tab remembers, if it is of this execution; a browser may send anything."""
+    try:
+        found = json.loads(text[:_LONGEST_MEMORY])
+    except ValueError:
+        return None
+    if not isinstance(found, dict) or found.get("of") != execution_id:
+        return None
+    choice, log = found.get("choice"), found.get("log")
+    page = replace(Page(on=True), **_fitting(Page(), log)) if isinstance(log, dict) else Page()
+    return Recalled(replace(Choice(), **_fitting(Choice(), choice)), page)
+
+
+def _fitting(start: Choice | Page, values: Any) -> dict[str, Any]:
+    """Return the values that are of the type of the field they are for, within its bounds."""
+    found: dict[str, Any] = {}
+    for name, value in (values if isinstance(values, dict) else {}).items():
+        wanted = type(getattr(start, name, None))
+        if wanted is str and isinstance(value, str):
+            found[name] = value[:_LONGEST_TEXT]
+        elif wanted is int and type(value) is int:
+            found[name] = min(max(value, -1), _LARGEST)
+    return found

@@ -53,6 +53,7 @@ class LogPages(rx.State, mixin=True):
         page = self.log_page
         if way == "follow":
             self.log_lines, self.log_page, self.log_wrong = [], Page(), ""
+            self._note()
             return None
         places = {"earlier": Place(before=page.first), "later": Place(after=page.last)}
         return await self._read_log(page, places.get(way, Place(after=0)))
@@ -77,7 +78,11 @@ class LogPages(rx.State, mixin=True):
             return to_login(self)
         self.log_wrong = ""
         self.log_lines, self.log_page = found
+        self._note()
         return None
+
+    def _note(self) -> None:
+        """Tell the tab what it shows, to be remembered: of the page that this is part of."""
 
 
 def read(

@@ -49,6 +49,7 @@ class RunForm(rx.State, mixin=True):
         made_of: the version that the form is of.
         newest: the newest that the page knows of.
         drawn: counts the forms drawn: in a new one the browser keeps nothing of the old.
+        secret: whether passwords may stand in its JSON.
     """
 
     fields: list[Field] = []
@@ -59,6 +60,7 @@ class RunForm(rx.State, mixin=True):
     made_of: int = 0
     newest: int = 0
     drawn: int = 0
+    secret: bool = False
     _of: str = ""  # the workflow's id
     _schema: dict[str, Any] = {}
     _original: Any = None  # what masks in ``text`` stand for
@@ -83,6 +85,7 @@ class RunForm(rx.State, mixin=True):
         self.as_json = self.json_only or bool(faults)
         self.fields = forms.form(schema) if faults else fields
         self._original, self.text = shown, forms.json_text(schema, shown)
+        self.secret = forms.names_secrets(schema, schema)
         self.drawn += 1
         return faults
 
@@ -102,6 +105,15 @@ class RunForm(rx.State, mixin=True):
         elif wish == RUN:
             return await self._run(typed)
         return None
+
+    @rx.event
+    def recall(self, mode: str, text: str) -> None:
+        """Show the form as JSON, as it was before all that was known of the tab was lost."""
+        if mode != TO_JSON or self.json_only or self.as_json or self.drawn != 1:
+            return
+        self.as_json, self.text = True, text or self.text
+        self._original = self._original if not text else None  # no mask in it is of this form
+        self.drawn += 1
 
     def _to_form(self, typed: Mapping[str, Any]) -> None:
         self.text = str(typed.get(JSON, ""))

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import Fault
@@ -147,6 +147,7 @@ JSON = st.recursive(
 )
 
 
+@settings(deadline=None)  # of this machine, not of the code
 @given(st.lists(JSON, min_size=1, max_size=4), st.data())
 def test_any_values_may_be_options_or_defaults(options: list[Any], data: st.DataObject) -> None:
     chosen = data.draw(st.sampled_from(options))
@@ -158,6 +159,7 @@ def test_any_values_may_be_options_or_defaults(options: list[Any], data: st.Data
         assert _same(sent, {"x": chosen})
 
 
+@settings(deadline=None)  # of this machine, not of the code
 @given(st.text(TEXT), st.sampled_from(["text", "password"]))
 def test_any_text_is_kept_as_a_default_and_as_typed(text: str, kind: str) -> None:
     rule = {"type": "string", **({"format": kind} if kind == "password" else {})}

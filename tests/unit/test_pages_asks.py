@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine_app.states.shapes_asks import Ask, answered, merged
@@ -16,6 +16,7 @@ def _asks(keys: list[str]) -> list[Ask]:
     return [Ask(key=key, since=1) for key in keys]
 
 
+@settings(deadline=None)  # of this machine, not of the code
 @given(KEYS, KEYS)
 def test_no_card_moves_when_others_come_or_go(shown: list[str], found: list[str]) -> None:
     asks = merged(_asks(shown), _asks(shown), _asks(found))
