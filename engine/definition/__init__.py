@@ -8,6 +8,7 @@ from engine.definition.moment import check_elsewhere
 from engine.definition.normal import content_hash
 from engine.definition.schema import MAX_INPUT, check_input, check_value
 from engine.definition.text import MAX_TEXT
+from engine.definition.typed import Typed, read_typed
 
 __all__ = [
     "MAX_INPUT",
@@ -21,6 +22,7 @@ __all__ = [
     "RetryPolicy",
     "Step",
     "Tolerance",
+    "Typed",
     "check_elsewhere",
     "check_input",
     "check_value",
@@ -28,5 +30,6 @@ __all__ = [
     "content_hash",
     "parse",
     "parse_text",
+    "read_typed",
     "seconds",
 ]

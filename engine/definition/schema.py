@@ -10,6 +10,7 @@ from engine.codec import encode, plain
 from engine.definition import json_schema, moment
 from engine.definition.faults import Faults
 from engine.definition.model import Definition
+from engine.definition.typed import read_typed
 from engine.errors import ExpressionError, Fault, InvalidInput, PayloadError, TooLarge
 from engine.expressions import BUDGET, OverBudget
 
@@ -30,7 +31,8 @@ def check_input(definition: Definition, value: Any, *, owner_id: str = "") -> An
         TooLarge: over 1 MB as JSON.
         RateLimited, Unavailable: in the web app only: too many large inputs at once.
     """
-    given = _readable({} if value is None else value, "input")
+    read = read_typed(definition.input_schema, {} if value is None else value)
+    given = _readable(read, "input")
     check = partial(moment.fitted, owner_id, definition.input_schema, given)
     return _fitted(check, "input", f"workflow '{definition.name}'", BUDGET)
 
@@ -48,7 +50,7 @@ def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str
         InvalidInput: with every fault, each with its path.
         TooLarge: over 1 MB as JSON.
     """
-    given = _readable(value, root)
+    given = _readable(read_typed(schema, value), root)
     check = partial(json_schema.fitted, schema, given, root, VALUE_BUDGET)
     return _fitted(check, root, wanted_by, VALUE_BUDGET)
 

@@ -129,7 +129,7 @@ def approve(
     *,
     values: Annotated[
         list[str] | None,
-        typer.Option("--value", help="Of the form: KEY=VALUE, @FILE or a JSON object."),
+        typer.Option("--value", help="Of the form: KEY=VALUE, KEY=@FILE, @FILE or a JSON object."),
     ] = None,
     comment: Comment = "",
     item: Item = None,

@@ -38,7 +38,7 @@ def run(
     workflow: Annotated[str, typer.Argument(help="Its name or id.")],
     given: Annotated[
         list[str] | None,
-        typer.Option("--input", "-i", help="KEY=VALUE, @FILE or a JSON object; may be repeated."),
+        typer.Option("--input", "-i", help="KEY=VALUE, KEY=@FILE, @FILE or JSON; repeatable."),
     ] = None,
     *,
     following: Annotated[

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from engine.definition import MAX_TEXT
 from engine.errors import InvalidError, NotFound, Unavailable
 from engine.payloads import Payloads
 from engine.settings import Settings, current
@@ -97,18 +98,28 @@ def acting(opened: Database, name: str | None) -> UserRecord:
     return first
 
 
-def read_text(path: str) -> str:
-    """Return a file's text; ``-`` is standard input.
+def read_text(path: str, most: int = MAX_TEXT) -> str:
+    """Return a file's text as it is, line ends too; ``-`` is standard input.
+
+    Args:
+        path: of the file.
+        most: bytes that it may have; no more are read.
 
     Raises:
-        InvalidError: it cannot be read.
+        InvalidError: it cannot be read, is over the limit, or is no text.
     """
     try:
         if path == "-":
-            return sys.stdin.read()
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+            content = sys.stdin.buffer.read(most + 1)
+        else:
+            with open(path, "rb") as file:
+                content = file.read(most + 1)
+        if len(content) > most:
+            raise InvalidError(f"{path} has more than {most:,} bytes, the most that is taken here")
+        return content.decode("utf-8")
     except OSError as error:
         raise InvalidError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise InvalidError(f"{path} is not UTF-8 at byte {error.start}") from None
+    except ValueError as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise InvalidError(f"{path} is not UTF-8 at byte {error.start}") from None
+        raise InvalidError(f"{path!r} is no name of a file: {error}") from None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from rich.console import Console
 from rich.markup import escape
@@ -16,6 +17,7 @@ from rich.table import Table
 from engine.codec import encode
 from engine.errors import EngineError, InvalidError
 from engine.store.views import Page
+from engine_app.escapes import last_states, without_escapes
 from engine_app.plain import shape
 
 console = Console(highlight=False, soft_wrap=True)
@@ -49,8 +51,9 @@ _MARKS = {
 
 
 def clean(text: object) -> str:
-    """Return the text without control characters and as it is for rich."""
-    return escape(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", str(text)))
+    """Return the text without what a terminal obeys, and as it is for rich."""
+    shown = without_escapes(last_states(str(text)))
+    return escape(_CONTROLS.sub("\N{REPLACEMENT CHARACTER}", shown))
 
 
 def status(word: str) -> str:
@@ -59,11 +62,26 @@ def status(word: str) -> str:
     return f"[{colour}]{_MARKS.get(word, '·')} {clean(word)}[/]"
 
 
-def moment(micros: int | None) -> str:
-    """Return a time in this machine's zone."""
+def moment(micros: int | None, zone: str | None = None) -> str:
+    """Return a time with its distance from UTC, which names its zone without a doubt.
+
+    Args:
+        micros: since 1970.
+        zone: an IANA zone; this machine's for None, and for one that it does not know.
+    """
     if micros is None:
         return "–"
-    return datetime.fromtimestamp(micros / 1e6).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    told = datetime.fromtimestamp(micros // 1_000_000, UTC).astimezone(_zone(zone))
+    wall = told.replace(tzinfo=None).isoformat(" ")
+    offset = told.isoformat(" ").removeprefix(wall) if told.utcoffset() else "UTC"
+    return f"{wall} {offset}"
+
+
+def _zone(name: str | None) -> ZoneInfo | None:
+    try:
+        return None if name is None else ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
 
 
 def length(start: int | None, end: int | None) -> str:

@@ -37,7 +37,7 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
                 clean(row.workflow) + (f" v{row.version}" if row.version else ""),
                 clean(row.cron),
                 clean(row.zone),
-                "paused" if row.paused_at else moment(row.next_at),
+                "paused" if row.paused_at else moment(row.next_at, row.zone),
                 clean(note(row)),
             )
             for row in rows

@@ -11,6 +11,7 @@ import typer
 
 from engine.again import NEWEST, Preview, Wish
 from engine.codec import decode
+from engine.definition import read_typed
 from engine.errors import EngineError, InvalidInput, InvalidQuery
 from engine.store import views
 from engine.store.views import ExecutionRow
@@ -172,13 +173,16 @@ def _input(
 ) -> Any:
     """Return the input that the execution had, with what is given on top, as edited."""
     now = client.database.now()
-    found = client.database.read(
+    origin = client.database.read(
         lambda connection: views.execution(connection, owner_id, execution_id, now=now)
-    ).input
+    )
+    found = origin.input
     if given:
         found = (found if isinstance(found, dict) else {}) | parse_input(given)
     if not edit:
         return found
+    definition = client.versions.get(origin.row.workflow_id, origin.row.version)
+    found = read_typed(definition.input_schema, found)
     before = json.dumps(found, indent=2, ensure_ascii=False)
     try:
         pretty = click.edit(before, extension=".json", require_save=True)

@@ -21,6 +21,7 @@ from engine.store.views import (
     LogView,
     StepRow,
 )
+from engine_app.escapes import without_escapes
 
 _LONGEST_TEXT = 20_000  # characters of a value on screen; the API gives it whole
 _LONGEST_DATA = 300  # characters of an event's facts in the list; the download has them whole
@@ -294,7 +295,7 @@ def event_line(event: EventView) -> list[Any]:
 def log_line(line: LogView) -> list[Any]:
     """Return a log line as the tail takes it: [number, step, time, level, text]."""
     item = f"[{line.item}] " if line.item is not None else ""
-    return [line.seq, line.step, line.at, line.level.lower(), item + line.message]
+    return [line.seq, line.step, line.at, line.level.lower(), item + without_escapes(line.message)]
 
 
 @dataclass(frozen=True)

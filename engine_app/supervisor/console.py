@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 
+from engine_app.escapes import last_states, without_escapes
+
 _COLOURS = ("36", "32", "35", "33", "34", "90")  # SGR: cyan, green, magenta, yellow, blue, grey
 _WIDTH = 10
 SUPERVISOR = "engine"
-# What a terminal would obey: all escapes but colours, and other control characters but tabs.
+# What is left of escapes but colours, and other control characters but tabs.
 _CONTROL = re.compile(r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f]")
 
 
@@ -32,7 +34,8 @@ class Lines:
         prefix = self._prefixes.get(name) or self._prefix(
             name, _COLOURS[len(self._prefixes) % len(_COLOURS)]
         )
-        lines = _CONTROL.sub("\ufffd", text).splitlines()
+        shown = without_escapes(last_states(text), keep_colours=True)
+        lines = _CONTROL.sub("\ufffd", shown).splitlines()
         sys.stdout.write("".join(f"{prefix}{line}\n" for line in lines))
         sys.stdout.flush()
 
@@ -63,8 +66,7 @@ class LineBuffer:
         whole, newline, rest = (self._rest + data).rpartition(b"\n")
         self._rest = rest
         if newline:
-            said = whole.decode("utf-8", "replace")
-            self._say(said.replace("\r\n", "\n").removesuffix("\r"))
+            self._say(last_states(whole.decode("utf-8", "replace")))
 
     def flush(self) -> None:
         """Say what is left without an end of line."""

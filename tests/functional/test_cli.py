@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from engine import settings
@@ -75,6 +77,48 @@ def test_logs_print_what_the_steps_wrote(engine: Engine, house: House) -> None:
     (line,) = engine("logs", execution_id, "--json").out.splitlines()
     assert json.loads(line)["message"] == "hello [bold]there[/bold]"
     assert engine("logs", execution_id, "--level", "ERROR").out == ""
+
+
+def test_logs_show_no_codes_and_the_end_of_a_progress_bar(engine: Engine, house: House) -> None:
+    def load() -> None:
+        context.log.info("\x1b[1;32mgreen\x1b[0m")
+        context.log.info("".join(f"\r{percent}%|\x1b[K" for percent in range(0, 101, 5)))
+
+    execution_id = house.run(house.publish("load", {"a": python(load)}))
+    lines = engine("logs", execution_id).out.splitlines()
+    assert [line.split("a  ")[1] for line in lines] == ["green", "100%|"]
+    zoned = re.compile(r"\d{4}-\d\d-\d\d [\d:]{8} (UTC|[+-]\d\d:\d\d) ")
+    assert all(zoned.match(line) for line in lines)
+
+
+def test_the_schema_says_how_what_is_typed_is_read(
+    engine: Engine, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    schema = {"type": "object", "properties": {"maybe": text, "n": {"type": "integer"}}}
+    ask = {"uses": "approval", "with": {"title": "?", "form": schema}}
+    house.publish("nested", {"a": ask}, input=schema)
+    (tmp_path / "f.csv").write_bytes(b"3.10\r\n")
+    given = ("-i", "maybe=3.10", "-i", "n=3")
+    execution = engine("run", "nested", *given).out.strip()
+    assert engine("show", execution, "--json").json["input"] == {"maybe": "3.10", "n": 3}
+    house.plan(execution)
+    house.drain()
+    values = ("--value", "maybe=3.10", "--value", "n=3")
+    assert engine("approve", execution, "a", *values).code == 0
+    house.plan(execution)
+    [(output,)] = house.query("SELECT output FROM step_runs")
+    assert json.loads(output)["values"] == {"maybe": "3.10", "n": 3}
+    monkeypatch.setattr(click, "edit", lambda text, **more: text.replace("null", '"4.20"'))
+    rerun = ("rerun", execution, "--from", "a", "--yes", "--json")
+    again = engine(*rerun, "-i", f"maybe=@{tmp_path / 'f.csv'}").json["execution_id"]
+    assert engine("show", again, "--json").json["input"] == {"maybe": "3.10\r\n", "n": 3}
+    again = engine(*rerun, "--edit", "-i", "maybe=null").json["execution_id"]
+    assert engine("show", again, "--json").json["input"] == {"maybe": "4.20", "n": 3}
+    schedule = engine("schedules", "create", "nested", "0 2 * * *", *given, "--zone", "Asia/Tokyo")
+    assert schedule.code == 0
+    assert house.query("SELECT input FROM schedules") == [('{"maybe":"3.10","n":3}',)]
+    assert " 02:00:00 +09:00 " in engine("schedules", "list").out
 
 
 def test_cancel_then_retry(engine: Engine, house: House) -> None:

@@ -35,8 +35,8 @@ def test_output_is_cut_into_lines_wherever_the_pipe_cut_it() -> None:
 def test_a_line_may_have_colours_but_no_other_power_over_the_terminal(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    Lines().say("\x1b[31mred\x1b[0m \x1b[2Jgone \x07", name="web")
-    assert capsys.readouterr().out == ("web        \x1b[31mred\x1b[0m \ufffd[2Jgone \ufffd\n")
+    Lines().say("12%\r34%\r\x1b[31mred\x1b[0m \x1b[2Jgone \x07", name="web")
+    assert capsys.readouterr().out == ("web        \x1b[31mred\x1b[0m gone \ufffd\n")
 
 
 def test_each_worker_process_has_a_dramatiq_of_its_own(settings: Settings) -> None:

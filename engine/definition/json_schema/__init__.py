@@ -11,12 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 from engine.definition.json_schema.complete import completed
-from engine.definition.json_schema.run import BadSchema, Run, path_of
+from engine.definition.json_schema.run import BadSchema, Run, first_of, path_of
 from engine.definition.json_schema.tree import Tree
 from engine.definition.json_schema.whole import check
 from engine.errors import Fault
 
-__all__ = ["BadSchema", "check", "fitted"]
+__all__ = ["BadSchema", "check", "fitted", "wrong_in"]
 
 
 def fitted(schema: Any, value: Any, root: str, units: int) -> tuple[Any, list[Fault]]:
@@ -38,3 +38,14 @@ def fitted(schema: Any, value: Any, root: str, units: int) -> tuple[Any, list[Fa
     tree.node(schema).fits(run, value, None)
     found = [Fault(path_of(one.place, root), one.problem, one.hint) for one in run.found or ()]
     return value, found
+
+
+def wrong_in(schema: Any, value: Any, name: str, units: int) -> set[str]:
+    """Return the keywords of ``schema`` that the property ``name`` of ``value`` does not fit.
+
+    Raises:
+        BadSchema, OverBudget, ExpressionError: as ``fitted``.
+    """
+    run = Run(units)
+    Tree(schema).node(schema).fits(run, value, None)
+    return {one.keyword for one in run.found or () if first_of(one.place) == name}

@@ -101,6 +101,14 @@ def every(results: Iterable[bool]) -> bool:
     return fits
 
 
+def first_of(place: Place) -> str | int | None:
+    """Return the first key on the way to a place; None for the root."""
+    key: str | int | None = None
+    while place is not None:
+        place, key = place
+    return key
+
+
 def path_of(place: Place, root: str) -> str:
     """Return a place as it is written in messages."""
     keys: list[str | int] = []
