@@ -73,7 +73,7 @@ class Client:
     ) -> Started:
         """Start an execution and return it; arguments and errors are those of ``engine.start``."""
         message = messages.dispatch_message("")
-        delay = int(delay_seconds * 1e6)
+        delay = verbs.delay_of(delay_seconds)
         admitted = verbs.start(
             self.database,
             self.versions,

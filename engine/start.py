@@ -8,13 +8,15 @@ from typing import Any
 
 from engine.codec import decode, encode
 from engine.definition import Definition, check_input
-from engine.errors import InvalidInput
+from engine.errors import InvalidInput, InvalidQuery
 from engine.flow.versions import Versions
 from engine.machine.status import Trigger
 from engine.store import executions, workflows
 from engine.store.database import Connection, Database
 from engine.store.executions import Admitted, NewExecution, Parent
 from engine.store.schedules import DueSchedule
+
+MAX_DELAY = 366 * 86_400  # seconds
 
 
 def start(
@@ -80,6 +82,21 @@ def start(
     )
     now = database.now()
     return database.write(lambda connection: executions.admit(connection, wanted, now))
+
+
+def delay_of(seconds: float) -> int:
+    """Return a wait before the start in µs.
+
+    Raises:
+        InvalidQuery: it is no time, negative, or longer than a step may wait.
+    """
+    # Asked so that what is no number is refused: with NaN every comparison is false.
+    if not 0 <= seconds <= MAX_DELAY:
+        raise InvalidQuery(
+            f"the delay must be from 0 to {MAX_DELAY:,} seconds (366 days), not {seconds:g}",
+            hint="start it later, or make a schedule",
+        )
+    return int(seconds * 1e6)
 
 
 def _hash(workflow_id: str, version: int | None, input: Any, delay: int) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from engine import artifacts as kinds
 from engine.machine.status import Trigger
+from engine.start import MAX_DELAY
 from engine.store import downloads, views
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
@@ -37,7 +38,7 @@ class Execute(Body):
 
     input: Any = Field(default_factory=dict, description="checked by the workflow's input schema")
     version: int | None = Field(None, ge=1, description="the newest when left out")
-    delay: float = Field(0, ge=0, le=366 * 86_400, description="seconds to wait before it starts")
+    delay: float = Field(0, ge=0, le=MAX_DELAY, description="seconds to wait before it starts")
 
 
 class Accepted(BaseModel):

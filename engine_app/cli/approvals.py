@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from engine.answer import Decision
+from engine.codec import MAX_INTEGER
 from engine.errors import InvalidQuery
 from engine.store import views
 from engine.store.views import ApprovalRow
@@ -18,7 +19,7 @@ from engine_app.cli.local import As, Json, acting, database, engine
 from engine_app.cli.output import clean, console, moment, print_json, print_more, print_table
 
 Step = Annotated[str, typer.Argument(help="The step that waits.")]
-Item = Annotated[int | None, typer.Option(min=0, help="Of a fan-out.")]
+Item = Annotated[int | None, typer.Option(min=0, max=MAX_INTEGER, help="Of a fan-out.")]
 Comment = Annotated[str, typer.Option(help="What to say with it.")]
 
 

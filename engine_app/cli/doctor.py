@@ -20,6 +20,7 @@ from engine_app.cli.output import clean, console, errors, print_json
 if TYPE_CHECKING:
     from engine.doctor.repair import Repaired
 
+_MOST_HOURS = 24 * 36_525
 FAULTY = 1  # the exit code when something is wrong and was not repaired
 SHOWN = 50  # findings shown in full
 
@@ -41,6 +42,8 @@ def doctor(
         raise typer.BadParameter("--yes means nothing without --repair")
     if as_json and repairing and not yes:
         raise typer.BadParameter("--json asks nothing: add --yes to --repair")
+    if not 0 <= hours <= _MOST_HOURS:  # click lets through what is no number
+        raise typer.BadParameter(f"--hours is at most {_MOST_HOURS:,}: --all looks at all there is")
     with database() as opened:
         examination = Examination(opened, settings(), _sleep)
         waiting = _stranded(opened)

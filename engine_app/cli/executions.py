@@ -15,7 +15,7 @@ from engine.store.database import Database
 from engine.store.views import ExecutionDetail, LogView
 from engine_app.cli.follow import LOOK_SECONDS, follow
 from engine_app.cli.inputs import parse_input
-from engine_app.cli.local import As, Json, acting, database, engine
+from engine_app.cli.local import As, Json, Version, acting, database, engine
 from engine_app.cli.output import (
     clean,
     console,
@@ -44,7 +44,7 @@ def run(
     following: Annotated[
         bool, typer.Option("--follow", "-f", help="Watch it until it has ended.")
     ] = False,
-    version: Annotated[int | None, typer.Option(help="Of the workflow [default: newest].")] = None,
+    version: Version = None,
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same again starts nothing new.")
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from engine.codec import MAX_INTEGER
 from engine.definition import MAX_TEXT
 from engine.errors import InvalidError, NotFound, Unavailable
 from engine.payloads import Payloads
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST = views.MAX_LIMIT  # rows a page: a list on a terminal is whole, and read in few steps
 
+# Numbers that a database can be asked for.
+Version = Annotated[
+    int | None, typer.Option(min=1, max=MAX_INTEGER, help="Of the workflow [default: newest].")
+]
 As = Annotated[
     str | None, typer.Option("--as", metavar="NAME", help="Act as this user [default: the first].")
 ]

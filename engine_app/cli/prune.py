@@ -13,6 +13,7 @@ from engine.prune import Pruned
 from engine_app.cli.local import Json, database
 from engine_app.cli.output import console, print_json
 
+_LONGEST = 36_525 * 86_400.0  # seconds
 _SHORTEST = 3600.0  # seconds: nobody who looks at an end just now loses it under their eyes
 
 
@@ -29,8 +30,8 @@ def prune(
     """Delete ended executions with all that is theirs, old signals, and cached results whose time
     is over: everybody's. What is open, and what an open execution was made from, stays."""
     age = seconds(older_than)
-    if age is None or age < _SHORTEST:
-        raise InvalidQuery(f"--older-than: {older_than!r} is no time of at least 1h, like 30d")
+    if age is None or not _SHORTEST <= age <= _LONGEST:
+        raise InvalidQuery(f"--older-than: {older_than!r} is no time from 1h to 36525d, like 30d")
     with database() as opened:
         before = opened.now() - int(age * 1e6)
         if dry_run:

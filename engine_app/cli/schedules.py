@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from engine import schedule
+from engine.codec import MAX_INTEGER
 from engine.store import schedules, views
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import MOST, As, Json, acting, database, every
@@ -56,7 +57,10 @@ def create(
     given: Annotated[
         list[str] | None, typer.Option("--input", "-i", help="As for `engine run`.")
     ] = None,
-    version: Annotated[int | None, typer.Option(help="[default: newest at each slot]")] = None,
+    version: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_INTEGER, help="[default: newest at each slot]"),
+    ] = None,
     missed: Annotated[str, typer.Option(help="Missed slots: skip, latest or all.")] = "latest",
     missed_cap: Annotated[int, typer.Option(min=1, help="Slots that `all` catches up.")] = 10,
     as_user: As = None,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.codec import MAX_INTEGER
 from engine.stranded import Bulk, Stranded
 from engine_app.cli.local import As, Json, acting, engine
 from engine_app.cli.output import clean, console, print_json, print_table
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Executions whose steps no worker has the code for.")
 Workflow = Annotated[str, typer.Argument(help="Its name or id.")]
-Version = Annotated[int | None, typer.Option(help="Only those of this one [default: all].")]
+Version = Annotated[
+    int | None,
+    typer.Option(min=1, max=MAX_INTEGER, help="Only those of this one [default: all]."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Change nothing, only count.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do it without being asked.")]
 

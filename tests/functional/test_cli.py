@@ -121,6 +121,36 @@ def test_the_schema_says_how_what_is_typed_is_read(
     assert " 02:00:00 +09:00 " in engine("schedules", "list").out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("run", "one", f"--delay={delay}") for delay in ("inf", "nan", "1e12", "31622401", "-1")),
+        *(("run", "one", f"--version={number}") for number in ("0", "-1", str(2**63))),
+        ("schedules", "create", "one", "@daily", f"--version={2**63}"),
+        ("approve", "x", "one", f"--item={2**63}"),
+        ("stranded", "list", "--workflow", "one", f"--version={2**63}"),
+        *(("doctor", f"--hours={hours}") for hours in ("inf", "nan", "1e300")),
+        *(("db", "prune", "--older-than", age) for age in ("99999999999999999999h", "1e400s")),
+        ("rerun", "x", f"--version={2**63}"),
+    ],
+)
+def test_a_number_beyond_what_can_be_kept_is_refused(
+    arguments: tuple[str, ...], engine: Engine, house: House
+) -> None:
+    house.publish("one", {"a": {"uses": "transform", "with": {"value": 1}}})
+    said = engine(*arguments)
+    assert said.code == 2
+    assert "a fault of the engine" not in said.err
+    assert house.query("SELECT count(*) FROM executions") == [(0,)]
+
+
+def test_the_longest_delay_is_that_of_the_api(engine: Engine, house: House) -> None:
+    house.publish("one", {"a": {"uses": "transform", "with": {"value": 1}}})
+    assert engine("run", "one", "--delay=31622400").code == 0
+    said = engine("run", "one", "--delay=31622401")
+    assert "the delay must be from 0 to 31,622,400 seconds (366 days)" in said.err
+
+
 def test_cancel_then_retry(engine: Engine, house: House) -> None:
     house.publish("one", {"a": {"uses": "transform", "with": {"value": 1}}})
     execution_id = engine("run", "one").out.strip()
