@@ -36,12 +36,24 @@ class Remote:
 
 _remotes: dict[str, Remote] = {}
 _functions: dict[str, Callable[..., Any]] = {}
+_options: dict[str, frozenset[str]] = {}
 _workflows: dict[str, Definition] = {}
 
 
-def register_step(name: str, function: Callable[..., Any]) -> None:
-    """Make ``function`` callable by documents as ``name``; the same name again replaces it."""
+def register_step(
+    name: str, function: Callable[..., Any], *, options: frozenset[str] = frozenset()
+) -> None:
+    """Make ``function`` callable by documents as ``name``; the same name again replaces it.
+
+    ``options`` are the keys of a step that its decorator says something about.
+    """
     _functions[name] = function
+    _options[name] = options
+
+
+def options_of(name: str) -> frozenset[str]:
+    """Return the keys of a step that the decorator of a function says something about."""
+    return _options.get(name, frozenset())
 
 
 def find_function(name: str) -> Callable[..., Any]:

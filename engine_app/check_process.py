@@ -6,7 +6,6 @@ a socket as a pickle, and so does the answer: both sides are our own code, and r
 
 from __future__ import annotations
 
-import os
 import resource
 import signal
 import sys
@@ -17,8 +16,6 @@ from typing import Any
 from engine.definition import checked, json_schema, parse_text
 from engine.errors import TooLarge
 from engine.expressions import BUDGET
-
-_SLOWER = 5  # its share of the processor is smaller than that of whoever must answer others
 
 
 def _document(text: str) -> Any:
@@ -35,7 +32,6 @@ WORK: dict[str, Callable[..., Any]] = {"document": _document, "input": _input}
 def main() -> None:
     """Answer one question."""
     descriptor, seconds, memory = sys.argv[1:]
-    os.nice(_SLOWER)
     with Connection(int(descriptor)) as asked:
         asked.send(None)  # it is there: its time begins
         try:

@@ -99,8 +99,9 @@ class StepCall:
 
     def when(self, condition: Any) -> StepCall:
         """Return the call so that it is skipped unless ``condition`` holds."""
-        if not isinstance(condition, Handle | bool):
+        if condition is None:
             refuse("when() takes a condition on handles", "write step.when(total > 0)(…)")
+        known.check_condition(condition)
         return self._with(when=condition)
 
     def using(self, **options: Any) -> StepCall:

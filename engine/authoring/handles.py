@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any, NoReturn
 
 from engine.codec import plain
 from engine.errors import InvalidDocument, PayloadError
-from engine.expressions import FUNCTIONS, MACROS, did_you_mean
+from engine.expressions import FUNCTIONS, MACROS, RESERVED, ROOTS, did_you_mean
 
+_DOTTED = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+_WORDS = ("true", "false", "null", "in")
 _HERE = str(Path(__file__).parent)
 
 
@@ -35,6 +38,26 @@ def caller() -> str:
 def refuse(problem: str, hint: str) -> NoReturn:
     """Raise a `TracingError` that names the line of the caller."""
     raise TracingError(f"{caller()}: {problem}", hint=hint)
+
+
+def check_function(function: object, who: str) -> None:
+    """Refuse what a worker could not find by its name, or not call by the names of arguments."""
+    name = getattr(function, "__qualname__", None)
+    example = "write def with a name of its own, which calls it"
+    if not callable(function) or isinstance(function, classmethod):
+        refuse(f"{who} is a function, not of type {type(function).__name__}", example)
+    if name is None or not hasattr(function, "__module__"):
+        kind = type(function).__name__
+        refuse(f"{who} needs a name that a worker can find, which type {kind} has not", example)
+    if "<lambda>" in name:
+        refuse(f"{who} needs a name that a worker can find, which a lambda has not", example)
+    try:
+        names = [*inspect.signature(function).parameters]
+    except (TypeError, ValueError):
+        refuse(f"{who} needs arguments that have names, which {name} has not", example)
+    if names[:1] in (["self"], ["cls"]):
+        hint = "move it out of the class, or put @staticmethod below the decorator"
+        refuse(f"{name} is a method: a worker has no object to call it on", hint)
 
 
 class Handle:
@@ -60,12 +83,12 @@ class Handle:
             raise AttributeError(name)
         if name.startswith("_"):
             refuse(f"'{name}' is no field that can be written with a dot", f'write ["{name}"]')
-        return Handle(f"{operand(self)}.{name}", self._trace)
+        return self[name]
 
     def __getitem__(self, key: object) -> Handle:
         if isinstance(key, slice):
             refuse("a handle cannot be sliced", "slice inside a step")
-        if isinstance(key, str) and key.isidentifier() and key.isascii():
+        if isinstance(key, str) and _DOTTED.fullmatch(key) and key not in _WORDS:
             return Handle(f"{operand(self)}.{key}", self._trace)
         return Handle(f"{operand(self)}[{literal(key)}]", self._trace)
 
@@ -139,7 +162,14 @@ def _loop(name: str, arguments: tuple[Any, ...], trace: object) -> str:
     names = [*inspect.signature(functions[0]).parameters]
     if len(names) != 1:
         refuse(f"{name}() takes a function of one argument", f"write .{name}(lambda o: o.amount)")
-    return f"{names[0]}, {literal(functions[0](Handle(names[0], trace)))}"
+    variable = _variable(names[0])
+    return f"{variable}, {literal(functions[0](Handle(variable, trace)))}"
+
+
+def _variable(name: str) -> str:
+    """Return the name of a loop's variable in an expression, where letters are those of ASCII."""
+    safe = "".join(c if c.isascii() else f"_{ord(c):x}_" for c in name)
+    return f"{safe}_" if safe in (*ROOTS, *RESERVED) else safe
 
 
 def _binary(symbol: str, *, swapped: bool = False) -> Callable[[Handle, object], Handle]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypedDict
 
 from engine.authoring.handles import Handle, refuse
-from engine.authoring.trace import Trace
+from engine.authoring.trace import Trace, current
 from engine.expressions import did_you_mean
 
 Duration = str | float  # "30s", or seconds
@@ -74,8 +74,24 @@ def check(options: Mapping[str, Any], known: Iterable[str], who: str) -> None:
         refuse("cache_key= means nothing without cache_ttl=", 'write cache_ttl="1h" as well')
     if isinstance(options.get("on"), str):
         refuse("on= takes a list", 'write on=["error", "timeout"]')
-    if not isinstance(options.get("when", True), Handle | bool | None):
+    check_condition(options.get("when"))
+
+
+def check_condition(condition: object) -> None:
+    """Refuse what is no condition, or was decided for all executions when the body ran."""
+    if isinstance(condition, bool) and current() is not None:
+        refuse(
+            f"when() is given {condition}, not a condition on a handle",
+            "is, not, and, or, in decide at once: write x != None, ~x, x & y, x | y",
+        )
+    if not isinstance(condition, Handle | bool | None):
         refuse("when takes a condition on handles", "write step.when(total > 0)(…)")
+
+
+def keys_of(options: Mapping[str, Any]) -> frozenset[str]:
+    """Return the keys of a document's step that say what ``options`` say."""
+    cached = {"cache"} if options.get("cache_ttl") is not None else set()
+    return frozenset(_keys(options)) | cached
 
 
 def place(trace: Trace, default: str, body: dict[str, Any], options: Mapping[str, Any]) -> Handle:

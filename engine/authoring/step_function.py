@@ -9,7 +9,8 @@ from typing import Any, Unpack, overload
 
 from engine import registry
 from engine.authoring.calls import AnyStep
-from engine.authoring.options import StepOptions
+from engine.authoring.handles import check_function
+from engine.authoring.options import StepOptions, keys_of
 
 Function = Callable[..., Any]
 
@@ -54,6 +55,7 @@ class Step(AnyStep):
     reserved = "function"
 
     def __init__(self, function: Function, name: str | None, options: Mapping[str, Any]) -> None:
+        check_function(function, "a step")
         self.fn = function
         self.function_name = f"{function.__module__}.{function.__qualname__}".replace(
             ".<locals>", ""
@@ -61,7 +63,7 @@ class Step(AnyStep):
         short = name or function.__name__.lower().lstrip("_")
         super().__init__(short, inspect.signature(function), options)
         functools.update_wrapper(self, function)
-        registry.register_step(self.function_name, function)
+        registry.register_step(self.function_name, function, options=keys_of(self.options))
 
     def outside(self, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
         """Return the function's value."""

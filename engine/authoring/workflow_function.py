@@ -12,7 +12,7 @@ from pydantic.errors import PydanticInvalidForJsonSchema
 
 from engine import registry
 from engine.authoring.elsewhere import ChildStep
-from engine.authoring.handles import Handle, TracingError, refuse
+from engine.authoring.handles import Handle, TracingError, check_function, refuse
 from engine.authoring.trace import current, tracing
 from engine.definition import Definition, parse
 from engine.errors import InvalidDocument
@@ -64,6 +64,9 @@ def workflow(
     """
 
     def decorate(found: Function) -> Workflow:
+        check_function(found, "a workflow")
+        if not hasattr(found, "__code__"):
+            refuse("a workflow is a function written with def", "def my_workflow(url): …")
         head = {
             "name": name or found.__name__.strip("_").lower().replace("_", "-"),
             "title": title,
@@ -133,7 +136,8 @@ def _define(function: Function, head: dict[str, Any]) -> Definition:
     if current() is not None:
         refuse("a workflow cannot be defined inside another", "move it to the module")
     with tracing(head["name"]) as trace:
-        inputs = {name: Handle(f"input.{name}", trace) for name in schema["properties"]}
+        given = Handle("input", trace)
+        inputs = {name: given[name] for name in schema["properties"]}
         result = function(**inputs)
         if inspect.iscoroutine(result):
             result.close()

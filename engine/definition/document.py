@@ -214,6 +214,7 @@ class _Reader:
             memory=policies.memory(body, path, faults),
             cache=policies.cache(body.get("cache"), f"{path}.cache", faults),
             tolerance=policies.tolerance(body, path, faults),
+            keys=frozenset(body),
         )
         templates = [params, *([step.cache.key] if step.cache else [])]
         items = len(templates)
@@ -244,22 +245,30 @@ class _Reader:
         given = body.get("when")
         if given is None:
             return None
-        if not isinstance(given, bool) and "${{" not in str(given):
-            self.faults.add(f"{path}.when", "must be an expression", f"write ${{{{ {given} }}}}")
+        where = f"{path}.when"
+        if not isinstance(given, bool) and not uses.computed(given):
+            self.faults.add(where, "must be an expression", f"write ${{{{ {given} }}}}")
             return None
-        return self.faults.template(given, f"{path}.when")
+        found = self.faults.template(given, where)
+        if found is not None and found.kind not in (None, "boolean"):
+            hint = "write one comparison and nothing beside it: ${{ input.a > 1 }}"
+            self.faults.add(where, f"is always of type {found.kind}, never true or false", hint)
+        return found
 
     def for_each(self, body: dict[str, Any], path: str) -> Template | None:
         given = body.get("for_each")
         if given is None:
             return None
+        where, hint = f"{path}.for_each", "write ${{ steps.a.output }}"
         if isinstance(given, list) and len(given) > MAX_ITEMS:
-            self.faults.add(f"{path}.for_each", f"has over {MAX_ITEMS} items")
-        elif not isinstance(given, list) and "${{" not in str(given):
-            hint = "write ${{ steps.a.output }}"
-            self.faults.add(f"{path}.for_each", "must be a list or an expression", hint)
+            self.faults.add(where, f"has over {MAX_ITEMS} items")
+        elif not isinstance(given, list) and not uses.computed(given):
+            self.faults.add(where, "must be a list or an expression that gives one", hint)
         else:
-            return self.faults.template(given, f"{path}.for_each")
+            found = self.faults.template(given, where)
+            if found is not None and found.kind not in (None, "list"):
+                self.faults.add(where, f"is always of type {found.kind}, never a list", hint)
+            return found
         return None
 
     def max_parallel(self, body: dict[str, Any], path: str) -> int:

@@ -83,6 +83,7 @@ class Step:
     tolerance: Tolerance = Tolerance()
     closing: bool = False  # runs once all the others are over
     compensates: int | None = None  # the step whose work it undoes
+    keys: frozenset[str] = frozenset()  # that the document says something about
 
 
 @dataclass(frozen=True, slots=True)

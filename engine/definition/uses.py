@@ -19,7 +19,6 @@ MAX_SLEEP = 366 * 86400
 MAX_APPROVERS = 100
 TYPE = "type:"  # before the name of a step type that is installed beside the built-in ones
 _WORD = re.compile(r"[A-Za-z_][\w.-]{0,62}", re.ASCII)
-_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 Check = Callable[[dict[str, Any], str, Faults], None]
 
@@ -61,20 +60,25 @@ def _python(params: dict[str, Any], path: str, faults: Faults) -> None:
     function = params.get("function")
     if function is None:
         faults.add(f"{path}.function", "is required", "name it as module.function")
-    elif not isinstance(function, str) or not _FUNCTION.fullmatch(function):
+    elif not isinstance(function, str) or not _is_function(function):
         faults.add(f"{path}.function", "must be module.function, without ${{ }}")
     for name in params:
         if not name.isidentifier():
             faults.add(path, f"{name!r} cannot be the name of a function's argument")
 
 
+def _is_function(name: str) -> bool:
+    parts = name.split(".")
+    return len(parts) > 1 and all(map(str.isidentifier, parts))
+
+
 def _http(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("method", "url", "headers", "query", "json", "body", "read_as"), path)
     read_as = params.get("read_as", "text")
-    if not _computed(read_as) and read_as not in READ_AS:
+    if not computed(read_as) and read_as not in READ_AS:
         faults.add(f"{path}.read_as", f"{read_as!r} is no way", f"one of {', '.join(READ_AS)}")
     method = params.get("method", "GET")
-    if not _computed(method) and str(method).upper() not in HTTP_METHODS:
+    if not computed(method) and str(method).upper() not in HTTP_METHODS:
         faults.add(
             f"{path}.method", f"{method!r} is no method", f"one of {', '.join(HTTP_METHODS)}"
         )
@@ -87,7 +91,7 @@ def _http(params: dict[str, Any], path: str, faults: Faults) -> None:
         elif "${{" not in url and (fault := ports.fault_of(url)):
             faults.add(f"{path}.url", fault)
     for name in ("headers", "query"):
-        if name in params and not _computed(params[name]):
+        if name in params and not computed(params[name]):
             faults.typed(params[name], dict, f"{path}.{name}")
     if "json" in params and "body" in params:
         faults.add(path, "has both json and body", "json is sent as JSON, body as it is")
@@ -103,7 +107,7 @@ def _sleep(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("for", "until"), path)
     if ("for" in params) == ("until" in params):
         faults.add(path, "needs exactly one of for and until", "for: 90s")
-    if "for" in params and not _computed(params["for"]):
+    if "for" in params and not computed(params["for"]):
         duration = seconds(params["for"])
         if duration is None or duration > MAX_SLEEP:
             faults.add(
@@ -133,7 +137,7 @@ def _approval(params: dict[str, Any], path: str, faults: Faults) -> None:
     if _schema(params, "form", path, faults) and params["form"].get("type", "object") != "object":
         faults.add(f"{path}.form.type", "must be object", "a form is a mapping of fields")
     _duration(params, "deadline", path, faults, least="longer than nothing")
-    if "approvers" in params and not _computed(params["approvers"]):
+    if "approvers" in params and not computed(params["approvers"]):
         _approvers(params["approvers"], f"{path}.approvers", faults)
 
 
@@ -151,10 +155,10 @@ def _approvers(value: Any, path: str, faults: Faults) -> None:
 def _workflow(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("workflow", "input", "version", "wait", "parent_ends"), path)
     _told(params, "workflow", path, faults, "the name of a workflow")
-    if "input" in params and not _computed(params["input"]):
+    if "input" in params and not computed(params["input"]):
         faults.typed(params["input"], dict, f"{path}.input", "write {url: …}")
     version = params.get("version", 1)
-    if not _computed(version) and not (type(version) is int and version > 0):
+    if not computed(version) and not (type(version) is int and version > 0):
         hint = "without one it is the newest"
         faults.add(f"{path}.version", "must be a whole number from 1", hint)
     if "wait" in params:
@@ -210,7 +214,7 @@ def _duration(
     params: dict[str, Any], key: str, path: str, faults: Faults, *, least: str = ""
 ) -> None:
     """Keep a fault unless ``key`` is left out, computed, or a duration; nothing if ``least``."""
-    if key not in params or _computed(params[key]):
+    if key not in params or computed(params[key]):
         return
     duration = seconds(params[key])
     if duration is None or duration > MAX_SLEEP or (least and not duration):
@@ -218,7 +222,8 @@ def _duration(
         faults.add(f"{path}.{key}", wanted, "write 90s or 2d")
 
 
-def _computed(value: Any) -> bool:
+def computed(value: Any) -> bool:
+    """Return whether ``value`` is a text with an expression in it."""
     return isinstance(value, str) and "${{" in value
 
 

@@ -2,7 +2,7 @@
 
 from engine.expressions.functions import FUNCTIONS, matches
 from engine.expressions.suggest import did_you_mean
-from engine.expressions.syntax import MACROS
+from engine.expressions.syntax import MACROS, RESERVED
 from engine.expressions.template import (
     MAX_EXPRESSIONS,
     ROOTS,
@@ -18,6 +18,7 @@ __all__ = [
     "FUNCTIONS",
     "MACROS",
     "MAX_EXPRESSIONS",
+    "RESERVED",
     "ROOTS",
     "Allowance",
     "Budget",

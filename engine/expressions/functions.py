@@ -35,6 +35,9 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _UPPER = {lower: upper for upper, lower in _LOWER.items()}
 MAX_PATTERN = 256  # characters: longer ones take milliseconds to compile, on every call
 MAX_REPEATS = 1_000
+MAX_SECONDS = 2**63 / 1e9  # of a duration, which the library counts in ns
+_LENGTH = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|us|µs|ns|s)", re.ASCII)
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _COUNT = re.compile(r"(?<=[{,])\s*([0-9]+)")
 Function = Callable[..., Any]
 _PARTS = "FullYear Month Date DayOfMonth DayOfWeek DayOfYear Hours Minutes Seconds Milliseconds"
@@ -120,7 +123,19 @@ def _int(budget: Budget, value: Any) -> int | float:
 
 
 def _double(budget: Budget, value: Any) -> float:
-    return float(_spelled(_DECIMAL, value) if isinstance(value, str) else _number(value))
+    found = float(_spelled(_DECIMAL, value) if isinstance(value, str) else _number(value))
+    if not math.isfinite(found):
+        raise ExpressionError("the number is beyond what a double holds", hint="keep it as text")
+    return found
+
+
+def _duration(budget: Budget, value: Any) -> Any:
+    # The library takes what is beyond its range for the longest that it has.
+    if isinstance(value, str):
+        length = sum(float(number) * _UNITS[unit] for number, unit in _LENGTH.findall(value))
+        if length > MAX_SECONDS:
+            raise ExpressionError("the duration is over 292 years", hint="use a shorter one")
+    return _library("=duration")(budget, value)
 
 
 def _spelled(pattern: re.Pattern[str], value: str) -> str:
@@ -222,7 +237,7 @@ FUNCTIONS: dict[str, Function] = {
     "floor": _rounded(math.floor),
     "ceil": _rounded(math.ceil),
     "timestamp": _library("=timestamp"),
-    "duration": _library("=duration"),
+    "duration": _duration,
 }
 FUNCTIONS |= {f"get{part}": _library(f"get{part}") for part in _PARTS.split()}
 

@@ -26,7 +26,7 @@ MACROS = ("all", "exists", "exists_one", "filter", "map")
 _LEVELS = {"||": 1, "&&": 2, "+": 4, "-": 4, "*": 5, "/": 5, "%": 5}
 _LEVELS |= dict.fromkeys(("==", "!=", "<", "<=", ">", ">=", "in"), 3)
 _WORDS: dict[str, object] = {"true": True, "false": False, "null": None}
-_RESERVED = frozenset(
+RESERVED = frozenset(
     re.findall(
         r"\w+",
         "as break const continue else for function if import in let loop package namespace "
@@ -197,7 +197,7 @@ class _Parser:
     def named(self, token: Token) -> Node:
         if token.text in _WORDS:
             return tree.Literal(_WORDS[token.text])
-        if token.text in _RESERVED:
+        if token.text in RESERVED:
             self.position -= 1
             self.fail("a value")
         if not self.take("("):

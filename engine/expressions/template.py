@@ -14,7 +14,7 @@ from engine.expressions.evaluate import Frame, build, select, write
 from engine.expressions.functions import FUNCTIONS
 from engine.expressions.suggest import did_you_mean
 from engine.expressions.syntax import MACROS, MAX_LENGTH, parse, tokens
-from engine.expressions.values import Budget, capped, export
+from engine.expressions.values import Budget, capped, export, kind
 
 ROOTS = ("input", "steps", "item", "index", "execution")
 MAX_EXPRESSIONS = 200_000  # characters of all expressions of a document; see `Allowance`
@@ -47,11 +47,17 @@ class Template:
     references: tuple[Reference, ...]
     _fill: Fill = field(repr=False)
     _plain: tuple[Any] | None = field(default=None, repr=False)
+    _kind: str | None = field(default=None, repr=False)
 
     @property
     def constant(self) -> bool:
         """Whether it holds no expression."""
         return self._plain is not None
+
+    @property
+    def kind(self) -> str | None:
+        """The word for the type that each of its values has, where that can be told."""
+        return self._kind
 
     @property
     def steps(self) -> frozenset[str]:
@@ -109,8 +115,9 @@ def compile(value: Any, path: str, allowance: Allowance | None = None) -> Templa
     if compiler.faults:
         raise ExpressionError("the expressions are not valid", faults=compiler.faults)
     if fill is None:
-        return Template(path, (), lambda scope: value, (value,))
-    return Template(path, tuple(compiler.references), fill)
+        return Template(path, (), lambda scope: value, (value,), kind(value))
+    found = kind(value) if not isinstance(value, str) else compiler.kind
+    return Template(path, tuple(compiler.references), fill, None, found)
 
 
 class _Compiler:
@@ -120,6 +127,7 @@ class _Compiler:
         self.allowance = allowance
         self.faults: list[Fault] = []
         self.references: list[Reference] = []
+        self.kind: str | None = None  # of the last text, if it is known
 
     def value(self, value: Any, path: str) -> Fill | None:
         """Return how to fill in ``value``, or None when there is nothing to fill in."""
@@ -130,6 +138,11 @@ class _Compiler:
         return self.list(value, path) if isinstance(value, list) else None
 
     def object(self, value: dict[str, Any], path: str) -> Fill | None:
+        for key in value:
+            if _OPEN in key and f"${_OPEN}" not in key:
+                problem = "an expression cannot be a key"
+                hint = "make the whole mapping by one: ${{ {input.key: 1} }}"
+                self.fault(ExpressionError(problem, hint=hint), member(path, key))
         fills = {key: self.value(entry, member(path, key)) for key, entry in value.items()}
         moving = {key: fill for key, fill in fills.items() if fill is not None}
         if not moving:
@@ -154,17 +167,20 @@ class _Compiler:
         fills: list[str | Fill | None] = [
             part if isinstance(part, str) else self.expression(part, path) for part in parts
         ]
+        self.kind = "string"
         return _mixed(fills, path)
 
     def expression(self, source: _Source, path: str) -> Fill | None:
         try:
             plain = _plain_path(source.text)
             self.allowance.take(len(source.text) if plain is None else _PLAIN_COST)
+            self.kind = None
             if plain is not None:
                 self.refer(plain, path)
                 return _lookup(plain, path)
             node = parse(source.text)
             self.check(node, path)
+            self.kind = _kind_of(node)
             return _evaluation(node, source.text, path)
         except ExpressionError as error:
             self.fault(error, path)
@@ -197,6 +213,21 @@ class _Compiler:
         self.faults.append(Fault(path, error.message, error.hint))
         if len(self.faults) >= _MAX_FAULTS:
             raise _Enough
+
+
+def _kind_of(node: tree.Node) -> str | None:
+    match node:
+        case tree.Literal(value):
+            return kind(value)
+        case tree.Items() | tree.Macro("map" | "filter"):
+            return "list"
+        case tree.Pairs():
+            return "object"
+        case tree.Binary("+" | "-" | "*" | "/" | "%") | tree.Choice() | tree.Call():
+            return None
+        case tree.Binary() | tree.Has() | tree.Unary("!") | tree.Macro():
+            return "boolean"
+    return None
 
 
 class _Enough(Exception):

@@ -12,6 +12,7 @@ from engine.definition import Step
 from engine.errors import EngineError, RateLimited, StepError, Unavailable
 from engine.flow.words import describe_error, reason_of
 from engine.machine.status import Reason
+from engine.registry import options_of
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
 from engine.steps.processes import Mark, Processes
@@ -91,6 +92,7 @@ def run_attempt(
     """
     started = Processes(partial(_note_ended, context), mark)
     try:
+        _note_options(step, context)
         code = _code_of(step, params, context, limit)
         with entered(context), waking(started.end):
             try:
@@ -114,6 +116,16 @@ def _code_of(step: Step, params: dict[str, Any], context: Context, limit: int) -
         return lambda: isolated.run(step, params, context, limit)
     step_type = find(step.uses)
     return lambda: step_type.run(params, context)
+
+
+def _note_options(step: Step, context: Context) -> None:
+    """Tell of options that the function's decorator names and the document does not."""
+    unsaid = options_of(step.function) - step.keys if step.function else ()
+    if unsaid and context.attempt == 1:
+        context.log.warning(
+            "%s of @step hold in workflows written in Python: write them into this document's step",
+            ", ".join(sorted(unsaid)),
+        )
 
 
 def _note_ended(context: Context, process: str) -> None:

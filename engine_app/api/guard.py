@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from fastapi import Depends, Request
@@ -33,7 +33,7 @@ class Parts:
     limits: Limits
     origins: frozenset[str]
     over: Callable[[str], None]
-    checks: Checks
+    checks: Checks = field(default_factory=Checks)
 
     @property
     def database(self) -> Database:
