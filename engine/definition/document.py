@@ -42,7 +42,7 @@ def parse(document: object, *, stored: bool = False) -> Definition:
         InvalidDocument: with every fault (the first hundred), each with its path and a hint.
     """
     # What is stored was accepted once: it is read, whatever a later release takes.
-    faults = Faults(Allowance(sys.maxsize) if stored else None)
+    faults = Faults(Allowance(sys.maxsize) if stored else None, stored=stored)
     try:
         source = plain(document)
     except PayloadError as error:
@@ -246,11 +246,11 @@ class _Reader:
         if given is None:
             return None
         where = f"{path}.when"
-        if not isinstance(given, bool) and not uses.computed(given):
+        if not isinstance(given, bool) and not uses.computed(given) and not self.stored:
             self.faults.add(where, "must be an expression", f"write ${{{{ {given} }}}}")
             return None
         found = self.faults.template(given, where)
-        if found is not None and found.kind not in (None, "boolean"):
+        if found is not None and found.kind not in (None, "boolean") and not self.stored:
             hint = "write one comparison and nothing beside it: ${{ input.a > 1 }}"
             self.faults.add(where, f"is always of type {found.kind}, never true or false", hint)
         return found
@@ -262,11 +262,11 @@ class _Reader:
         where, hint = f"{path}.for_each", "write ${{ steps.a.output }}"
         if isinstance(given, list) and len(given) > MAX_ITEMS:
             self.faults.add(where, f"has over {MAX_ITEMS} items")
-        elif not isinstance(given, list) and not uses.computed(given):
+        elif not isinstance(given, list) and not uses.computed(given) and not self.stored:
             self.faults.add(where, "must be a list or an expression that gives one", hint)
         else:
             found = self.faults.template(given, where)
-            if found is not None and found.kind not in (None, "list"):
+            if found is not None and found.kind not in (None, "list") and not self.stored:
                 self.faults.add(where, f"is always of type {found.kind}, never a list", hint)
             return found
         return None

@@ -23,11 +23,13 @@ class Faults:
 
     Args:
         allowance: what the document's expressions may take.
+        stored: whether it was accepted once: rules that are younger do not count then.
 
     Each method raises `TooMany` with the last fault that is told.
     """
 
-    def __init__(self, allowance: Allowance | None = None) -> None:
+    def __init__(self, allowance: Allowance | None = None, *, stored: bool = False) -> None:
+        self.stored = stored
         self.found: list[Fault] = []
         self._allowance = allowance or Allowance()
 
@@ -55,7 +57,7 @@ class Faults:
     def template(self, value: Any, path: str) -> Template | None:
         """Return ``value`` compiled, or None after keeping its faults."""
         try:
-            return compile(value, path, self._allowance)
+            return compile(value, path, self._allowance, stored=self.stored)
         except ExpressionError as error:
             for fault in error.faults:
                 self.add(fault.path, fault.problem, fault.hint)

@@ -88,7 +88,12 @@ def _fitted(
 
 
 def check_schema(schema: Any, faults: Faults, path: str = "input") -> None:
-    """Keep a fault for everything that is wrong with ``schema``, found under ``path``."""
+    """Keep a fault for everything that is wrong with ``schema``, found under ``path``.
+
+    One that is stored was accepted once; what this release cannot follow is told of an input.
+    """
+    if faults.stored:
+        return
     before = len(faults.found)
     json_schema.check(schema, faults, path)
     if path == "input" and len(faults.found) == before and not _is_for_objects(schema):

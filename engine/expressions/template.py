@@ -97,13 +97,17 @@ class _Spent(Exception):
     pass
 
 
-def compile(value: Any, path: str, allowance: Allowance | None = None) -> Template:
+def compile(
+    value: Any, path: str, allowance: Allowance | None = None, *, stored: bool = False
+) -> Template:
     """Return ``value`` with every ``${{ … }}`` in it compiled; ``path`` is where it stands.
+
+    In one that is ``stored`` an expression as a key is the text that it was taken for.
 
     Raises:
         ExpressionError: with every fault in ``value`` (the first hundred), each with its path.
     """
-    compiler = _Compiler(allowance or Allowance())
+    compiler = _Compiler(allowance or Allowance(), stored=stored)
     try:
         fill = compiler.value(value, path)
     except _Spent:
@@ -123,8 +127,9 @@ def compile(value: Any, path: str, allowance: Allowance | None = None) -> Templa
 class _Compiler:
     """Goes through one value, collecting every fault and every reference."""
 
-    def __init__(self, allowance: Allowance) -> None:
+    def __init__(self, allowance: Allowance, *, stored: bool) -> None:
         self.allowance = allowance
+        self.stored = stored
         self.faults: list[Fault] = []
         self.references: list[Reference] = []
         self.kind: str | None = None  # of the last text, if it is known
@@ -138,7 +143,7 @@ class _Compiler:
         return self.list(value, path) if isinstance(value, list) else None
 
     def object(self, value: dict[str, Any], path: str) -> Fill | None:
-        for key in value:
+        for key in () if self.stored else value:
             if _OPEN in key and f"${_OPEN}" not in key:
                 problem = "an expression cannot be a key"
                 hint = "make the whole mapping by one: ${{ {input.key: 1} }}"

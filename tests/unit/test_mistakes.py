@@ -10,8 +10,8 @@ import pytest
 
 from engine import registry, step, workflow
 from engine.authoring import TracingError
-from engine.definition import parse
-from engine.errors import ExpressionError, InvalidDocument
+from engine.definition import check_input, parse
+from engine.errors import ExpressionError, InvalidDocument, InvalidInput
 from engine.expressions import compile
 from engine.testing import Harness
 
@@ -206,3 +206,29 @@ def test_a_number_or_duration_that_cannot_be_held_is_refused(source: str, said: 
 def test_the_longest_duration_is_what_it_says() -> None:
     assert compile("${{ duration('2562047h') }}", "p").evaluate({}) == 2562047 * 3600
     assert compile("${{ duration('-1.5h') }}", "p").evaluate({}) == -5400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"with": {"value": {"${{ input.k }}": 1}}},
+        {"for_each": {"a": "${{ input.a }}"}},
+        {"for_each": "${{ {'a': 1} }}"},
+        {"when": "${{ 1 }}"},
+        {"when": ["${{ input.a }}"]},
+    ],
+)
+def test_what_was_stored_by_an_earlier_release_is_still_read(body: dict[str, Any]) -> None:
+    used = {"uses": "transform", "with": {"value": 1}, **body}
+    document = {"name": "w", "steps": {"a": used}}
+    with pytest.raises(InvalidDocument):
+        parse(document)
+    assert parse(document, stored=True).steps[0].name == "a"
+
+
+def test_a_stored_schema_that_this_release_would_refuse_is_still_read() -> None:
+    schema = {"properties": {"a": {"$ref": "#/$defs/gone"}, "b": {"type": "strung"}}}
+    steps = {"a": {"uses": "transform", "with": {"value": 1}}}
+    definition = parse({"name": "w", "input": schema, "steps": steps}, stored=True)
+    with pytest.raises(InvalidInput):
+        check_input(definition, {"a": 1, "b": 2})
