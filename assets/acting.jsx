@@ -81,6 +81,7 @@ function measure() {
   for (const list of all) list.querySelectorAll("[data-card]").forEach(hold);
   for (const list of all) {
     for (const button of list.querySelectorAll("[data-act]")) {
+      if (button.closest("dialog")) continue; // opened by a hand, not by itself
       const box = button.getBoundingClientRect();
       const now = [box.left + window.scrollX, box.top + window.scrollY];
       const was = places.get(button);
@@ -101,7 +102,8 @@ let last = { button: null, x: 0, y: 0, at: -TWICE };
 function slipped(event, button) {
   const now = performance.now();
   const near = Math.abs(event.clientX - last.x) + Math.abs(event.clientY - last.y) < 10;
-  const second = last.button !== null && now - last.at < TWICE && near && last.button !== button;
+  const ways = button.tagName === "A" && last.button?.tagName === "A"; // from page to page: nothing is done
+  const second = last.button !== null && now - last.at < TWICE && near && last.button !== button && !ways;
   if (!second) last = { button, x: event.clientX, y: event.clientY, at: now };
   return second;
 }
@@ -121,8 +123,18 @@ function click(event) {
   if (REFUSED[connection.word]) return refuse(event, connection.word);
   begin(button); // aria-disabled alone: a button that is really disabled would not send its form
 }
+// A form that is sent while nobody hears would be sent later, when it is meant no more.
+function submit(event) {
+  if (!event.target.hasAttribute("action") && REFUSED[connection.word]) refuse(event, connection.word);
+}
+// Enter in a line would press the first button of its form. What decides is pressed by itself.
+function press(event) {
+  if (event.key === "Enter" && event.target.tagName === "INPUT" && event.target.closest("[data-card] form")) event.preventDefault();
+}
 if (here) {
   window.addEventListener("click", click, true);
+  window.addEventListener("submit", submit, true);
+  window.addEventListener("keydown", press, true);
   const watch = () => {
     new MutationObserver(measure).observe(document.documentElement, { childList: true, subtree: true, characterData: true });
     window.addEventListener("resize", measure);

@@ -200,7 +200,7 @@ export function Verdict({ of: what, name }) {
   const say = (word) => () => { field.current.value = word; };
   return (
     <div className="row">
-      <input type="hidden" name={name} ref={field} defaultValue="approve" />
+      <input type="hidden" name={name} ref={field} defaultValue="" />
       <button type="submit" data-act="" className="btn p" onClick={say("approve")}>Approve<span className="only-reader"> {what}</span></button>
       <button type="submit" data-act="" className="btn d" onClick={say("reject")}>Reject<span className="only-reader"> {what}</span></button>
     </div>

@@ -76,7 +76,6 @@ def _letters() -> rx.Component:
         ),
         class_name="panel notice",
         aria_label="Dead letters",
-        custom_attrs=kit.STEADY,
     )
 
 
@@ -101,7 +100,7 @@ def _letter(letter: Any) -> rx.Component:
             letter.execution != "",
             kit.Confirm.create(
                 label="Replay…",
-                title="Replay this dead letter?",
+                title=rx.Var.create("Replay the dead letter of execution …") + letter.short + "?",
                 body=letter.again,
                 action="Replay",
                 on_confirm=lambda _note: MonitoringState.replay(letter.id),

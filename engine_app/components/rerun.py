@@ -118,14 +118,17 @@ def _input() -> rx.Component:
             RerunState.edited,
             rx.el.textarea(
                 name="input",
+                id="rerun-input",
                 default_value=RerunState.text,
                 on_blur=RerunState.type_input,
                 class_name="in",
                 rows=7,
                 spell_check=False,
                 aria_label="Input as JSON",
+                custom_attrs={"data-secret": RerunState.secret},
             ),
         ),
+        rx.cond(RerunState.edited, kit.Keep.create(name="rerun")),
         class_name="field",
     )
 

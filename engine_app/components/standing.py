@@ -18,13 +18,15 @@ _FAMILY = ExecutionState.family
 
 def actions() -> rx.Component:
     """Return the buttons: only those whose action is possible now."""
-    return rx.fragment(
+    return rx.el.span(
         kit.Answered.create(turn=ExecutionState.turn),
         rx.cond(_STAGE.can_resume, _resume()),
         rx.cond(_STAGE.can_pause, _pause()),
         rx.cond(_STAGE.can_cancel, _cancel()),
         rx.cond(~_HEAD.is_open, rerun(_HEAD.id, _HEAD.workflow)),
         rx.cond((_HEAD.status == "failed") | (_HEAD.status == "cancelled"), _retry()),
+        class_name="row",
+        custom_attrs=kit.STEADY,  # what may be done changes with the execution
     )
 
 

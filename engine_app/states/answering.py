@@ -32,6 +32,7 @@ from engine_app.states.shapes_asks import (
 
 # Names that no field of a form has: its own are those of a JSON Schema's properties.
 KEY, VERDICT, COMMENT = "engine:key", "engine:verdict", "engine:comment"
+APPROVE, REJECT = "approve", "reject"  # as the buttons of ui.jsx say it
 FORM = "engine:form"  # of this filling in: what is sent twice is meant once
 _COMMENT_LIMIT = 2_000
 
@@ -77,7 +78,7 @@ class Answering(rx.State, mixin=True):
         self.refusal = ""
         if viewer is None:
             return to_login(self)
-        self._replace_ask(ask.key, answered(ask, form.get(VERDICT) == "approve", viewer.name, now))
+        self._replace_ask(ask.key, answered(ask, form.get(VERDICT) == APPROVE, viewer.name, now))
         self.look_again()  # of Following, which every page has
         return None
 
@@ -173,7 +174,10 @@ def _action(ask: Ask, form: Mapping[str, Any]) -> Callable[[Viewer], Any]:
     Raises:
         InvalidInput: something that was typed cannot be read.
     """
-    if ask.kind == "approval" and form.get(VERDICT) != "approve":
+    verdict = form.get(VERDICT)
+    if ask.kind == "approval" and verdict not in (APPROVE, REJECT):
+        raise InvalidInput("press Approve or Reject: nothing was decided")
+    if ask.kind == "approval" and verdict == REJECT:
         return _decision(ask, form, approved=False, values={})
     value, faults = typed_for(ask, form)
     if faults:

@@ -32,6 +32,7 @@ class _Origin:
     steps: list[str]
     more: int
     shown: str  # the input, its secrets masked
+    secret: bool  # its schema names some
     input: Any
     failed: str  # the step whose failure ended it
     ended_well: bool
@@ -50,6 +51,7 @@ class RerunState(rx.State):
     newer: bool = False  # the newest version is wanted
     edited: bool = False
     text: str = ""
+    secret: bool = False  # passwords may stand in it
     closes: bool = False  # it has steps that run at the end
     what_failed: bool = False  # may be chosen: something has
     outlook: Outlook = Outlook()
@@ -82,6 +84,7 @@ class RerunState(rx.State):
         self.what_failed = not origin.ended_well
         if first:
             self.text, self._original = origin.shown, origin.input
+            self.secret = origin.secret
             self.step = origin.failed
         if self.step not in self.steps and (self.step or origin.ended_well):
             self.step = origin.steps[0] if origin.steps else ""
@@ -211,6 +214,7 @@ def _origin(session: str | None, execution_id: str, newer: bool) -> _Origin | No
             steps=names[:STEPS_SHOWN],
             more=max(len(names) - STEPS_SHOWN, 0),
             shown=forms.json_text(definition.input_schema, detail.input),
+            secret=forms.names_secrets(definition.input_schema, definition.input_schema),
             input=detail.input,
             failed=failed if failed in names else "",
             ended_well=row.status == ExecutionStatus.COMPLETED,

@@ -16,7 +16,7 @@ from tests.support.processes import eventually
 from tests.support.system import System
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Locator, Page
 
 expect.set_options(timeout=15_000)
 
@@ -70,6 +70,13 @@ def _fill_in(form: Page) -> None:
     form.get_by_label("key", exact=True).fill("s3cret")
 
 
+def _give_another_input(page: Page) -> Locator:
+    """Open the dialog that runs an execution again, and return the field of its input."""
+    page.get_by_role("button", name="Rerun…").click()
+    page.get_by_label("Give another input").check()
+    return page.get_by_label("Input as JSON")
+
+
 def _expect_form(form: Page) -> None:
     expect(form.get_by_label("city")).to_have_value("Ulm\nNeu-Ulm")
     expect(form.get_by_label("size")).to_have_value("1")
@@ -86,6 +93,8 @@ def test_what_was_typed_and_chosen_outlives_a_killed_server_and_a_lost_tab(ada: 
     form, text = _open(ada, "/workflows/asking"), _open(ada, "/workflows/plain")
     steps, logs = (_open(ada, f"/executions/{execution}?tab={tab}") for tab in ("steps", "logs"))
     cards, list_ = _open(ada, "/approvals"), _open(ada, "/monitoring")
+    again = _open(ada, f"/executions/{ada.start('plain')}")
+    _give_another_input(again).fill('{"city": "Bonn"}')
     _fill_in(form)
     text.get_by_role("button", name="as JSON").click()
     text.get_by_label("Input as JSON").fill('{"city": ')
@@ -96,7 +105,7 @@ def test_what_was_typed_and_chosen_outlives_a_killed_server_and_a_lost_tab(ada: 
     cards.get_by_label("Comment").fill("not before noon")
     list_.get_by_label("Find executions").fill("half a wo")
 
-    pages = (form, text, steps, logs, cards, list_)
+    pages = (form, text, steps, logs, cards, list_, again)
     os.kill(ada.system.pid("web"), signal.SIGKILL)
     for page in pages:
         expect(page.locator(".mark")).to_contain_text(re.compile("offline|catching up"))
@@ -109,6 +118,7 @@ def test_what_was_typed_and_chosen_outlives_a_killed_server_and_a_lost_tab(ada: 
     expect(logs.get_by_label("Find in logs")).to_have_value("boom")
     expect(cards.get_by_label("Comment")).to_have_value("not before noon")
     expect(list_.get_by_label("Find executions")).to_have_value("half a wo")
+    expect(_give_another_input(again)).to_have_value('{"city": "Bonn"}')
     kept = form.evaluate("JSON.stringify(sessionStorage)")
     assert "Ulm" in kept
     assert "s3cret" not in kept

@@ -78,9 +78,12 @@ def test_a_rejection_does_not_ask_for_the_form(client: _Client) -> None:
     assert client.asked[0]["decision"] == Decision(False, "ada", "too early", {}, None)
 
 
-def test_a_form_that_says_neither_is_no_approval(client: _Client) -> None:
-    _answer(_page(ASK), count="3")
-    assert client.asked[0]["decision"].approved is False
+@pytest.mark.parametrize("verdict", ["", "APPROVE", "yes"])
+def test_a_form_that_says_neither_decides_nothing(client: _Client, verdict: str) -> None:
+    page = _page(ASK)
+    _answer(page, count="3", verdict=verdict)
+    assert client.asked == []
+    assert "press Approve or Reject" in page.asks[0].wrong[0]
 
 
 def test_what_cannot_be_read_is_said_beside_its_field_and_not_sent(client: _Client) -> None:
