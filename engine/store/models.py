@@ -155,6 +155,13 @@ class Execution(Base):
             postgresql_where=text("origin_id IS NOT NULL"),
         ),
         Index(
+            "ix_executions_schedule",
+            "schedule_id",
+            "id",
+            sqlite_where=text("schedule_id IS NOT NULL"),
+            postgresql_where=text("schedule_id IS NOT NULL"),
+        ),
+        Index(
             "uq_executions_slot",
             "schedule_id",
             "slot",

@@ -48,6 +48,7 @@ class ExecutionRow:
     ending: str | None = None  # what it will end as: failed | cancelled
     phase: str = "steps"  # closing: its compensations and finally steps; abandoned: not even these
     deadline_at: int | None = None  # when it fails if it has not ended by then
+    schedule_id: str | None = None  # of the schedule whose slot it is
 
 
 @dataclass(frozen=True, slots=True)

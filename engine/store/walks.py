@@ -34,6 +34,7 @@ class Filter:
 
     ``workflow`` is an id or a name; ``text`` is found in the id, the workflow's name, the error or
     the trigger's detail; ``since`` and ``until`` are µs of creation, ``until`` not included;
+    ``schedule``: the id of the schedule that started them;
     ``lacks_code``: only those with a step that waits for code which no worker has.
     """
 
@@ -45,6 +46,7 @@ class Filter:
     until: int | None = None
     lacks_code: bool = False
     ids: Sequence[str] | None = None
+    schedule: str | None = None
 
 
 def page(
@@ -122,7 +124,9 @@ class _Walk:
 
     @classmethod
     def of(cls, connection: Connection, owner_id: str, wanted: Filter, cursor: str | None) -> _Walk:
-        """Choose the index: a workflow's, a status's, or the owner's own."""
+        """Choose the index: a schedule's, a workflow's, a status's, or the owner's own."""
+        if wanted.schedule is not None:
+            return cls._of_schedule(connection, owner_id, wanted, cursor)
         named, status = _named(connection, owner_id, wanted.workflow), wanted.status or None
         rest = _rest(connection, owner_id, wanted)
         by: Any = _EXECUTIONS.c.workflow_id
@@ -141,6 +145,25 @@ class _Walk:
             else [Way([owner, by], [owner_id, value], *span) for value in values]
         )
         return cls(ways, list(_within(wanted)), rest, list(_few(wanted)))
+
+    @classmethod
+    def _of_schedule(
+        cls, connection: Connection, owner_id: str, wanted: Filter, cursor: str | None
+    ) -> _Walk:
+        # Not the bare columns: SQLite would take the indexes of these instead of the schedule's.
+        asked = {
+            "workflow_id": _named(connection, owner_id, wanted.workflow),
+            "status": wanted.status or None,
+        }
+        rest = [
+            _EXECUTIONS.c[name].concat("").in_(values)
+            for name, values in asked.items()
+            if values is not None
+        ]
+        way = Way([_EXECUTIONS.c.schedule_id], [wanted.schedule or ""], *_span(wanted, cursor))
+        # A schedule has one owner: that this is who asks takes no going through its executions.
+        within = [_EXECUTIONS.c.owner_id.concat("") == owner_id, *_within(wanted)]
+        return cls([way], within, [*rest, *_rest(connection, owner_id, wanted)], list(_few(wanted)))
 
     def end(self, connection: Connection, reach: int) -> str | None:
         """Return the last id of the next ``reach``, at which to stop; None goes to the end."""

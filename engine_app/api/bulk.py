@@ -39,6 +39,7 @@ class Filter(Body):
     text: str | None = Field(None, max_length=200)
     since: str | None = Field(None, description="ISO 8601")
     until: str | None = Field(None, description="ISO 8601, not included")
+    schedule: str | None = Field(None, description="the id of what started them")
 
     def fitting(self, action: str) -> views.Filter | None:
         """Return what the list is asked for: of these, those that the action fits. None: none.
@@ -57,6 +58,7 @@ class Filter(Body):
             text=self.text,
             since=micros(self.since, "since"),
             until=micros(self.until, "until"),
+            schedule=self.schedule,
         )
 
 

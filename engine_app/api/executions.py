@@ -96,6 +96,7 @@ def listed(
     text: Annotated[str | None, Query(max_length=200)] = None,
     since: Annotated[str | None, Query(description="ISO 8601")] = None,
     until: Annotated[str | None, Query(description="ISO 8601, not included")] = None,
+    schedule: Annotated[str | None, Query(description="the id of what started them")] = None,
     cursor: shapes.Cursor = None,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
     limit: shapes.Limit = views.PAGE,
@@ -103,7 +104,13 @@ def listed(
     """Your executions, newest first. What no index tells is looked for among 5,000 at once: with a
     `next_cursor` there are more to look through, however few are listed."""
     wanted = views.Filter(
-        workflow, status, trigger, text, micros(since, "since"), micros(until, "until")
+        workflow=workflow,
+        status=status,
+        trigger=trigger,
+        text=text,
+        since=micros(since, "since"),
+        until=micros(until, "until"),
+        schedule=schedule,
     )
     now = parts.database.now()
     return shapes.page(

@@ -120,13 +120,16 @@ def list_(
         list[str] | None, typer.Option("--trigger", help="May be repeated.")
     ] = None,
     text: Annotated[str | None, typer.Option(help="In id, workflow, error.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="Id of what started them.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=views.MAX_LIMIT)] = 20,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
     """List executions, newest first."""
-    wanted = views.Filter(workflow=workflow, status=statuses, trigger=triggers, text=text)
+    wanted = views.Filter(
+        workflow=workflow, status=statuses, trigger=triggers, text=text, schedule=schedule
+    )
     with database() as opened:
         user, now = acting(opened, as_user), opened.now()
         page = opened.read(

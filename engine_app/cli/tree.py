@@ -43,6 +43,8 @@ def _around(found: ExecutionDetail) -> Iterator[str]:
     if row.origin_id is not None:
         whence = clean(row.origin_id) if found.origin is None else _link(found.origin)
         yield f"made from {whence}"
+    if row.schedule_id is not None:
+        yield f"started by schedule {clean(row.trigger_detail)} ({clean(row.schedule_id)})"
     yield from _links("run again as", found.again, len(found.again))
     yield from _links("child", found.children, found.children_total)
     if row.deadline_at is not None and row.finished_at is None:

@@ -72,12 +72,18 @@ def execution_line(row: rx.Var[Line]) -> rx.Component:
                 row.total,
                 class_name="nowrap x",
             ),
-            rx.el.td(row.trigger, class_name="sub x"),
+            rx.el.td(_trigger(row), class_name="sub x"),
             rx.el.td(ago(row.created), class_name="num sub nowrap"),
             rx.el.td(took(row.started, row.finished), class_name="num nowrap"),
             custom_attrs={"data-row": row.id},
         ),
     )
+
+
+def _trigger(row: rx.Var[Line]) -> rx.Component:
+    """Return what started it; a schedule leads to all that it has started."""
+    there = rx.Var.create("/monitoring?schedule=") + row.schedule
+    return rx.cond(row.schedule != "", link(row.trigger, to=there), row.trigger)
 
 
 @rx.memo

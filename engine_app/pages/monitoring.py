@@ -82,6 +82,10 @@ def _filters() -> rx.Component:
             rx.el.span("waiting for code that no worker has", class_name="chip said"),
         ),
         rx.cond(
+            MonitoringState.scheduled,
+            rx.el.span("started by schedule ", MonitoringState.schedule, class_name="chip said"),
+        ),
+        rx.cond(
             MonitoringState.filtered, link("Clear filters", to="/monitoring", class_name="btn")
         ),
         class_name="filters",

@@ -160,7 +160,7 @@ def _schedules() -> rx.Component:
 def _due(due: Any) -> rx.Component:
     return rx.el.tr(
         rx.el.td(
-            rx.el.b(due.name),
+            link(rx.el.b(due.name), to=f"/monitoring?schedule={due.id}"),
             rx.el.span(due.cron, " · ", due.zone, class_name="why mono"),
             rx.cond(
                 due.note != "",

@@ -8,11 +8,11 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
-from engine.errors import EngineError
+from engine.errors import EngineError, NotFound
 from engine.ids import made_at
 from engine.machine.status import ExecutionStatus
 from engine.store import views, views_standing
-from engine.store.database import Database
+from engine.store.database import Connection, Database
 from engine_app.live import owner_topic
 from engine_app.reading import client, database, in_thread
 from engine_app.scenes import Picture
@@ -45,6 +45,7 @@ class Filters:
     cursor: str = ""
     letters: str = ""  # the cursor of dead letters
     lacks: str = ""  # "code": only those that wait for code which no worker has
+    schedule: str = ""  # id
 
     def wanted(self) -> views.Filter:
         """Return it as the store is asked."""
@@ -53,12 +54,14 @@ class Filters:
             status=[self.status] if self.status else None,
             text=self.text or None,
             lacks_code=self.lacks == "code",
+            schedule=self.schedule or None,
         )
 
     def path(self) -> str:
         """Return the address that asks for it."""
         named = {"status": self.status, "workflow": self.workflow, "q": self.text}
         named |= {"before": self.cursor, "lacks": self.lacks, "letters": self.letters}
+        named |= {"schedule": self.schedule}
         query = urlencode({name: value for name, value in named.items() if value})
         return "/monitoring" + (f"?{query}" if query else "")
 
@@ -74,6 +77,7 @@ class _Look:
     workflows: list[str]
     lacks: list[Lack]
     letters: views.Page[Letter]
+    schedule: str  # by its name; by its id when it is gone
 
 
 class MonitoringState(Following, rx.State):
@@ -92,6 +96,8 @@ class MonitoringState(Following, rx.State):
     lacks: list[Lack] = []
     more_lacks: bool = False
     lacking: bool = False  # the filter
+    scheduled: bool = False  # the filter
+    schedule: str = ""  # its name
     letters: list[Letter] = []
     newest_letters: str = ""
     older_letters: str = ""
@@ -122,13 +128,16 @@ class MonitoringState(Following, rx.State):
             cursor=query_of(self, "before"),
             letters=query_of(self, "letters"),
             lacks=query_of(self, "lacks"),
+            schedule=query_of(self, "schedule"),
         )
         if filters != self._filters:
             self.loaded = False
         self._filters = filters
         self.status, self.workflow, self.text = filters.status, filters.workflow, filters.text
-        self.lacking = filters.lacks == "code"
-        self.filtered = bool(filters.status or filters.workflow or filters.text or self.lacking)
+        self.lacking, self.scheduled = filters.lacks == "code", filters.schedule != ""
+        self.filtered = bool(
+            filters.status or filters.workflow or filters.text or self.lacking or self.scheduled
+        )
         first = replace(filters, cursor="")
         self.first = first.path() if filters.cursor else ""
         newest = replace(filters, letters="")
@@ -152,7 +161,8 @@ class MonitoringState(Following, rx.State):
     def _go(self, **changed: str) -> Any:
         """Return the way to the same list with a filter changed: the address keeps it."""
         asked = {"status": self.status, "workflow": self.workflow, "text": self.text} | changed
-        return rx.redirect(Filters(lacks=self._filters.lacks, **asked).path())
+        kept = Filters(lacks=self._filters.lacks, schedule=self._filters.schedule, **asked)
+        return rx.redirect(kept.path())
 
     @rx.event
     async def replay(self, letter_id: str) -> Any:
@@ -185,7 +195,7 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
     """Return what the page shows its owner now."""
     now = db.now()
 
-    def look(connection: Any) -> _Look:
+    def look(connection: Connection) -> _Look:
         page = views.executions(
             connection,
             owner_id,
@@ -207,9 +217,19 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
             [*chosen, *names],
             [lack(row) for row in views_standing.lacking(connection, owner_id, LACKS_SHOWN + 1)],
             dead.map(letter),
+            _schedule(connection, owner_id, filters.schedule),
         )
 
     return db.read(look)
+
+
+def _schedule(connection: Connection, owner_id: str, schedule_id: str) -> str:
+    if not schedule_id:
+        return ""
+    try:
+        return views.schedule(connection, owner_id, schedule_id).name
+    except NotFound:
+        return schedule_id  # deleted: what it started is still there
 
 
 def picture(look: _Look, filters: Filters) -> Picture:
@@ -228,6 +248,7 @@ def picture(look: _Look, filters: Filters) -> Picture:
         "lacks": look.lacks[:LACKS_SHOWN],
         "more_lacks": len(look.lacks) > LACKS_SHOWN,
         "letters": list(look.letters.rows),
+        "schedule": look.schedule,
         "older_letters": replace(filters, letters=earlier).path() if earlier else "",
     }
     return Picture(shared, still=all(row.finished for row in look.lines))

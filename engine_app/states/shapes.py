@@ -48,6 +48,7 @@ class Line:
     done: int = 0
     total: int = 0
     share: str = "0%"
+    schedule: str = ""  # the id of what started it
 
 
 def line(row: ExecutionRow) -> Line:
@@ -67,6 +68,7 @@ def line(row: ExecutionRow) -> Line:
         done=row.runs_done,
         total=row.runs_total,
         share=f"{100 * row.runs_done // row.runs_total if row.runs_total else 0}%",
+        schedule=row.schedule_id or "",
     )
 
 

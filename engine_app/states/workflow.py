@@ -67,6 +67,7 @@ class Due:
     missed: str = ""
     problem: str = ""  # why it does not start although it is due
     note: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,4 +221,5 @@ def _due(row: views.ScheduleRow) -> Due:
         row.missed,
         row.problem or "",
         note(row),
+        row.id,
     )

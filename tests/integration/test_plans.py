@@ -53,6 +53,7 @@ class Place:
     database: Database
     owner: str
     middle: str  # the id of an execution
+    schedule: str  # the id of one of its schedules
 
     @property
     def now(self) -> int:
@@ -68,7 +69,9 @@ def _place(url: str) -> Place:
     page = database.read(
         lambda c: views.executions(c, first.id, now=database.now(), cursor=half, limit=1)
     )
-    return Place(database, first.id, page.rows[0].id)
+    scheduled = Filter(trigger=["schedule"])
+    slots = database.read(lambda c: views.executions(c, first.id, scheduled, now=0, limit=1))
+    return Place(database, first.id, page.rows[0].id, slots.rows[0].schedule_id or "")
 
 
 @pytest.fixture(scope="module")
@@ -106,13 +109,14 @@ Work = Callable[[Connection, Place], object]
 
 
 def _lists(**wanted: Any) -> Work:
-    cursor = wanted.pop("cursor", False)
+    cursor, scheduled = wanted.pop("cursor", False), wanted.pop("scheduled", False)
 
     def ask(connection: Connection, at: Place) -> object:
         place = at.middle if cursor else None
+        which = {**wanted, "schedule": at.schedule} if scheduled else wanted
         # Few enough that there are as many in a tenth of the history.
         return views.executions(
-            connection, at.owner, Filter(**wanted), now=at.now, cursor=place, limit=5
+            connection, at.owner, Filter(**which), now=at.now, cursor=place, limit=5
         )
 
     return ask
@@ -130,6 +134,10 @@ LISTS: dict[str, Work] = {
     "a status within a workflow": _lists(workflow="orders", status=["paused"]),
     "completed within a workflow": _lists(workflow="orders", status=["completed", "failed"]),
     "a trigger": _lists(trigger=["rerun"]),
+    "a schedule": _lists(scheduled=True, cursor=True),
+    "a status of a schedule": _lists(scheduled=True, status=["completed", "failed"]),
+    "a workflow of a schedule": _lists(scheduled=True, workflow="orders"),
+    "a text of a schedule": _lists(scheduled=True, text="nobody wrote that"),
     "a text": _lists(text="nobody wrote that"),
     "a text among the failed": _lists(text="nobody wrote that", status=["failed"]),
     "lacks code": _lists(lacks_code=True),

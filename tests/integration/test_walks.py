@@ -147,3 +147,30 @@ def test_what_matches_is_counted_as_the_list_finds_it(past: Past) -> None:
     assert matching(Filter(status=["failed"], workflow="pipeline")) == 3
     assert matching(Filter(ids=[made[0], first_id(0)])) == 1
     assert matching(Filter(text="other")) == 1
+
+
+def test_what_a_schedule_has_started_is_found_by_its_id(past: Past) -> None:
+    slots = [past.add(schedule_id="nightly", slot=n) for n in range(3)]
+    past.add(schedule_id="hourly", slot=0)
+    past.add()
+    failed = past.add(past.other, schedule_id="nightly", slot=9, status="failed")
+    wanted = Filter(schedule="nightly")
+    assert past.page(wanted) == ([failed, *reversed(slots)], None)
+    assert past.pages(wanted, limit=2) == [[failed, slots[2]], [slots[1], slots[0]]]
+    assert past.page(Filter(schedule="nightly", status=["failed"])) == ([failed], None)
+    assert past.page(Filter(schedule="nightly", workflow="other")) == ([failed], None)
+    assert past.page(Filter(schedule="nightly", ids=[slots[1]])) == ([slots[1]], None)
+    assert past.page(Filter(schedule="nightly", since=NOW + 4 * SECOND)) == ([failed], None)
+    assert past.page(Filter(schedule="weekly")) == ([], None)
+    count = past.database.read(lambda c: views.matching(c, past.owner, wanted))
+    assert count == 4
+    found = past.database.read(lambda c: views.executions(c, past.owner, wanted, now=NOW))
+    assert {row.schedule_id for row in found.rows} == {"nightly"}
+
+
+def test_a_schedule_of_somebody_else_shows_nothing(past: Past) -> None:
+    past.add(schedule_id="nightly", slot=0)
+    eve = rows.user(past.database, "eve")
+    wanted = Filter(schedule="nightly")
+    found = past.database.read(lambda c: views.executions(c, eve, wanted, now=NOW))
+    assert (found.rows, found.next_cursor) == ([], None)
