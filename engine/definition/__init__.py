@@ -2,7 +2,7 @@
 
 from engine.definition.checked import Checked, checked
 from engine.definition.document import MAX_ITEMS, MAX_STEPS, parse, parse_text
-from engine.definition.durations import seconds
+from engine.definition.durations import moment, seconds
 from engine.definition.model import Cache, Definition, OnFailure, RetryPolicy, Step, Tolerance
 from engine.definition.moment import check_elsewhere
 from engine.definition.normal import content_hash
@@ -28,6 +28,7 @@ __all__ = [
     "check_value",
     "checked",
     "content_hash",
+    "moment",
     "parse",
     "parse_text",
     "read_typed",

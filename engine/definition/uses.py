@@ -10,7 +10,7 @@ from typing import Any
 
 from engine import ports
 from engine.definition import schema
-from engine.definition.durations import seconds
+from engine.definition.durations import moment, seconds
 from engine.definition.faults import Faults
 
 READ_AS = ("json", "text", "base64")
@@ -113,8 +113,11 @@ def _sleep(params: dict[str, Any], path: str, faults: Faults) -> None:
             faults.add(
                 f"{path}.for", "must be a duration of at most 366 days", "write 90s or 1h30m"
             )
-    if "until" in params:
-        faults.typed(params["until"], str, f"{path}.until", "write 2027-01-31T08:00:00Z")
+    if "for" not in params and "until" in params and not computed(params["until"]):
+        try:
+            moment(params["until"])
+        except ValueError as error:
+            faults.add(f"{path}.until", str(error), "write 2027-01-31T08:00:00Z or …+01:00")
 
 
 def _signal(params: dict[str, Any], path: str, faults: Faults) -> None:

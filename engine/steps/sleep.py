@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
-from engine.definition import seconds
+from engine.definition import moment, seconds
 from engine.errors import StepError
 from engine.steps import Park
 from engine.steps.context import Context
@@ -50,14 +49,9 @@ def seconds_of(value: object) -> float:
 
 def _moment(value: object) -> int:
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        moment = None
-    if moment is None:
-        raise _rejected(f"with.until: {value!r} is no time", "write 2027-01-31T08:00:00Z")
-    if moment.tzinfo is None:
-        raise _rejected(f"with.until: {value!r} has no zone", "end it with Z or +02:00")
-    return round((moment.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
+        return moment(value)
+    except ValueError as error:
+        raise _rejected(f"with.until: {value!r} {error}", "write 2027-01-31T08:00:00Z") from None
 
 
 def _rejected(message: str, hint: str = "") -> StepError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import Annotated, Any, Literal
@@ -14,6 +15,7 @@ from engine.store import downloads, views
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, Strict
 
+_RISKY = re.compile(r"[^A-Za-z0-9 ._()+-]")  # in a header, in quotes, or in a file's name
 router = APIRouter(route_class=Strict, tags=["executions"])
 
 
@@ -50,8 +52,12 @@ def _json(parts: Iterator[bytes], name: str) -> Response:
 
 def as_download(name: str) -> dict[str, str]:
     """Return the headers by which a browser saves a body and runs nothing in it."""
+    plain = _RISKY.sub("_", name)
     return {
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        # The plain name is for clients that know no other; those that do take the second.
+        "Content-Disposition": (
+            f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"
+        ),
         # An SVG is a document that can carry scripts: in a sandbox they do not run.
         "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'",
     }

@@ -90,6 +90,20 @@ def test_constants_and_comparisons_are_taken_in_when() -> None:
         assert parse({"name": "w", "steps": {"a": step}}).steps[0].when is not None
 
 
+@pytest.mark.parametrize(
+    ("until", "said"),
+    [
+        ("tomorrow", "is no time"),
+        (7, "is no time"),
+        ("2027-01-31T08:00:00", "has no zone"),
+        ("9999-12-31T23:59:59-12:00", "is out of the calendar's range in UTC"),
+    ],
+)
+def test_a_sleep_until_what_is_no_time_is_refused(until: Any, said: str) -> None:
+    found = faults_of(uses="sleep", **{"with": {"until": until}})
+    assert found == {"steps.a.with.until": f"{said} (write 2027-01-31T08:00:00Z or …+01:00)"}
+
+
 # --- in Python -----------------------------------------------------------------------------------
 
 

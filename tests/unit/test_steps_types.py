@@ -171,6 +171,8 @@ def test_sleep_is_over_when_woken_or_when_its_time_has_passed() -> None:
         {"for": "1e9d"},
         {"for": "400d"},
         {"until": "tomorrow"},
+        {"until": "9999-12-31T23:59:59-12:00"},
+        {"until": "0001-01-01T00:00:00+12:00"},
         {"until": 7},
         {"until": "2027-01-15T08:00:01"},
     ],
