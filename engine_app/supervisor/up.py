@@ -133,7 +133,7 @@ class _Run:
         # Here and not above: its libraries are for those who work on the engine alone.
         from engine_app.supervisor.watch import Watcher  # noqa: PLC0415
 
-        watcher = Watcher(build.ROOT, self._signals.wake)
+        watcher = Watcher(self._signals.wake)
         while not self._signals.requests:
             self._supervisor.turn()
             if watcher.take():

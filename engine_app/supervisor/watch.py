@@ -8,16 +8,17 @@ from pathlib import Path
 
 from watchfiles import PythonFilter, watch
 
+_ROOT = Path(__file__).parents[2]  # of the packages, wherever they are installed
 _FOLDERS = ("engine", "actors", "engine_app", "examples")
 
 
 class Watcher:
     """Sets ``changed`` and calls ``wake`` when a Python file changes."""
 
-    def __init__(self, root: Path, wake: Callable[[], None]) -> None:
+    def __init__(self, wake: Callable[[], None]) -> None:
         self._changed = threading.Event()
         self._wake = wake
-        self._folders = [root / name for name in _FOLDERS if (root / name).is_dir()]
+        self._folders = [_ROOT / name for name in _FOLDERS if (_ROOT / name).is_dir()]
         threading.Thread(target=self._watch, name="watch", daemon=True).start()
 
     def take(self) -> bool:
