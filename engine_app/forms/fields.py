@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from engine_app.forms.masks import MASK, has_secrets, masked, names_secrets
+from engine_app.forms.masks import MASK, has_secrets, masked, may_name_secrets, names_secrets
 from engine_app.forms.rules import Rule, resolved, rule_of
 
+MAX_FIELDS = 200  # one with more is typed as JSON
 ABSENT, NULL, EMPTY = "absent", "null", "empty"  # what an empty field may mean
 _MEANINGS = {ABSENT: "not given", NULL: "null", EMPTY: "the empty text"}
 _MODES = {"integer": "numeric", "number": "decimal"}
@@ -98,19 +99,25 @@ def fields(schema: Mapping[str, Any], value: Mapping[str, Any] | None = None) ->
     rules = says.get("properties")
     if not isinstance(rules, Mapping):
         return []
-    required = [str(name) for name in says.get("required", ())]
+    required = dict.fromkeys(str(name) for name in says.get("required", ()))
     # What is required and described nowhere needs a field, too.
     names = [*rules, *(name for name in required if name not in rules)]
+    if len(names) > MAX_FIELDS:
+        return []
+    # Asked once: looking through the whole schema for each field takes time by its square.
+    secrets = names_secrets(schema, root)
     found = []
     for number, name in enumerate(names):
         rule = rule_of(rules.get(name, {}), root)
         given = MISSING if value is None else value.get(name, MISSING)
-        made = _field(name, rule, given, root, needed=name in required)
+        made = _field(name, rule, given, needed=name in required)
+        if secrets and made.kind == "json":
+            made = _with_secrets(made, rule, given, root)
         found.append(replace(made, key=f"f{number}"))
     return found
 
 
-def _field(name: str, rule: Rule, given: Any, root: Mapping[str, Any], *, needed: bool) -> Field:
+def _field(name: str, rule: Rule, given: Any, *, needed: bool) -> Field:
     default = rule.says.get("default", MISSING)
     start = default if given is MISSING else given
     kind = _kind(rule, default, start)
@@ -129,13 +136,16 @@ def _field(name: str, rule: Rule, given: Any, root: Mapping[str, Any], *, needed
         return _with_options(made, rule, start, default, optional=optional)
     made = _with_meanings(made, rule, start, optional=optional)
     exact = _json(start) if _fits(start, kind) else ""
-    made = replace(made, value=_shown(start, kind), exact=exact)
-    if kind == "json":
-        made = replace(made, secret=names_secrets(rule.says, root))
-    if kind == "json" and start is not MISSING and has_secrets(rule.says, start, root):
-        text = _json(masked(rule.says, start, root))
-        made = replace(made, value=text, hidden=_json(start))
-    return made
+    return replace(made, value=_shown(start, kind), exact=exact)
+
+
+def _with_secrets(made: Field, rule: Rule, given: Any, root: Mapping[str, Any]) -> Field:
+    """Return a field for JSON that shows no secret."""
+    start = rule.says.get("default", MISSING) if given is MISSING else given
+    made = replace(made, secret=may_name_secrets(rule.says))
+    if start is MISSING or not has_secrets(rule.says, start, root):
+        return made
+    return replace(made, value=_json(masked(rule.says, start, root)), hidden=_json(start))
 
 
 def _kind(rule: Rule, default: Any, start: Any) -> str:

@@ -10,37 +10,59 @@ from typing import Any
 
 from engine.codec import member
 from engine.errors import Fault
+from engine.expressions import Budget, OverBudget
 from engine_app.forms.rules import resolved
 
 MASK = "•" * 8
 _DEEPEST = 64
+_UNITS = 400_000  # of work: some 0.2 s
 
 
-def masked(schema: Any, value: Any, root: Mapping[str, Any], depth: int = 0) -> Any:
-    """Return ``value`` with a mask for each secret; an empty one hides nothing."""
+def masked(schema: Any, value: Any, root: Mapping[str, Any]) -> Any:
+    """Return ``value`` with a mask for each secret; an empty one hides nothing.
+
+    Where the schema has more to say of it than can be followed, every text is masked.
+    """
+    try:
+        return _masked(schema, value, root, Budget(_UNITS), 0)
+    except OverBudget:
+        return _all_masked(value)
+
+
+def _masked(schema: Any, value: Any, root: Mapping[str, Any], budget: Budget, depth: int) -> Any:
     says = resolved(schema, root)
+    budget.spend(4 + len(says))
     if says.get("format") == "password" and isinstance(value, str) and value:
         return MASK
     if depth > _DEEPEST:
         return value
     for part in _parts(says):
-        value = masked(part, value, root, depth + 1)
+        value = _masked(part, value, root, budget, depth + 1)
     if isinstance(value, dict):
         rules = says.get("properties")
         rules = rules if isinstance(rules, Mapping) else {}
         rest = says.get("additionalProperties")
         return {
-            key: masked(rules.get(key, rest), entry, root, depth + 1)
+            key: _masked(rules.get(key, rest), entry, root, budget, depth + 1)
             for key, entry in value.items()
         }
     if isinstance(value, list):
         first = says.get("prefixItems")
         first = first if isinstance(first, Sequence) else ()
+        rest = says.get("items")
         return [
-            masked(first[at] if at < len(first) else says.get("items"), entry, root, depth + 1)
+            _masked(first[at] if at < len(first) else rest, entry, root, budget, depth + 1)
             for at, entry in enumerate(value)
         ]
     return value
+
+
+def _all_masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _all_masked(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_all_masked(entry) for entry in value]
+    return MASK if isinstance(value, str) and value else value
 
 
 def _parts(says: Mapping[str, Any]) -> Iterator[Any]:
@@ -61,20 +83,29 @@ def has_secrets(schema: Any, value: Any, root: Mapping[str, Any]) -> bool:
 
 def names_secrets(schema: Any, root: Mapping[str, Any]) -> bool:
     """Return whether a value of this schema may have a secret in it."""
-    if isinstance(schema, Mapping):
-        if schema.get("format") == "password":
-            return True
-        # Whatever a reference leads to is somewhere in the whole.
-        leads = "$ref" in schema and schema is not root and names_secrets(_bare(root), {})
-        return leads or any(names_secrets(part, root) for part in schema.values())
-    return isinstance(schema, list) and any(names_secrets(part, root) for part in schema)
+    own, refers = _secrets_in(schema)
+    # Whatever a reference leads to is somewhere in the whole.
+    return own or (refers and _secrets_in(root)[0])
 
 
-def _bare(schema: Any) -> Any:
-    """Return a schema without its references."""
-    if isinstance(schema, Mapping):
-        return {key: _bare(part) for key, part in schema.items() if key != "$ref"}
-    return [_bare(part) for part in schema] if isinstance(schema, list) else schema
+def may_name_secrets(schema: Any) -> bool:
+    """Return the same for a part of a schema of which it is known that it names some."""
+    return any(_secrets_in(schema))
+
+
+def _secrets_in(schema: Any) -> tuple[bool, bool]:
+    """Return whether there is a secret in the schema itself, and whether it has references."""
+    refers, left = False, [schema]
+    while left:
+        part = left.pop()
+        if isinstance(part, Mapping):
+            if part.get("format") == "password":
+                return True, refers
+            refers = refers or "$ref" in part
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+    return False, refers
 
 
 def unmasked(value: Any, original: Any, path: str = "") -> tuple[Any, list[Fault]]:

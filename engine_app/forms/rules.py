@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+MAX_OPTIONS = 500  # of a selection: nobody looks through more, and pages carry each of them
 _DEEPEST = 20  # references that lead to references
 _SIMPLE = {"string": "text", "number": "number", "integer": "integer", "boolean": "boolean"}
 # A text in one of these formats has one line; so has a browser's field for it.
@@ -35,6 +36,8 @@ def rule_of(schema: Any, root: Mapping[str, Any]) -> Rule:
     """Return what ``schema`` says; references are looked up in ``root``."""
     says = resolved(schema, root)
     branches = says.get("anyOf") or says.get("oneOf")
+    if isinstance(branches, Sequence) and len(branches) > MAX_OPTIONS:
+        return Rule(says=says)
     if isinstance(branches, Sequence):
         return _of_branches(says, [resolved(branch, root) for branch in branches], root)
     options = _options(says)
@@ -89,7 +92,7 @@ def _options(says: Mapping[str, Any]) -> tuple[tuple[Any, str], ...] | None:
     """Return the values that it allows, if it lists them; one alone may have a title."""
     if "const" in says:
         return ((says["const"], str(says.get("title") or "")),)
-    if isinstance(says.get("enum"), Sequence):
+    if isinstance(says.get("enum"), Sequence) and len(says["enum"]) <= MAX_OPTIONS:
         return tuple((value, "") for value in says["enum"])
     return None
 
