@@ -1,7 +1,8 @@
 """Workflow documents: what people write, checked whole, as the graph that the engine runs."""
 
 from engine.definition.checked import Checked, checked
-from engine.definition.document import MAX_ITEMS, MAX_STEPS, parse, parse_text
+from engine.definition.conditions import MAX_ITEMS
+from engine.definition.document import MAX_STEPS, parse, parse_text
 from engine.definition.durations import moment, seconds
 from engine.definition.model import Cache, Definition, OnFailure, RetryPolicy, Step, Tolerance
 from engine.definition.moment import check_elsewhere

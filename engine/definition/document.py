@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import plain
-from engine.definition import ends, graph, normal, policies, schema, text, uses
+from engine.definition import conditions, ends, graph, normal, policies, schema, text, uses
+from engine.definition.conditions import MAX_ITEMS
 from engine.definition.faults import Faults, TooMany
 from engine.definition.model import (
     DEFAULT_PARALLEL,
@@ -23,7 +24,6 @@ from engine.expressions import Allowance, Template, did_you_mean
 from engine.ids import is_id
 
 MAX_STEPS = 20_000
-MAX_ITEMS = 20_000
 
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _STEP_NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -97,6 +97,7 @@ class _Reader:
         self.faults = faults
         self.schema: dict[str, Any] = {"type": "object"}
         self.indexes: dict[str, int] = {}
+        self.defaulted: frozenset[str] = frozenset()  # the keys that `defaults` says for all steps
 
     def definition(self) -> Definition | None:
         """Return the workflow; only to be used when no fault was found."""
@@ -112,6 +113,7 @@ class _Reader:
             several = draft.step.for_each is not None
             self.check_references(draft.templates[: draft.per_item], items=several)
             self.check_references(draft.templates[draft.per_item :], items=False)
+            conditions.check((draft.step.when, draft.step.for_each), source, faults)
         outputs = [output] if output else []
         self.check_references(outputs, items=False)
         ends.check_early(outputs, faults)
@@ -146,6 +148,9 @@ class _Reader:
             return ""
         if len(value) > limit:
             self.faults.add(key, f"has over {limit} characters", "shorten it")
+        if key == "title" and "${{" in value:
+            hint = "no execution is known yet: write plain text"
+            self.faults.add_new(key, "cannot hold an expression", hint)
         return str(value).strip()
 
     def read_schema(self) -> None:
@@ -177,6 +182,7 @@ class _Reader:
         if given is None or not self.faults.typed(given, dict, "defaults"):
             return RetryPolicy(), None
         self.faults.keys(given, ("retry", "timeout"), "defaults")
+        self.defaulted = frozenset(given)
         retry = policies.retry(given.get("retry"), "defaults.retry", RetryPolicy(), self.faults)
         timeout = policies.timeout(given.get("timeout"), "defaults.timeout", None, self.faults)
         return retry, timeout
@@ -194,8 +200,8 @@ class _Reader:
         params = self.params(body, path)
         if params is None:
             return None
-        when = self.when(body, path)
-        for_each = self.for_each(body, path)
+        when = conditions.when(body, path, faults)
+        for_each = conditions.for_each(body, path, faults)
         limit = policies.timeout(body.get("timeout"), f"{path}.timeout", timeout, faults)
         step = Step(
             index=self.indexes[name],
@@ -214,7 +220,7 @@ class _Reader:
             memory=policies.memory(body, path, faults),
             cache=policies.cache(body.get("cache"), f"{path}.cache", faults),
             tolerance=policies.tolerance(body, path, faults),
-            keys=frozenset(body),
+            keys=frozenset(body) | self.defaulted,
         )
         templates = [params, *([step.cache.key] if step.cache else [])]
         items = len(templates)
@@ -240,36 +246,6 @@ class _Reader:
     def knows(self, used: Any) -> bool:
         """Whether a step may be of this type."""
         return used in uses.known() or (self.stored and isinstance(used, str))
-
-    def when(self, body: dict[str, Any], path: str) -> Template | None:
-        given = body.get("when")
-        if given is None:
-            return None
-        where = f"{path}.when"
-        if not isinstance(given, bool) and not uses.computed(given) and not self.stored:
-            self.faults.add(where, "must be an expression", f"write ${{{{ {given} }}}}")
-            return None
-        found = self.faults.template(given, where)
-        if found is not None and found.kind not in (None, "boolean") and not self.stored:
-            hint = "write one comparison and nothing beside it: ${{ input.a > 1 }}"
-            self.faults.add(where, f"is always of type {found.kind}, never true or false", hint)
-        return found
-
-    def for_each(self, body: dict[str, Any], path: str) -> Template | None:
-        given = body.get("for_each")
-        if given is None:
-            return None
-        where, hint = f"{path}.for_each", "write ${{ steps.a.output }}"
-        if isinstance(given, list) and len(given) > MAX_ITEMS:
-            self.faults.add(where, f"has over {MAX_ITEMS} items")
-        elif not isinstance(given, list) and not uses.computed(given) and not self.stored:
-            self.faults.add(where, "must be a list or an expression that gives one", hint)
-        else:
-            found = self.faults.template(given, where)
-            if found is not None and found.kind not in (None, "list") and not self.stored:
-                self.faults.add(where, f"is always of type {found.kind}, never a list", hint)
-            return found
-        return None
 
     def max_parallel(self, body: dict[str, Any], path: str) -> int:
         given = body.get("max_parallel")

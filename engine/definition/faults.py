@@ -23,7 +23,7 @@ class Faults:
 
     Args:
         allowance: what the document's expressions may take.
-        stored: whether it was accepted once: rules that are younger do not count then.
+        stored: whether it was accepted once; then rules that are younger do not count.
 
     Each method raises `TooMany` with the last fault that is told.
     """
@@ -38,6 +38,11 @@ class Faults:
         self.found.append(Fault(_clipped(path), _clipped(problem), _clipped(hint)))
         if len(self.found) >= MAX_FAULTS:
             raise TooMany
+
+    def add_new(self, path: str, problem: str, hint: str = "") -> None:
+        """Keep a fault by a rule that is younger than stored documents: those are read as ever."""
+        if not self.stored:
+            self.add(path, problem, hint)
 
     def typed(self, value: Any, kind: type, path: str, hint: str = "") -> bool:
         """Return whether ``value`` is a ``kind``; keep a fault if not."""

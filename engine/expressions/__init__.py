@@ -1,6 +1,7 @@
 """CEL over plain JSON, in ``${{ … }}``: compiled with the document, evaluated per step run."""
 
 from engine.expressions.functions import FUNCTIONS, matches
+from engine.expressions.kinds import Kinds
 from engine.expressions.suggest import did_you_mean
 from engine.expressions.syntax import MACROS, RESERVED
 from engine.expressions.template import (
@@ -22,6 +23,7 @@ __all__ = [
     "ROOTS",
     "Allowance",
     "Budget",
+    "Kinds",
     "OverBudget",
     "Reference",
     "Template",

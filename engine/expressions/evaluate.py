@@ -23,9 +23,9 @@ class Frame:
 
     __slots__ = ("budget", "names")
 
-    def __init__(self, scope: Mapping[str, Any]) -> None:
+    def __init__(self, scope: Mapping[str, Any], budget: Budget | None = None) -> None:
         self.names: dict[str, Any] = dict(scope)
-        self.budget = Budget()
+        self.budget = budget or Budget()
 
 
 def build(node: Node) -> Run:

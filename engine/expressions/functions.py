@@ -1,6 +1,6 @@
 """The functions an expression may call, by name. ``a.f(b)`` and ``f(a, b)`` are the same.
 
-Regular expressions and times come from the `cel` library (linear-time matching, CEL's formats);
+Regular expressions and the parts of a time come from the `cel` library (linear-time matching);
 its messages are replaced, for they repeat the data. Each function charges for what it makes.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from engine.codec import encode
 from engine.errors import ExpressionError
+from engine.expressions import times
 from engine.expressions.library import cel
 from engine.expressions.values import (
     MAX_TEXT,
@@ -35,9 +36,6 @@ _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 _UPPER = {lower: upper for upper, lower in _LOWER.items()}
 MAX_PATTERN = 256  # characters: longer ones take milliseconds to compile, on every call
 MAX_REPEATS = 1_000
-MAX_SECONDS = 2**63 / 1e9  # of a duration, which the library counts in ns
-_LENGTH = re.compile(r"(\d+\.?\d*|\.\d+)(h|ms|m|us|µs|ns|s)", re.ASCII)
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _COUNT = re.compile(r"(?<=[{,])\s*([0-9]+)")
 Function = Callable[..., Any]
 _PARTS = "FullYear Month Date DayOfMonth DayOfWeek DayOfYear Hours Minutes Seconds Milliseconds"
@@ -60,7 +58,7 @@ def call(name: str, arguments: list[Any], budget: Budget) -> Any:
 @cache
 def _program(method: str, count: int) -> cel.Program:
     names = ", ".join("bcd"[:count])
-    return cel.compile(f"a.{method}({names})" if method[0] != "=" else f"{method[1:]}(a)")
+    return cel.compile(f"a.{method}({names})")
 
 
 def _library(method: str) -> Function:
@@ -118,7 +116,10 @@ def _int(budget: Budget, value: Any) -> int | float:
     if isinstance(value, datetime):
         return int(value.timestamp())
     if isinstance(value, str):
-        return settle(int(_spelled(_INTEGER, value)))
+        digits = _spelled(_INTEGER, value).lstrip("+-").lstrip("0") or "0"
+        # Python makes no number of thousands of digits: with twenty it is beyond 64 bits already.
+        number = int(digits[:20])
+        return settle(-number if value[0] == "-" else number)
     return settle(math.trunc(_number(value)))
 
 
@@ -127,15 +128,6 @@ def _double(budget: Budget, value: Any) -> float:
     if not math.isfinite(found):
         raise ExpressionError("the number is beyond what a double holds", hint="keep it as text")
     return found
-
-
-def _duration(budget: Budget, value: Any) -> Any:
-    # The library takes what is beyond its range for the longest that it has.
-    if isinstance(value, str):
-        length = sum(float(number) * _UNITS[unit] for number, unit in _LENGTH.findall(value))
-        if length > MAX_SECONDS:
-            raise ExpressionError("the duration is over 292 years", hint="use a shorter one")
-    return _library("=duration")(budget, value)
 
 
 def _spelled(pattern: re.Pattern[str], value: str) -> str:
@@ -171,10 +163,15 @@ def _replace(budget: Budget, text: str, old: str, new: str) -> str:
 
 
 def _substring(budget: Budget, text: str, start: int, end: int | None = None) -> str:
-    last = len(_is(str, text)) if end is None else _is(int, end)
-    if not 0 <= _is(int, start) <= last <= len(text):
+    first, last = _position(start), len(_is(str, text)) if end is None else _position(end)
+    if not 0 <= first <= last <= len(text):
         raise ValueError
-    return str(text[start:last])
+    return str(text[first:last])
+
+
+def _position(value: Any) -> int:
+    """Return a place in a text: 2.0 is one as 2 is."""
+    return int(_is(int, settle(_number(value))))
 
 
 def _sum(budget: Budget, entries: list[Any]) -> Any:
@@ -236,10 +233,20 @@ FUNCTIONS: dict[str, Function] = {
     "round": _rounded(_half_away),
     "floor": _rounded(math.floor),
     "ceil": _rounded(math.ceil),
-    "timestamp": _library("=timestamp"),
-    "duration": _duration,
+    "timestamp": lambda budget, value: times.timestamp(value),
+    "duration": lambda budget, value: times.duration(value),
 }
 FUNCTIONS |= {f"get{part}": _library(f"get{part}") for part in _PARTS.split()}
+
+# How many arguments each takes, at least and at most; one by default.
+ARGUMENTS: dict[str, tuple[int, float]] = dict.fromkeys(FUNCTIONS, (1, 1)) | {
+    **dict.fromkeys(("contains", "startsWith", "endsWith", "matches", "split"), (2, 2)),
+    "join": (1, 2),
+    "replace": (3, 3),
+    "substring": (2, 3),
+    "min": (1, math.inf),
+    "max": (1, math.inf),
+}
 
 HINTS: dict[str, str] = dict.fromkeys(FUNCTIONS, "") | {
     "size": "it takes a string, a list or an object",

@@ -270,9 +270,13 @@ def _number(token: Token, *, negative: bool) -> int | float:
     value: int | float
     if token.kind == "float":
         value = float(text)
+        if value == float("inf"):
+            raise ExpressionError(
+                f"the number {text[:30]} is beyond what a double holds", hint="use a string"
+            )
     else:
         value = int(text, 16 if text[:2] in ("0x", "0X") else 10)
-    if value == float("inf") or (token.kind == "int" and value > MAX_INTEGER + negative):
+    if token.kind == "int" and value > MAX_INTEGER + negative:
         raise ExpressionError(f"the number {text[:30]} is beyond 64 bits", hint="use a string")
     return -value if negative else value
 

@@ -9,16 +9,17 @@ from typing import Any
 
 from engine.codec import encode, member
 from engine.errors import EngineError, ExpressionError, Fault
-from engine.expressions import tree
+from engine.expressions import kinds, precheck, tree
 from engine.expressions.evaluate import Frame, build, select, write
 from engine.expressions.functions import FUNCTIONS
 from engine.expressions.suggest import did_you_mean
 from engine.expressions.syntax import MACROS, MAX_LENGTH, parse, tokens
-from engine.expressions.values import Budget, capped, export, kind
+from engine.expressions.values import Budget, capped, export
 
 ROOTS = ("input", "steps", "item", "index", "execution")
 MAX_EXPRESSIONS = 200_000  # characters of all expressions of a document; see `Allowance`
 _MAX_FAULTS = 100
+_CONSTANT_COST = 5  # units of work that constants may take, per character: as long as reading it
 _PLAIN_COST = 3  # of a plain reference, in characters of an expression
 _OPEN = "${{"
 _PLAIN = re.compile(
@@ -47,17 +48,12 @@ class Template:
     references: tuple[Reference, ...]
     _fill: Fill = field(repr=False)
     _plain: tuple[Any] | None = field(default=None, repr=False)
-    _kind: str | None = field(default=None, repr=False)
+    _gives: Callable[[kinds.Known], kinds.Kinds] = field(default=kinds.unknown_of, repr=False)
 
     @property
     def constant(self) -> bool:
         """Whether it holds no expression."""
         return self._plain is not None
-
-    @property
-    def kind(self) -> str | None:
-        """The word for the type that each of its values has, where that can be told."""
-        return self._kind
 
     @property
     def steps(self) -> frozenset[str]:
@@ -67,6 +63,13 @@ class Template:
             for reference in self.references
             if reference.path[0] == "steps" and len(reference.path) > 1
         )
+
+    def kinds(self, known: kinds.Known) -> kinds.Kinds:
+        """Return the kinds of value that it can give, None when that is not known.
+
+        ``known`` tells those of a reference.
+        """
+        return self._gives(known)
 
     def evaluate(self, scope: Mapping[str, Any]) -> Any:
         """Return the value for ``scope``: plain JSON, to be read and never changed.
@@ -102,7 +105,8 @@ def compile(
 ) -> Template:
     """Return ``value`` with every ``${{ … }}`` in it compiled; ``path`` is where it stands.
 
-    In one that is ``stored`` an expression as a key is the text that it was taken for.
+    Of one that is ``stored`` only what cannot be compiled is a fault: it was taken once, and what
+    is wrong with it whatever the data may stand where no execution gets.
 
     Raises:
         ExpressionError: with every fault in ``value`` (the first hundred), each with its path.
@@ -119,9 +123,9 @@ def compile(
     if compiler.faults:
         raise ExpressionError("the expressions are not valid", faults=compiler.faults)
     if fill is None:
-        return Template(path, (), lambda scope: value, (value,), kind(value))
-    found = kind(value) if not isinstance(value, str) else compiler.kind
-    return Template(path, tuple(compiler.references), fill, None, found)
+        return Template(path, (), lambda scope: value, (value,))
+    gives = compiler.gives if isinstance(value, str) else _container(value)
+    return Template(path, tuple(compiler.references), fill, None, gives)
 
 
 class _Compiler:
@@ -132,7 +136,7 @@ class _Compiler:
         self.stored = stored
         self.faults: list[Fault] = []
         self.references: list[Reference] = []
-        self.kind: str | None = None  # of the last text, if it is known
+        self.gives: Callable[[kinds.Known], kinds.Kinds] = kinds.unknown_of  # of the last text
 
     def value(self, value: Any, path: str) -> Fill | None:
         """Return how to fill in ``value``, or None when there is nothing to fill in."""
@@ -143,16 +147,21 @@ class _Compiler:
         return self.list(value, path) if isinstance(value, list) else None
 
     def object(self, value: dict[str, Any], path: str) -> Fill | None:
-        for key in () if self.stored else value:
-            if _OPEN in key and f"${_OPEN}" not in key:
-                problem = "an expression cannot be a key"
-                hint = "make the whole mapping by one: ${{ {input.key: 1} }}"
-                self.fault(ExpressionError(problem, hint=hint), member(path, key))
+        if not self.stored:
+            self.keys(value, path)
         fills = {key: self.value(entry, member(path, key)) for key, entry in value.items()}
         moving = {key: fill for key, fill in fills.items() if fill is not None}
         if not moving:
             return None
         return lambda scope: value | {key: fill(scope) for key, fill in moving.items()}
+
+    def keys(self, value: dict[str, Any], path: str) -> None:
+        """Refuse expressions in keys, and what is escaped there: both would stay as they are."""
+        for key in value:
+            if _OPEN in key:
+                problem = "an expression cannot be a key"
+                hint = "make the whole mapping by one: ${{ {input.key: 1} }}"
+                self.fault(ExpressionError(problem, hint=hint), member(path, key))
 
     def list(self, value: list[Any], path: str) -> Fill | None:
         fills = [self.value(entry, member(path, index)) for index, entry in enumerate(value)]
@@ -172,26 +181,26 @@ class _Compiler:
         fills: list[str | Fill | None] = [
             part if isinstance(part, str) else self.expression(part, path) for part in parts
         ]
-        self.kind = "string"
+        self.gives = lambda known: kinds.TEXT
         return _mixed(fills, path)
 
     def expression(self, source: _Source, path: str) -> Fill | None:
         try:
             plain = _plain_path(source.text)
             self.allowance.take(len(source.text) if plain is None else _PLAIN_COST)
-            self.kind = None
             if plain is not None:
                 self.refer(plain, path)
+                self.gives = lambda known: known(plain)
                 return _lookup(plain, path)
             node = parse(source.text)
-            self.check(node, path)
-            self.kind = _kind_of(node)
+            self.check(node, path, len(source.text))
+            self.gives = lambda known: kinds.kinds(node, known)
             return _evaluation(node, source.text, path)
         except ExpressionError as error:
             self.fault(error, path)
             return None
 
-    def check(self, node: tree.Node, path: str) -> None:
+    def check(self, node: tree.Node, path: str, length: int) -> None:
         for part in tree.walk(node):
             if isinstance(part, tree.Call) and part.name not in FUNCTIONS:
                 hint = did_you_mean(part.name, [*FUNCTIONS, *MACROS, "has"])
@@ -201,6 +210,8 @@ class _Compiler:
                     f"'{part.variable}' already has a meaning", hint="name the loop's value else"
                 )
             _check_dashes(part)
+        if not self.stored:
+            precheck.check(node, work=_CONSTANT_COST * (20 + length))
         for found in tree.references(node):
             self.refer(found, path)
 
@@ -220,19 +231,9 @@ class _Compiler:
             raise _Enough
 
 
-def _kind_of(node: tree.Node) -> str | None:
-    match node:
-        case tree.Literal(value):
-            return kind(value)
-        case tree.Items() | tree.Macro("map" | "filter"):
-            return "list"
-        case tree.Pairs():
-            return "object"
-        case tree.Binary("+" | "-" | "*" | "/" | "%") | tree.Choice() | tree.Call():
-            return None
-        case tree.Binary() | tree.Has() | tree.Unary("!") | tree.Macro():
-            return "boolean"
-    return None
+def _container(value: Any) -> Callable[[kinds.Known], kinds.Kinds]:
+    found = kinds.LIST if isinstance(value, list) else kinds.OBJECT
+    return lambda known: found
 
 
 class _Enough(Exception):

@@ -190,7 +190,7 @@ def test_every_fault_is_told_at_once_with_its_path_and_a_hint() -> None:
         (
             steps(
                 a=transform("${{ steps.b.output }}"),
-                b=transform(when="${{ steps.c.output }}"),
+                b=transform(when="${{ size(steps.c.output) > 0 }}"),
                 c=transform(for_each="${{ steps.a.output }}"),
                 d=transform("${{ steps.a.output }}"),
             ),
