@@ -157,7 +157,7 @@ export function FormKey({ name }) {
     form.addEventListener("change", renew);
     return () => { form.removeEventListener("input", renew); form.removeEventListener("change", renew); };
   }, []);
-  return <input type="hidden" name={name} ref={field} defaultValue={key} />;
+  return <input type="hidden" name={name} ref={field} defaultValue={key} data-kept="form key" />;
 }
 
 // One of several buttons that send a form. Which it was is written into a field of the form first:

@@ -41,15 +41,17 @@ export function useKept(key, first) {
   return [value, (next) => { setValue(next); remember(key, next); }];
 }
 
-// ---- A form, by the ids of its fields: their places differ from version to version.
-const open = (field) => field.id && field.type !== "password" && field.type !== "hidden" && field.dataset.secret !== "true";
+// ---- A form, by the ids of its fields: their places differ from version to version. The key that names
+// the filling in is kept, too: what was sent just before the server died is meant once.
+const named = (field) => (field.type === "hidden" ? field.dataset.kept : field.id);
+const open = (field) => named(field) && field.type !== "password" && field.dataset.secret !== "true";
 function written(form) {
   const values = {};
   let secrets = false;
   for (const field of form.elements) {
     if (field.type === "password") secrets ||= field.value !== field.defaultValue;
     if (!open(field)) continue;
-    values[field.id] = field.type === "checkbox" ? field.checked
+    values[named(field)] = field.type === "checkbox" ? field.checked
       : field.tagName === "SELECT" ? field.selectedOptions[0]?.text ?? "" : field.value;
   }
   return { values, secrets };
@@ -57,8 +59,8 @@ function written(form) {
 function fill(form, { values, secrets }) {
   for (const field of form.elements) {
     if (secrets && field.type === "password") field.value = "";
-    if (!open(field) || !(field.id in values)) continue;
-    const value = values[field.id];
+    if (!open(field) || !(named(field) in values)) continue;
+    const value = values[named(field)];
     if (field.type === "checkbox") field.checked = value;
     else if (field.tagName === "SELECT") {
       const option = [...field.options].find((one) => one.text === value);
@@ -84,7 +86,7 @@ export function Keep({ name, drawn = 1, mode = "", brief = false, onRecall }) {
     else if (drawn === 1 || (kept.drawn === drawn && kept.mode === mode)) fill(form, kept);
     else save();
     let sent = false;
-    const send = () => { if (brief) forget(key); sent = true; };
+    const send = () => { if (brief) forget(key); else save(); sent = true; };
     const note = () => { sent = false; save(); };
     form.addEventListener("input", note);
     form.addEventListener("change", note);

@@ -77,6 +77,10 @@ def _give_another_input(page: Page) -> Locator:
     return page.get_by_label("Input as JSON")
 
 
+def _key(form: Page) -> str:
+    return form.locator("#run [data-kept]").input_value()
+
+
 def _expect_form(form: Page) -> None:
     expect(form.get_by_label("city")).to_have_value("Ulm\nNeu-Ulm")
     expect(form.get_by_label("size")).to_have_value("1")
@@ -96,6 +100,7 @@ def test_what_was_typed_and_chosen_outlives_a_killed_server_and_a_lost_tab(ada: 
     again = _open(ada, f"/executions/{ada.start('plain')}")
     _give_another_input(again).fill('{"city": "Bonn"}')
     _fill_in(form)
+    key = _key(form)
     text.get_by_role("button", name="as JSON").click()
     text.get_by_label("Input as JSON").fill('{"city": ')
     steps.locator(".stepper [data-row=begin]").click()
@@ -112,6 +117,7 @@ def test_what_was_typed_and_chosen_outlives_a_killed_server_and_a_lost_tab(ada: 
     for page in pages:
         expect(page.locator(".mark")).to_have_text("live", timeout=30_000)
     _expect_form(form)
+    assert _key(form) == key  # had it been sent, it would be the same execution
     expect(text.get_by_label("Input as JSON")).to_have_value('{"city": ')
     expect(steps.locator(".stepper [data-row=begin]")).to_have_attribute("aria-pressed", "true")
     expect(logs.get_by_label("Lowest level", exact=True)).to_have_value("error")
