@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.definition import Definition
-from engine.errors import Cut, InvalidDocument, SettingsError, UnknownStep
+from engine.errors import Cut, Fault, InvalidDocument, SettingsError, UnknownStep
 from engine.expressions import did_you_mean
 
 ACTOR = "actor:"
@@ -54,6 +54,20 @@ def register_step(
 def options_of(name: str) -> frozenset[str]:
     """Return the keys of a step that the decorator of a function says something about."""
     return _options.get(name, frozenset())
+
+
+def unused_options(definition: Definition) -> list[Fault]:
+    """Return a note for each step whose function's decorator says what ``definition`` leaves out.
+
+    The options of ``@step`` are written into workflows in Python; a document has what it says.
+    """
+    notes = []
+    for step in definition.steps:
+        unsaid = sorted(options_of(step.function) - step.keys) if step.function else []
+        if unsaid:
+            said = f"{', '.join(unsaid)} of @step do not apply to a document"
+            notes.append(Fault(f"steps.{step.name}", said, "write them into this step"))
+    return notes
 
 
 def find_function(name: str) -> Callable[..., Any]:

@@ -129,7 +129,8 @@ class StepCall:
         """Return the handle of a new step while a workflow is traced, else the function's value."""
         trace = current()
         if trace is None:
-            return self.step.outside(arguments, named)
+            skipped = self.options.get("when") is False
+            return None if skipped else self.step.outside(arguments, named)
         return self._add(trace, None, arguments, named)
 
     def map(self, items: Any, *arguments: Any, **named: Any) -> Any:

@@ -44,6 +44,10 @@ def check_function(function: object, who: str) -> None:
     """Refuse what a worker could not find by its name, or not call by the names of arguments."""
     name = getattr(function, "__qualname__", None)
     example = "write def with a name of its own, which calls it"
+    if isinstance(function, str):
+        refuse(f"{who} takes its name by keyword", f"write name={function!r} in the brackets")
+    if inspect.isclass(function):
+        refuse(f"{who} is a function, not the class {function.__name__}", example)
     if not callable(function) or isinstance(function, classmethod):
         refuse(f"{who} is a function, not of type {type(function).__name__}", example)
     if name is None or not hasattr(function, "__module__"):
@@ -94,6 +98,8 @@ class Handle:
 
     def __call__(self, *arguments: Any, **named: Any) -> Handle:
         target, _, name = self._text.rpartition(".")
+        if not self._atomic or not name.isidentifier():
+            refuse("a handle is no function", "write handle.size(), or call a step with it")
         if name not in FUNCTIONS and name not in MACROS:
             hint = did_you_mean(name, [*FUNCTIONS, *MACROS])
             if name in ("when", "after"):
@@ -181,7 +187,9 @@ def _binary(symbol: str, *, swapped: bool = False) -> Callable[[Handle, object],
 
 
 def _function(form: str, *, atomic: bool = True) -> Callable[[Handle], Handle]:
-    def operator(self: Handle) -> Handle:
+    def operator(self: Handle, *arguments: object) -> Handle:
+        if arguments:
+            refuse("a handle is rounded to a whole number only", _IN_A_STEP)
         shown = self._text if atomic else operand(self)
         return Handle(form.format(shown), self._trace, atomic=atomic)
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack, overload
 
 from engine import registry
 from engine.authoring.calls import AnyStep
-from engine.authoring.handles import check_function
+from engine.authoring.handles import check_function, refuse
 from engine.authoring.options import StepOptions, keys_of
 
 Function = Callable[..., Any]
@@ -55,7 +55,9 @@ class Step(AnyStep):
     reserved = "function"
 
     def __init__(self, function: Function, name: str | None, options: Mapping[str, Any]) -> None:
-        check_function(function, "a step")
+        if isinstance(function, staticmethod):
+            function = function.__func__
+        _check(function)
         self.fn = function
         self.function_name = f"{function.__module__}.{function.__qualname__}".replace(
             ".<locals>", ""
@@ -71,4 +73,19 @@ class Step(AnyStep):
 
     def params(self, arguments: Any, own: Mapping[str, Any]) -> dict[str, Any]:
         """Return the function's name and its arguments."""
+        if registry.find_function(self.function_name) is not self.fn:
+            # Made twice by one decorator or factory: workers would call the last for both.
+            refuse(
+                f"another function is called {self.function_name} by now",
+                "give each its own name, or decorate with functools.wraps",
+            )
         return {"function": self.function_name, **arguments}
+
+
+def _check(function: object) -> None:
+    if isinstance(function, AnyStep):
+        refuse(f"{function.name} is a step already", "set options for a call with .using(…)")
+    check_function(function, "a step")
+    written = inspect.unwrap(function)  # type: ignore[arg-type]  # it can be called, we know now
+    if inspect.isgeneratorfunction(written) or inspect.isasyncgenfunction(written):
+        refuse(f"{written.__name__} yields, and a step gives one value", "return a list")

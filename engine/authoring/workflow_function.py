@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from pydantic import ConfigDict, PydanticUserError, create_model
 from pydantic.errors import PydanticInvalidForJsonSchema
+from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from engine import registry
 from engine.authoring.elsewhere import ChildStep
@@ -167,11 +169,30 @@ def _input_schema(function: Function, name: str, where: str) -> dict[str, Any]:
         kind = Any if parameter.annotation is parameter.empty else parameter.annotation
         default = ... if parameter.default is parameter.empty else parameter.default
         fields[parameter.name] = (kind, default)
+    schema = _schema_of(name, fields, where)
+    for field in fields:
+        if field not in schema["properties"]:  # pydantic has another use for it
+            raise TracingError(f"{where}: '{field}' cannot be an input", hint="rename it")
+    return schema
+
+
+def _schema_of(name: str, fields: dict[str, Any], where: str) -> dict[str, Any]:
+    for field in fields:
+        if field.startswith("_"):
+            raise TracingError(f"{where}: '{field}' cannot be an input", hint="drop the _")
+    hint = "annotate inputs with JSON types"
     try:
-        model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
-        schema = model.model_json_schema()
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Field name .* shadows")
+            warnings.simplefilter("error", PydanticJsonSchemaWarning)
+            model = create_model(name, __config__=ConfigDict(extra="forbid"), **fields)
+            schema = model.model_json_schema()
     except (PydanticUserError, PydanticInvalidForJsonSchema, NameError) as error:
-        reason = str(error).splitlines()[0]
-        raise TracingError(f"{where}: {reason}", hint="annotate inputs with JSON types") from None
+        raise TracingError(f"{where}: {str(error).splitlines()[0]}", hint=hint) from None
+    except PydanticJsonSchemaWarning as error:
+        hint = "give a default that JSON can carry"
+        raise TracingError(f"{where}: {str(error).splitlines()[0]}", hint=hint) from None
+    except ValueError as error:
+        raise TracingError(f"{where}: {str(error).splitlines()[0]}", hint="rename it") from None
     schema.pop("title", None)
     return {"type": "object", "properties": {}} | schema

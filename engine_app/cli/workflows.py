@@ -8,12 +8,12 @@ import typer
 
 from engine import registry
 from engine.definition import Definition, parse_text
-from engine.errors import InvalidDocument, TooLarge
+from engine.errors import InvalidDocument, SettingsError, TooLarge
 from engine.publish import publish
 from engine.store import views
 from engine.store.workflows import Published
 from engine_app.cli.local import MOST, As, Json, acting, database, every, read_text, settings
-from engine_app.cli.output import clean, console, print_json, print_table, status
+from engine_app.cli.output import clean, console, errors, print_json, print_table, status
 
 app = typer.Typer(no_args_is_help=True, help="Publish and list workflows.")
 Files = Annotated[
@@ -24,9 +24,25 @@ Files = Annotated[
 
 def _definitions(files: list[str] | None) -> list[Definition]:
     if files:
-        return [_read(path) for path in files]
+        found = [_read(path) for path in files]
+        _warn(found)
+        return found
     registry.load_modules(settings().modules)
     return registry.workflows()
+
+
+def _warn(found: list[Definition]) -> None:
+    """Tell which options of ``@step`` documents leave out, as far as the functions are here."""
+    if not any(step.uses == "python" for one in found for step in one.steps):
+        return
+    try:
+        registry.load_modules(settings().modules)
+    except SettingsError as error:
+        errors.print(f"[yellow]not looked at:[/] what @step says: {clean(error.message)}")
+        return
+    for one in found:
+        for note in registry.unused_options(one):
+            errors.print(f"[yellow]note:[/] {clean(one.name)}: {clean(str(note))}")
 
 
 def _read(path: str) -> Definition:
