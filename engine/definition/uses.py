@@ -72,11 +72,6 @@ def _is_function(name: str) -> bool:
     return len(parts) > 1 and all(map(str.isidentifier, parts))
 
 
-def _is_dotted(name: str) -> bool:
-    parts = name.split(".")
-    return len(parts) > 1 and all(part.isidentifier() for part in parts)
-
-
 def _http(params: dict[str, Any], path: str, faults: Faults) -> None:
     faults.keys(params, ("method", "url", "headers", "query", "json", "body", "read_as"), path)
     read_as = params.get("read_as", "text")

@@ -10,6 +10,7 @@ from engine.definition.json_schema.run import BadSchema, Run
 from engine.definition.json_schema.tree import Tree
 
 _VISIT = 3  # units of work
+_TOO_LARGE = 2.0**63  # as an integer
 
 
 def completed(value: Any, schema: Any, tree: Tree, run: Run, depth: int = 0) -> Any:
@@ -32,7 +33,8 @@ def completed(value: Any, schema: Any, tree: Tree, run: Run, depth: int = 0) -> 
     elif kind is list:
         _complete_list(value, schema, tree, run, depth)
     elif kind is float and value.is_integer() and _is_whole(schema.get("type")):
-        value = int(value)
+        # Beyond 64 bits no database keeps an integer: 1e300 stays the double that it is.
+        value = int(value) if abs(value) < _TOO_LARGE else value
     for part in _beside(value, schema, tree, run):
         value = completed(value, part, tree, run, depth + 1)
     return value
