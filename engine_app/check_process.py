@@ -23,7 +23,7 @@ def _document(text: str) -> Any:
 
 
 def _input(schema: dict[str, Any], value: Any) -> Any:
-    return json_schema.fitted(schema, value, "input", BUDGET)
+    return json_schema.fitted(json_schema.Tree(schema), value, "input", BUDGET)
 
 
 WORK: dict[str, Callable[..., Any]] = {"document": _document, "input": _input}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from engine.definition.json_schema import Tree
 from engine.expressions import Template
 
 SHORT_QUEUE, LONG_QUEUE = "steps", "steps.long"
@@ -98,6 +99,7 @@ class Definition:
     output: Template | None = field(compare=False, repr=False)
     document: dict[str, Any] = field(repr=False)
     timeout: float | None = field(default=None, compare=False)  # seconds, of an execution
+    input_tree: Tree = field(init=False, compare=False, repr=False)  # of the schema
     # The steps that run once all the others are over: compensations and finally steps.
     closing: tuple[Step, ...] = field(init=False, compare=False, repr=False)
     # Whether a step of it starts executions of other workflows.
@@ -106,6 +108,7 @@ class Definition:
 
     def __post_init__(self) -> None:
         # Asked at each step: looking through 20,000 of them then would be O(n²).
+        object.__setattr__(self, "input_tree", Tree(self.input_schema))
         object.__setattr__(self, "_by_name", {step.name: step for step in self.steps})
         object.__setattr__(self, "closing", tuple(step for step in self.steps if step.closing))
         object.__setattr__(

@@ -22,7 +22,7 @@ def check_elsewhere(check: Elsewhere | None) -> None:
     _elsewhere[:] = [check] if check else []
 
 
-def fitted(owner_id: str, schema: dict[str, Any], value: Any) -> tuple[Any, list[Fault]]:
+def fitted(owner_id: str, tree: json_schema.Tree, value: Any) -> tuple[Any, list[Fault]]:
     """Return the input with its defaults, and what does not fit; see ``json_schema.fitted``.
 
     Raises:
@@ -30,8 +30,8 @@ def fitted(owner_id: str, schema: dict[str, Any], value: Any) -> tuple[Any, list
         RateLimited, Unavailable: by another process, it takes too long, or others are in the way.
     """
     if not _elsewhere:
-        return json_schema.fitted(schema, value, "input", BUDGET)
+        return json_schema.fitted(tree, value, "input", BUDGET)
     try:
-        return json_schema.fitted(schema, value, "input", MOMENT)
+        return json_schema.fitted(tree, value, "input", MOMENT)
     except OverBudget:
-        return _elsewhere[0](owner_id, schema, value)
+        return _elsewhere[0](owner_id, tree.root, value)

@@ -33,7 +33,7 @@ def check_input(definition: Definition, value: Any, *, owner_id: str = "") -> An
     """
     read = read_typed(definition.input_schema, {} if value is None else value)
     given = _readable(read, "input")
-    check = partial(moment.fitted, owner_id, definition.input_schema, given)
+    check = partial(moment.fitted, owner_id, definition.input_tree, given)
     return _fitted(check, "input", f"workflow '{definition.name}'", BUDGET)
 
 
@@ -51,7 +51,7 @@ def check_value(schema: dict[str, Any], value: Any, *, root: str, wanted_by: str
         TooLarge: over 1 MB as JSON.
     """
     given = _readable(read_typed(schema, value), root)
-    check = partial(json_schema.fitted, schema, given, root, VALUE_BUDGET)
+    check = partial(json_schema.fitted, json_schema.Tree(schema), given, root, VALUE_BUDGET)
     return _fitted(check, root, wanted_by, VALUE_BUDGET)
 
 

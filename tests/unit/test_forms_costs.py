@@ -48,7 +48,7 @@ def test_a_form_is_made_soon(kind: str) -> None:
     parse({"name": "w", "input": SCHEMAS[kind], "steps": STEPS})
     began = time.process_time()
     assert len(fields(SCHEMAS[kind])) <= MAX_FIELDS
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 def test_of_what_cannot_be_followed_every_text_is_masked() -> None:
@@ -57,4 +57,4 @@ def test_of_what_cannot_be_followed_every_text_is_masked() -> None:
     assert masked(schema, nested(60, {"a": "secret", "b": 1}), schema) == nested(
         60, {"a": MASK, "b": 1}
     )
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10

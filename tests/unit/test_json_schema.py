@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from engine.definition import check_input, check_value, parse
 from engine.definition.faults import Faults
-from engine.definition.json_schema import check, fitted
+from engine.definition.json_schema import Tree, check, fitted
 from engine.errors import InvalidDocument, InvalidInput
 from engine.expressions import BUDGET
 
@@ -122,7 +122,7 @@ DEFS = {
 def test_a_value_fits_exactly_when_the_library_says_so(schema: Any, value: Any) -> None:
     whole = {"$defs": DEFS, "allOf": [schema]}
     library = Draft202012Validator(whole, format_checker=FormatChecker(("date",)))
-    _, faults = fitted(whole, value, "input", BUDGET)
+    _, faults = fitted(Tree(whole), value, "input", BUDGET)
     assert library.is_valid(value) is (not faults), faults
 
 
@@ -294,7 +294,7 @@ COSTLY_SCHEMAS = {
 def test_a_schema_that_costs_too_much_is_refused(kind: str) -> None:
     began = time.process_time()
     assert 0 < len(faults_of(COSTLY_SCHEMAS[kind])) <= 100
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 COSTLY_VALUES: dict[str, tuple[Any, Any]] = {
@@ -310,7 +310,7 @@ def test_a_value_that_costs_too_much_is_refused_by_the_limit(kind: str) -> None:
     began = time.process_time()
     said = refused(*COSTLY_VALUES[kind])
     assert "the check of the input for workflow 'w' takes over 2,000,000 steps" in said.message
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 LARGE: dict[str, tuple[Any, Any]] = {
@@ -327,13 +327,13 @@ def test_a_large_value_is_checked_in_linear_time(kind: str) -> None:
     schema, value = LARGE[kind]
     began = time.process_time()
     assert taken(schema, value) == value
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 def test_a_large_value_that_fits_nowhere_has_a_hundred_faults() -> None:
     began = time.process_time()
     assert len(told({"items": {"type": "string"}}, list(range(100_000)))) == 100
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 def test_a_schema_made_by_an_expression_is_refused_where_it_is_wrong() -> None:

@@ -136,7 +136,7 @@ def test_a_text_that_costs_too_much_is_refused_by_its_limit(kind: str) -> None:
     began = time.process_time()
     assert "the document has " in (said := refusal_of(COSTLY[kind]))
     assert "250,000 values" in said or "texts of over 16,000,000 characters" in said
-    assert time.process_time() - began < 5
+    assert time.process_time() - began < 10
 
 
 def test_marks_within_texts_of_json_do_not_count() -> None:

@@ -16,14 +16,14 @@ from engine.definition.json_schema.tree import Tree
 from engine.definition.json_schema.whole import check
 from engine.errors import Fault
 
-__all__ = ["BadSchema", "check", "fitted", "wrong_in"]
+__all__ = ["BadSchema", "Tree", "check", "fitted", "wrong_in"]
 
 
-def fitted(schema: Any, value: Any, root: str, units: int) -> tuple[Any, list[Fault]]:
+def fitted(tree: Tree, value: Any, root: str, units: int) -> tuple[Any, list[Fault]]:
     """Return ``value`` with the schema's defaults, and what does not fit (the first hundred).
 
     Args:
-        schema: a JSON Schema.
+        tree: of a JSON Schema; one that is kept is taken apart once only.
         value: plain JSON of one's own: it is changed in place.
         root: what the value is called in paths.
         units: of work that it may take, each about 0.5 µs.
@@ -33,9 +33,9 @@ def fitted(schema: Any, value: Any, root: str, units: int) -> tuple[Any, list[Fa
         OverBudget: the check takes more work.
         ExpressionError: a pattern of the schema is none.
     """
-    tree, run = Tree(schema), Run(units)
-    value = completed(value, schema, tree, run)
-    tree.node(schema).fits(run, value, None)
+    run = Run(units)
+    value = completed(value, tree.root, tree, run)
+    tree.node(tree.root).fits(run, value, None)
     found = [Fault(path_of(one.place, root), one.problem, one.hint) for one in run.found or ()]
     return value, found
 
