@@ -27,7 +27,7 @@ def test_a_whole_number_arrives_as_what_can_be_kept(given: float, arrives: str) 
     assert found["many"] == [found["n"]]
 
 
-@pytest.mark.parametrize("given", [10**5000, -(10**5000), 2**63])
+@pytest.mark.parametrize("given", [10**5000, -(10**5000), 2**63], ids=["huge", "far below", "next"])
 def test_an_integer_beyond_64_bits_is_refused_in_the_engines_own_words(given: int) -> None:
     with pytest.raises(EngineError, match=r"input\.n is an integer beyond 64 bits"):
         check_input(DEFINITION, {"n": given})
