@@ -62,7 +62,7 @@ export function Gone({ of: key, onGone }) {
   return null;
 }
 
-// ---- What moves. A card that is over keeps its height, so that nothing below it moves.
+// ---- What moves. A card that is over keeps its height, so that no card below it moves.
 const places = new WeakMap();
 const lists = new WeakSet();
 const heights = new WeakMap();
@@ -74,7 +74,7 @@ function still(button) {
 }
 function hold(card) {
   if (card.dataset.over !== "true") heights.set(card, card.getBoundingClientRect().height);
-  else if (heights.has(card)) card.style.minHeight = `${heights.get(card)}px`;
+  else if (heights.has(card) && card.nextElementSibling?.matches("[data-card]")) card.style.minHeight = `${heights.get(card)}px`;
 }
 function measure() {
   const all = document.querySelectorAll("[data-steady]");
