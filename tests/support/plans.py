@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from unittest.mock import patch
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
 from engine.store.database import Database
+from engine.store.prepared import Bind, Prepared
 
 BIG = frozenset({"executions", "step_runs", "events", "attempts", "logs"})
 PAGES_A_ROW = 4  # at most: of the index on the way to it, and its own
 _ABOUT = re.compile(r"\s*(SELECT|UPDATE|DELETE|WITH)\b", re.IGNORECASE)
+_NUMBERED = re.compile(r"\$\d+")
 _SCAN = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
 
 
@@ -28,20 +31,36 @@ class Asked:
 
 @contextmanager
 def recorded() -> Iterator[Asked]:
-    """Yield what is asked of any database while the block runs."""
+    """Yield what is asked of any database while the block runs, by SQLAlchemy or prepared."""
     asked = Asked()
 
-    def keep(
+    def keep(sql: str, given: Any) -> None:
+        if _ABOUT.match(sql):
+            asked.statements.setdefault(sql, given)
+
+    def executed(
         _connection: Any, _cursor: Any, sql: str, given: Any, _context: Any, many: bool
     ) -> None:
-        if _ABOUT.match(sql):
-            asked.statements.setdefault(sql, given[0] if many else given)
+        keep(sql, given[0] if many else given)
 
-    event.listen(Engine, "before_cursor_execute", keep)
-    try:
-        yield asked
-    finally:
-        event.remove(Engine, "before_cursor_execute", keep)
+    compiled = Prepared._for
+
+    def prepared(statement: Prepared, connection: Connection) -> tuple[str, Bind]:
+        sql, bind = compiled(statement, connection)
+
+        def bound(values: Mapping[str, Any]) -> Any:
+            given = bind(values)
+            keep(_NUMBERED.sub("%s", sql), given)  # as EXPLAIN's own driver call wants it
+            return given
+
+        return sql, bound
+
+    event.listen(Engine, "before_cursor_execute", executed)
+    with patch.object(Prepared, "_for", prepared):
+        try:
+            yield asked
+        finally:
+            event.remove(Engine, "before_cursor_execute", executed)
 
 
 def faults(database: Database, asked: Asked, *, rows: int) -> list[str]:
