@@ -107,6 +107,7 @@ class Checks:
             [*command, str(self._seconds), str(self._memory)],
             stdin=subprocess.DEVNULL,
             pass_fds=[descriptor],
+            start_new_session=True,  # Ctrl-C in a terminal is for whoever waits for it
         )
 
 

@@ -174,6 +174,10 @@ def test_a_document_over_a_limit_is_refused_by_its_name(house: Web) -> None:
     digits = program.post("/api/workflows", content=f'{{"name": {"1" * 5_000}}}', headers=as_json)
     body = problem(digits, 422, "invalid_document")
     assert "name is an integer beyond 64 bits" in str(body["errors"])
+    number = f'{{"input": {{"n": {"1" * 5_000}}}}}'
+    sent = program.post("/api/workflows/pipeline/execute", content=number, headers=as_json)
+    assert "line 1, column 17: a number has too many digits" in str(sent.json())
+    assert sent.status_code in (400, 422)
 
 
 def test_schedules_are_made_paused_resumed_and_deleted(house: Web, workflow: str) -> None:

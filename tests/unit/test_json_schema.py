@@ -117,7 +117,7 @@ DEFS = {
 }
 
 
-@settings(derandomize=True, max_examples=400, deadline=None)
+@settings(derandomize=True, max_examples=150, deadline=None)
 @given(schemas, values)
 def test_a_value_fits_exactly_when_the_library_says_so(schema: Any, value: Any) -> None:
     whole = {"$defs": DEFS, "allOf": [schema]}
@@ -126,7 +126,7 @@ def test_a_value_fits_exactly_when_the_library_says_so(schema: Any, value: Any) 
     assert library.is_valid(value) is (not faults), faults
 
 
-@settings(derandomize=True, max_examples=150, deadline=None)
+@settings(derandomize=True, max_examples=60, deadline=None)
 @given(schemas)
 def test_a_schema_without_fault_for_the_library_has_none_here(schema: Any) -> None:
     whole = {"$defs": DEFS, "allOf": [schema]}
