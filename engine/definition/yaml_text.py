@@ -39,6 +39,7 @@ _WORDS = (
 _INTEGER = re.compile(r"[-+]?[0-9]+\Z")
 _OTHER_BASE = re.compile(r"0o[0-7]+\Z|0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+_MAX_TAGS = 100
 _EXPRESSION = "${{"
 
 
@@ -60,6 +61,9 @@ def read(text: str, *, most_text: int) -> Any:
     Raises:
         Refused: saying where and why.
     """
+    # libyaml compares each with all before it: 16 MB of them would take ten minutes.
+    if text.count("\n%TAG") > _MAX_TAGS:
+        raise Refused(f"has over {_MAX_TAGS} %TAG directives", "remove them: tags are not taken")
     try:
         return _Reader(text, most_text).document()
     except yaml.MarkedYAMLError as error:

@@ -144,6 +144,11 @@ def test_marks_within_texts_of_json_do_not_count() -> None:
     assert "not YAML" in refusal_of('{"a": "' + '\\",' * 1_000_000)
 
 
+def test_directives_that_libyaml_would_compare_for_ever_are_refused() -> None:
+    directives = "".join(f"%TAG !t{n}! tag:x,2000:\n" for n in range(300_000))
+    assert "has over 100 %TAG directives" in refusal_of(directives + "---\na: 1")
+
+
 def test_aliases_are_counted_by_what_they_stand_for() -> None:
     assert len(read("a: &a 1\nb: [" + "*a, " * 5_000 + "*a]")["b"]) == 5_001
 
