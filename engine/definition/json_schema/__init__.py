@@ -3,7 +3,9 @@
 Own code, although there are libraries: of those for Python one holds a thread for a minute over
 a list of 6,000 entries or over 20,000 faults, and follows references that double for ever; those
 in Rust keep the interpreter's lock meanwhile. Here every step is charged to a budget, equality is
-by hash, and a fault says what to write.
+by hash, and a fault says what to write. `jsonschema` with each keyword charged was tried: seventeen
+keywords had to be replaced to bound it, which saved fifty lines and took three times as long. It
+stays as what the tests compare the verdicts with.
 """
 
 from __future__ import annotations
