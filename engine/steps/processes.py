@@ -191,7 +191,9 @@ def _runs(process: psutil.Process) -> bool:
 
 def _line_of(process: psutil.Process) -> str:
     try:
-        return f"{' '.join(process.cmdline())[:200]} ({process.pid})"
+        # For an instant after it was started a process has a name, and no command line yet.
+        line = " ".join(process.cmdline()) or process.name()
+        return f"{line[:200]} ({process.pid})"
     except psutil.Error:
         return str(process.pid)
 
