@@ -21,21 +21,13 @@ def step_filters() -> rx.Component:
     return rx.cond(
         _STEPS.total > SLOTS,
         rx.el.div(
-            rx.el.form(
-                rx.el.kbd("/", aria_hidden="true"),
-                rx.el.input(
-                    name="find",
-                    type="search",
-                    default_value=_STEPS.find,
-                    key=_STEPS.find,
-                    placeholder="Find a step",
-                    class_name="in",
-                    aria_label="Find steps",
-                    custom_attrs={"data-search": "true"},
-                ),
-                on_submit=ExecutionState.find_steps,
-                class_name="search",
-                role="search",
+            parts.search(
+                "Find steps",
+                "Find a step",
+                _STEPS.find,
+                ExecutionState.find_steps,
+                name="find",
+                kept=False,
             ),
             parts.choice(
                 "Status",

@@ -92,6 +92,39 @@ def choice(name: str, value: Any, options: Any, on_change: Any) -> rx.Component:
     )
 
 
+def search(
+    label: str, placeholder: str, text: Any, on_submit: Any, *, name: str = "q", kept: bool = True
+) -> rx.Component:
+    """Return a field to find something by; ``/`` leads to it.
+
+    Args:
+        label: what is found, for those who do not see the placeholder.
+        text: what is looked for now; another text draws the field anew.
+        name: of the field, in what ``on_submit`` hears.
+        kept: whether what is typed and not yet looked for outlives a lost server.
+    """
+    # Only what is kept has an id, by which the tab knows it again.
+    known: dict[str, Any] = {"id": "search"} if kept else {}
+    return rx.el.form(
+        rx.el.kbd("/", aria_hidden="true"),
+        rx.el.input(
+            name=name,
+            type="search",
+            default_value=text,
+            key=text,
+            placeholder=placeholder,
+            class_name="in",
+            aria_label=label,
+            custom_attrs={"data-search": "true"},
+            **known,
+        ),
+        *([kit.Keep.create(name=label.lower(), brief=True, key=text)] if kept else []),
+        on_submit=on_submit,
+        class_name="search",
+        role="search",
+    )
+
+
 def pager(
     *told: rx.Component,
     first: tuple[str, Any],

@@ -40,23 +40,11 @@ def page() -> rx.Component:
 
 def _filters() -> rx.Component:
     return rx.el.div(
-        rx.el.form(
-            rx.el.kbd("/", aria_hidden="true"),
-            rx.el.input(
-                name="q",
-                id="search",
-                type="search",
-                default_value=MonitoringState.text,
-                key=MonitoringState.text,
-                placeholder="Find by workflow, id, error or trigger",
-                class_name="in",
-                aria_label="Find executions",
-                custom_attrs={"data-search": "true"},
-            ),
-            kit.Keep.create(name="find executions", brief=True, key=MonitoringState.text),
-            on_submit=MonitoringState.search,
-            class_name="search",
-            role="search",
+        parts.search(
+            "Find executions",
+            "Find by workflow, id, error or trigger",
+            MonitoringState.text,
+            MonitoringState.search,
         ),
         parts.choice(
             "Status",

@@ -47,24 +47,7 @@ def page() -> rx.Component:
 
 def _filters() -> rx.Component:
     return rx.el.div(
-        rx.el.form(
-            rx.el.kbd("/", aria_hidden="true"),
-            rx.el.input(
-                name="q",
-                id="search",
-                type="search",
-                default_value=WorkflowsState.text,
-                key=WorkflowsState.text,
-                placeholder="Find by name",
-                class_name="in",
-                aria_label="Find workflows",
-                custom_attrs={"data-search": "true"},
-            ),
-            kit.Keep.create(name="find workflows", brief=True, key=WorkflowsState.text),
-            on_submit=WorkflowsState.search,
-            class_name="search",
-            role="search",
-        ),
+        parts.search("Find workflows", "Find by name", WorkflowsState.text, WorkflowsState.search),
         rx.cond(WorkflowsState.text != "", link("Clear filter", to="/workflows", class_name="btn")),
         class_name="filters",
     )

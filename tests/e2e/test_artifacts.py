@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-import pytest
 from playwright.sync_api import expect
 from sqlalchemy import text as sqltext
 
 from engine.store.database import Database
-from tests.support.pages import Person, person
+from tests.support.pages import Person
 from tests.support.processes import eventually
 from tests.support.system import System
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
 expect.set_options(timeout=15_000)
-
-
-@pytest.fixture
-def ada(system: System, browser: Browser) -> Iterator[Person]:
-    """Someone with an account; no script of a page may fail, no other origin may be asked."""
-    with person(system, browser) as someone:
-        yield someone
-        assert someone.troubles == []
-        assert someone.foreign == []
 
 
 def test_progress_is_seen_as_it_comes_and_each_kind_of_artifact_is_drawn(ada: Person) -> None:

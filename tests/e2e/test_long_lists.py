@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
-import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import Person, person
-from tests.support.system import System
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
-
-@pytest.fixture
-def ada(system: System, browser: Browser) -> Iterator[Person]:
-    """Someone with an account; no script of a page may fail."""
-    with person(system, browser) as someone:
-        yield someone
-        assert someone.troubles == []
+from tests.support.pages import Person
 
 
 def test_the_last_of_sixty_workflows_its_first_version_and_its_oldest_schedule_are_found(

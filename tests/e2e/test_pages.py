@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import psutil
@@ -20,15 +19,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 expect.set_options(timeout=15_000)
-
-
-@pytest.fixture
-def ada(system: System, browser: Browser) -> Iterator[Person]:
-    """Someone with an account; no script of a page may fail, no other origin may be asked."""
-    with person(system, browser) as someone:
-        yield someone
-        assert someone.troubles == []
-        assert someone.foreign == []
 
 
 def test_a_page_asked_for_while_signed_out_leads_to_sign_in_and_back(ada: Person) -> None:

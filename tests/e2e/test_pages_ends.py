@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import Person, nap, person
+from tests.support.pages import Person, nap
 from tests.support.processes import eventually
-from tests.support.system import System
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 expect.set_options(timeout=15_000)
-
-
-@pytest.fixture
-def ada(system: System, browser: Browser) -> Iterator[Person]:
-    """Someone with an account; no script of a page may fail, no other origin may be asked."""
-    with person(system, browser) as someone:
-        yield someone
-        assert someone.troubles == []
-        assert someone.foreign == []
 
 
 def _saga() -> dict[str, Any]:

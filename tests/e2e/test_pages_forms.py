@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import Person, person
-from tests.support.system import System
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+from tests.support.pages import Person
 
 expect.set_options(timeout=15_000)
 
@@ -40,15 +34,6 @@ FRESH = {
     "when": {"type": "string", "format": "date-time"},
     "lines": {"type": "string"},
 }
-
-
-@pytest.fixture
-def ada(system: System, browser: Browser) -> Iterator[Person]:
-    """Someone with an account; no script of a page may fail, no other origin may be asked."""
-    with person(system, browser) as someone:
-        yield someone
-        assert someone.troubles == []
-        assert someone.foreign == []
 
 
 def _document(name: str, properties: dict[str, Any], *required: str) -> dict[str, Any]:

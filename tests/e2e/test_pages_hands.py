@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.support.pages import Person, broken, nap, person
-from tests.support.system import System
+from tests.support.pages import Person, broken, nap
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Locator, Page
 
 expect.set_options(timeout=15_000)
-
-
-@pytest.fixture
-def ada(system: System, browser: Browser) -> Iterator[Person]:
-    """Someone with an account; no script of a page may fail, no other origin may be asked."""
-    with person(system, browser) as someone:
-        yield someone
-        assert someone.troubles == []
-        assert someone.foreign == []
 
 
 def _asking() -> dict[str, Any]:
