@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -114,7 +114,8 @@ class Follow:
         topics: found on a thread, ring for it.
         read: makes what reads it, for a scene that nobody looks at yet.
         own: with the state held, merges a picture's ``own`` with what was typed.
-        choice: what of the page the tab shows first.
+        choice: tells, with the state held, what of the page the tab shows. Asked as the tab takes
+            its place: what is chosen before that, while the session is looked up, must count.
     """
 
     state: Any
@@ -122,7 +123,7 @@ class Follow:
     topics: Callable[[Viewer], tuple[str, ...]]
     read: Callable[[], Callable[[Viewer, frozenset[Any]], Picture]]
     own: Callable[[Any], None] = lambda _own: None
-    choice: Hashable = None
+    choice: Callable[[], Hashable] = lambda: None
 
     async def run(self) -> None:
         """Show until the session is over; cancelled when the page is left."""
@@ -132,9 +133,13 @@ class Follow:
         if viewer is not None:
             page, frame = self.state.get_full_name(), Session.get_full_name()
             subject = Subject(page, frame, self.about, self.topics, self.read())
-            with scenes.seat(
-                subject, viewer, ident=ident, session=session, choice=self.choice
-            ) as seat:
+            with ExitStack() as stack:
+                async with self.state:
+                    choice = self.choice()
+                    place = scenes.seat(
+                        subject, viewer, ident=ident, session=session, choice=choice
+                    )
+                    seat = stack.enter_context(place)
                 while not seat.over:
                     await self._sit(seat)
         tabs.over(session)

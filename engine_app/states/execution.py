@@ -78,7 +78,7 @@ class ExecutionState(LogPages, Answering, Following, rx.State):
             topics=lambda viewer: (execution_topic(execution_id),),
             read=lambda: Reader(execution_id),
             own=self._show_asks,
-            choice=self._choice,
+            choice=lambda: self._choice,
         )
         await follow.run()
 

@@ -210,3 +210,32 @@ def test_a_tab_is_touched_now_and_then_or_it_would_be_forgotten(
     tab = _Held()
     _follow(tab, _failing(), lambda: tab.loaded and len(touched) > 6)
     assert len(touched) > 6
+
+
+def test_what_is_chosen_before_the_tab_has_its_place_is_shown(
+    valid: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, seen = _Tab(), []
+    chosen = ["first"]
+
+    def of_sessions(_database: object, _sessions: object) -> dict[str, Viewer]:
+        chosen[0] = "clicked"  # while the database is asked whose the session is
+        return dict(valid[0])
+
+    def picture(_viewer: Viewer, choices: frozenset[Any]) -> Picture:
+        seen.append(choices)
+        return Picture({}, chosen={one: {"rows": one} for one in choices}, still=True)
+
+    async def scene() -> None:
+        follow = Follow(tab, "x", lambda _: ("t",), lambda: picture, choice=lambda: chosen[0])
+        task = asyncio.create_task(follow.run())
+        async with asyncio.timeout(5):
+            while not tab.rows:
+                await asyncio.sleep(0.002)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    monkeypatch.setattr(who, "of_sessions", of_sessions)
+    asyncio.run(scene())
+    assert tab.rows == "clicked"
+    assert seen[0] == {"clicked"}
