@@ -61,7 +61,11 @@ class Approval:
         """
         if not isinstance(params["title"], str):
             raise _rejected(context, "with.title is no text")
-        approvers = params.get("approvers", [params["title"]])
+        if "approvers" in params:
+            self._check(params["approvers"], context)
+        return Park(_deadline(params, context), ApprovalWanted(params["title"]))
+
+    def _check(self, approvers: Any, context: Context) -> None:
         named = isinstance(approvers, list) and all(isinstance(one, str) for one in approvers)
         if not named or not approvers:
             # An empty list must not mean that everybody may decide.
@@ -72,7 +76,6 @@ class Approval:
                 f"with.approvers has more than {MAX_APPROVERS} names, or one of over "
                 f"{MAX_USER} characters",
             )
-        return Park(_deadline(params, context), ApprovalWanted(params["title"]))
 
 
 def asks(params: dict[str, Any]) -> dict[str, Any]:

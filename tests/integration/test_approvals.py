@@ -109,3 +109,8 @@ def test_what_does_not_wait_yet_was_decided_by_nobody(house: House) -> None:
     execution_id = house.run(house.publish("twice", steps))
     with pytest.raises(Conflict, match=r"waits for no approval$"):
         decide(house, execution_id, "second")
+
+
+def test_an_approval_that_names_nobody_may_have_a_title_longer_than_a_name(house: House) -> None:
+    execution_id = asking(house, title="Which of the two hundred parcels may go? " * 20)
+    assert house.status(execution_id) == "waiting"
