@@ -16,6 +16,7 @@ import resource
 import signal
 import sys
 import threading
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ from engine.worker.attempt import Failed, encoded, failed
 from engine.worker.pipes import FORWARDED, line_of, message_of
 
 _PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
+_POLL_SECONDS = 0.1  # how late the worker's death is seen at most, where no kernel tells of it
 _F_SETSIG = 10  # Source: asm-generic/fcntl.h; Python's fcntl module does not name it
 
 
@@ -112,21 +114,34 @@ def main() -> NoReturn:
     faulthandler.enable(trace)
     try:
         _serve(Control(control), Report(report))
-    except Cut:
-        # Somebody wants this process to end: say so by ending of it, as any program does.
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
-    os._exit(0)  # the worker ends the whole group now: nothing of it outlives the attempt
+    except BrokenPipeError:
+        _end_all()  # nobody reads: the worker is gone
+    _await_end(worker)
 
 
 def _serve(control: Control, report: Report) -> None:
-    hello = control.hello()
-    control.listen()
-    answer = _attempt(hello, control, report)
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
-    report.send(answer)
+    try:
+        hello = control.hello()
+        control.listen()
+        answer = _attempt(hello, control, report)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        report.send(answer)
+    except Cut:  # somebody wants this process to end
+        report.send({"cut": int(signal.SIGTERM)})
+
+
+def _await_end(worker: int) -> NoReturn:
+    """Stay until the worker kills the group, with all that the function left behind.
+
+    Ended of itself, this process would take the lifeline along: of a worker that is killed in the
+    same moment nobody would be left to end the rest of the group.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while os.getppid() == worker:
+        time.sleep(_POLL_SECONDS)
+    _end_all()
 
 
 def _attempt(hello: dict[str, Any], control: Control, report: Report) -> dict[str, Any]:

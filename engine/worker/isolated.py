@@ -34,6 +34,7 @@ from engine.worker.pipes import FORWARDED, ROOM, Channel, Garbled
 POLL_SECONDS = 0.1  # how late a cancel, a stop or a death is seen at most
 TERM_SECONDS = 2.0  # between SIGTERM and SIGKILL
 _TRACE_BYTES = 8_000
+_LAST = frozenset({"result", "failed", "cut"})  # after one of these the process waits for its end
 
 
 class FailedThere(StepError):
@@ -175,7 +176,7 @@ class _Keeper:
                 channel = Channel(ends.report, ends.control, limit=3 * self._limit + ROOM)
                 answer = self._converse(process, channel)
             except Garbled as error:
-                answer = StepError(
+                return StepError(
                     f"the step's process said what is no message ({error})",
                     reason=Reason.PROCESS_DIED,
                 )
@@ -184,12 +185,14 @@ class _Keeper:
                 # reaped yet, so the number can belong to nobody else.
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-            return answer or self._died(process.returncode, ends.trace)
+            if answer is None:
+                return self._died(process.returncode, ends.trace)
+            return self._died(-answer["cut"], ends.trace) if "cut" in answer else answer
 
     def _converse(
         self, process: subprocess.Popen[bytes], channel: Channel
-    ) -> dict[str, Any] | StepError | None:
-        """Return the process's answer, or None when it has none: it died, or was to end."""
+    ) -> dict[str, Any] | None:
+        """Return the last that the process says, or None when it died or did not end in time."""
         channel.send(self._hello)
         told = False
         kill_at = None
@@ -202,7 +205,7 @@ class _Keeper:
                 os.killpg(process.pid, signal.SIGTERM)
             dead = _has_ended(process.pid)  # before reading: what it said last is then all there
             for message in channel.rest() if dead else channel.turn(POLL_SECONDS):
-                if "result" in message or "failed" in message:
+                if not _LAST.isdisjoint(message):
                     return message
                 self._hear(message)
             if dead:

@@ -342,3 +342,19 @@ def test_a_worker_that_is_killed_takes_the_process_and_its_children_along(
         worker.kill()
         worker.wait()
     _await_gone(pids)
+
+
+def test_a_worker_that_is_killed_before_it_hears_of_the_end_leaves_no_child_behind(
+    tmp_path: Path,
+) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, "hold", str(tmp_path)])
+    try:
+        child, grandchild = _pids(tmp_path)
+        os.kill(worker.pid, signal.SIGSTOP)
+        # What the kernel does, too, when of a dying worker the thread ends first that started it.
+        os.kill(child, signal.SIGTERM)
+        eventually((tmp_path / "tidied").exists, seconds=SECONDS, what="it was interrupted")
+    finally:
+        worker.kill()
+        worker.wait()
+    _await_gone([child, grandchild])
