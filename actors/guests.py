@@ -21,10 +21,10 @@ from actors.worker import Crew
 from engine import registry, settings
 from engine.authoring.elsewhere import ActorStep
 from engine.authoring.options import StepOptions
+from engine.core.status import Reason
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import StepError
 from engine.flow.sends import Look
-from engine.machine.status import Reason
 from engine.registry import Remote
 from engine.steps.context import entered
 from engine.store.steps import Ticket

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.planning import first_rows, same_steps, still_done, without
+from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.definition import Definition, Step, check_input
 from engine.errors import Conflict, InvalidQuery
 from engine.expressions import did_you_mean
 from engine.flow.versions import Versions
-from engine.machine.plan import first_rows, same_steps, still_done, without
-from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.start import deadline_of, find_asked
 from engine.store import executions, origins, prune, workflows
 from engine.store.database import Connection, Database

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.status import Reason, StepStatus
+from engine.core.transitions import RunKey
 from engine.definition import check_value
 from engine.definition.uses import is_name
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleClaim
@@ -16,8 +18,6 @@ from engine.flow.deliver import Answer, Bad, Deliverer, Good
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.machine.change import RunKey
-from engine.machine.status import Reason, StepStatus
 from engine.store import executions, signals, steps, views_standing
 from engine.store.database import Connection, Database
 from engine.store.signals import NewSignal, Received

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from engine.core import calendar
+from engine.core.calendar import Missed, Skipped
 from engine.errors import EngineError, Unavailable
 from engine.flow.versions import Versions
-from engine.machine import calendar
-from engine.machine.calendar import Missed, Skipped
 from engine.start import admit_slot, slot_start
 from engine.store import patience, schedules
 from engine.store.database import Connection, Database

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from engine.core.event import EventType
+from engine.core.execution_state import ExecutionState
+from engine.core.status import ExecutionStatus, Phase, Reason
 from engine.definition import Definition
 from engine.errors import Conflict
 from engine.flow.commit import commit
 from engine.flow.ending import start_ending
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.machine.event import EventType
-from engine.machine.head import Head
-from engine.machine.status import ExecutionStatus, Phase, Reason
 from engine.store import executions, steps
 from engine.store.database import Database
 from engine.store.steps import Ticket
@@ -153,7 +153,7 @@ def _version(database: Database, owner_id: str, execution_id: str) -> tuple[str,
     return database.read(lambda connection: executions.owned(connection, owner_id, execution_id))
 
 
-def _refuse_ended(head: Head) -> None:
+def _refuse_ended(head: ExecutionState) -> None:
     if head.over:
         raise Conflict(f"execution {head.id} is {head.status} already")
 

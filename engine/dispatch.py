@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.core.planning import first_rows, same_steps, still_done, without
+from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition
 from engine.errors import StaleClaim
 from engine.flow.commit import commit
@@ -14,8 +16,6 @@ from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.machine.plan import first_rows, same_steps, still_done, without
-from engine.machine.status import ExecutionStatus, StepStatus
 from engine.settings import Settings
 from engine.store import executions, notices, origins, steps
 from engine.store.database import Database

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from engine.codec import encode
+from engine.core.calendar import Missed
 from engine.definition import check_input
-from engine.machine.calendar import Missed
 from engine.store import schedules, workflows
 from engine.store.database import Database
 from engine.store.schedules import NewSchedule

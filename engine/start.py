@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.status import Trigger
 from engine.definition import Definition, check_input
 from engine.errors import InvalidInput, InvalidQuery
 from engine.flow.versions import Versions
-from engine.machine.status import Trigger
 from engine.store import executions, workflows
 from engine.store.database import Connection, Database
 from engine.store.executions import Admitted, NewExecution, Parent

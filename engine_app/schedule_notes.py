@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from engine.machine.calendar import COUNTED
+from engine.core.calendar import COUNTED
 from engine.store.views import ScheduleRow, SkippedRow
 
 

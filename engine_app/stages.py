@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.machine.status import EXECUTION_ENDS, Phase
+from engine.core.status import EXECUTION_ENDS, Phase
 from engine.settings import Settings
 from engine.store.views import ExecutionRow
 

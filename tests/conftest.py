@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-# For the histories of tests/unit/test_machine_histories.py: pytest --hypothesis-profile=long
+# For the histories of tests/unit/test_random_histories.py: pytest --hypothesis-profile=long
 hypothesis.settings.register_profile("long")
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.machine.finding import Finding, Rule
-from engine.machine.history import History, World
-from engine.machine.judge import judge
-from engine.machine.owed import judge_owed
+from engine.core.finding import Finding, Rule
+from engine.core.history import History, World
+from engine.core.invariants import judge
+from engine.core.liveness_checks import judge_owed
 from engine.rescue import SWEEPS
 from engine.rescue.resend import LEASE
 from engine.settings import Settings

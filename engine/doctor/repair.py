@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import control
+from engine.core import transitions
+from engine.core.event import EventType
+from engine.core.finding import RULES, Finding, Repair, Rule
+from engine.core.status import ExecutionStatus, Reason, StepStatus
+from engine.core.transitions import RunKey
 from engine.definition import Definition
 from engine.dispatch import dispatch
 from engine.doctor.examine import Examination
@@ -16,11 +21,6 @@ from engine.flow.ending import end_if_idle, when_all_ended
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.event import EventType
-from engine.machine.finding import RULES, Finding, Repair, Rule
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
 from engine.rescue import Rescue
 from engine.store import histories, lost_steps, notices, repairs, steps
 from engine.store.database import Connection
@@ -112,7 +112,7 @@ class Repairer:
         if not taken.head.over:
             return []
         for run in steps.running(taken.connection, taken.head.id):
-            ended = change.revoke(now=taken.now, ending=ExecutionStatus(taken.head.status))
+            ended = transitions.revoke(now=taken.now, ending=ExecutionStatus(taken.head.status))
             taken.apply(run.key, run.epoch, ended)
         steps.drop_open(taken, StepStatus.CANCELLED, Reason.UPSTREAM_FAILED)
         taken.head.active = 0
@@ -197,7 +197,7 @@ class Repairer:
             journal = Journal(self._versions)
             deliverer = Deliverer(self._database, definition, journal, self._grace)
             return expire_wait(deliverer, taken, run)
-        taken.apply(run.key, run.epoch, change.wake(run.status, now=taken.now))
+        taken.apply(run.key, run.epoch, transitions.wake(run.status, now=taken.now))
         return [run.ticket]
 
 

@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core import retry as retries
+from engine.core import transitions
+from engine.core.event import EventType
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.definition import Definition, check_value
 from engine.errors import InvalidInput, PayloadLost, StaleClaim, StepError, TooLarge
 from engine.flow.commit import commit
@@ -14,10 +18,6 @@ from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.flow.words import describe_error
-from engine.machine import change
-from engine.machine import retry as retries
-from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.payloads import place
 from engine.steps.waits import look_back
 from engine.store import executions, notices, signals, steps
@@ -144,7 +144,7 @@ class Deliverer:
         match answer:
             case Good(output, told):
                 taken.apply(
-                    run.key, run.epoch, change.answer(now=taken.now, output=output, data=told)
+                    run.key, run.epoch, transitions.answer(now=taken.now, output=output, data=told)
                 )
                 return after_success(taken, self.definition, run.key, ran=True)
             case Bad():
@@ -168,7 +168,7 @@ class Deliverer:
             seed=f"{run.execution_id}.{run.step}.{run.item}",
         )
         if isinstance(decision, retries.Retry) and not taken.head.stopping:
-            again = change.ask_again(
+            again = transitions.ask_again(
                 due_at=taken.now + decision.delay_us,
                 reason=bad.reason,
                 error=text,
@@ -176,7 +176,9 @@ class Deliverer:
             )
             taken.apply(run.key, run.epoch, again)
             return []
-        over = change.answer_badly(now=taken.now, reason=bad.reason, error=text, data=described)
+        over = transitions.answer_badly(
+            now=taken.now, reason=bad.reason, error=text, data=described
+        )
         taken.apply(run.key, run.epoch, over)
         return after_failure(taken, self.definition, run.key, error=described, grace=self.grace)
 

@@ -3,10 +3,10 @@ that run at the end have their turn."""
 
 from __future__ import annotations
 
+from engine.core.event import EventType
+from engine.core.planning import closing_rows
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.definition import Definition
-from engine.machine.event import EventType
-from engine.machine.plan import closing_rows
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.store import executions, notices, steps
 from engine.store.steps import Ticket
 from engine.store.turn import Turn

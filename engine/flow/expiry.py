@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from engine.codec import encode
+from engine.core import transitions
 from engine.definition import Definition
 from engine.flow.follow import after_failure
-from engine.machine import change
 from engine.store.steps import RunRow, Ticket
 from engine.store.turn import Turn
 
@@ -20,6 +20,8 @@ def expire(turn: Turn, definition: Definition, run: RunRow, *, grace: int) -> li
         "type": "Expired",
     }
     turn.apply(
-        run.key, run.epoch, change.expire(now=turn.now, error=encode(described), data=described)
+        run.key,
+        run.epoch,
+        transitions.expire(now=turn.now, error=encode(described), data=described),
     )
     return after_failure(turn, definition, run.key, error=described, grace=grace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from engine.codec import encode
+from engine.core.status import Reason
 from engine.definition import Definition
 from engine.errors import EngineError, StepError, Unavailable
 from engine.flow.commit import commit
@@ -13,7 +14,6 @@ from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Sends
 from engine.flow.words import describe_error
-from engine.machine.status import Reason
 from engine.store.database import Database
 
 _BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from engine.codec import encode
+from engine.core import transitions
+from engine.core.event import EventType
+from engine.core.status import ExecutionStatus, Phase, Reason
+from engine.core.transitions import RunKey
 from engine.definition import Definition, OnFailure, Step
 from engine.flow.ending import end_if_idle, start_ending, when_all_ended
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Phase, Reason
 from engine.store import fan_outs, steps
 from engine.store.fan_outs import FanOut
 from engine.store.steps import Ticket
@@ -106,7 +106,7 @@ def _after_item(
         return _refill(turn, key, fan_out, rides)
     node = RunKey(key.execution_id, key.step)
     if step.tolerance.allows(fan_out.failed, fan_out.items):
-        turn.apply(node, fan_out.epoch, change.join(now=turn.now, items=fan_out.items))
+        turn.apply(node, fan_out.epoch, transitions.join(now=turn.now, items=fan_out.items))
         return after_success(turn, definition, node, ran=True)
     return _scatter(turn, definition, node, fan_out, grace)
 
@@ -136,7 +136,7 @@ def _scatter(
         "message": f"{fan_out.failed} of {fan_out.items} items failed",
         "type": "ItemsFailed",
     }
-    failed = change.scatter(now=turn.now, error=encode(described), data=described)
+    failed = transitions.scatter(now=turn.now, error=encode(described), data=described)
     turn.apply(node, fan_out.epoch, failed)
     return after_failure(turn, definition, node, error=described, grace=grace)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from engine.core.event import Event, EventType
 from engine.errors import EngineError
 from engine.flow.versions import Versions
-from engine.machine.event import Event, EventType
 from engine.store.short_turns import Taken
 from engine.store.turn import Turn
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from engine.codec import decode
+from engine.core.status import ExecutionStatus, Phase
 from engine.definition import Definition
-from engine.machine.status import ExecutionStatus, Phase
 from engine.payloads import place
 from engine.store import outputs
 from engine.store.database import Database

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.machine.head import Head
+from engine.core.execution_state import ExecutionState
 from engine.store.steps import Ticket
 
 
@@ -42,6 +42,6 @@ class Look:
     workflow: str
 
     @classmethod
-    def of(cls, head: Head) -> Look:
+    def of(cls, head: ExecutionState) -> Look:
         """Return the look for an execution that was written."""
         return cls(head.id, head.owner_id, head.workflow_id)

@@ -11,8 +11,8 @@ from pathlib import Path
 from traceback import FrameSummary
 from typing import Any
 
+from engine.core.status import Reason
 from engine.errors import StepError
-from engine.machine.status import Reason
 
 _OWN = Path(__file__).parent.parent
 _LIBRARIES = tuple(

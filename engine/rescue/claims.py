@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import encode
+from engine.core import retry as retries
+from engine.core import transitions
+from engine.core.stall import describe_crash
+from engine.core.status import ExecutionStatus, Reason
 from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
 from engine.flow.ending import end_if_idle
 from engine.flow.follow import after_failure
 from engine.flow.sends import Sends
-from engine.machine import change
-from engine.machine import retry as retries
-from engine.machine.stall import describe_crash
-from engine.machine.status import ExecutionStatus, Reason
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
 from engine.store import letters, liveness, lost_steps
@@ -59,11 +59,13 @@ class ClaimRescue:
         text = encode(described)
         if crashes < most:
             last = crashes == most - 1
-            crashed = change.crash(now=taken.now, crashes=crashes, last_chance=last, error=text)
+            crashed = transitions.crash(
+                now=taken.now, crashes=crashes, last_chance=last, error=text
+            )
             taken.apply(run.key, run.epoch, crashed)
             taken.log([_line(run, taken.now, "warning", f"{described['message']}: it runs again")])
             return [] if last else [replace(run.ticket, epoch=run.epoch + 1)]
-        over = change.crash_out(now=taken.now, error=text, data=described)
+        over = transitions.crash_out(now=taken.now, error=text, data=described)
         taken.apply(run.key, run.epoch, over)
         taken.log([_line(run, taken.now, "error", described["message"])])
         letters.keep_poison(taken, run, text)
@@ -72,7 +74,7 @@ class ClaimRescue:
     @staticmethod
     def _spare(taken: Turn, run: RunRow) -> list[Ticket]:
         """Give back the claim of a step run whose worker was ended for another's fault."""
-        taken.apply(run.key, run.epoch, change.release(now=taken.now))
+        taken.apply(run.key, run.epoch, transitions.release(now=taken.now))
         said = "its worker was ended because another step kept the interpreter's lock"
         taken.log([_line(run, taken.now, "warning", f"{said}: it runs again, and no crash counts")])
         return [replace(run.ticket, epoch=run.epoch + 1)]
@@ -133,10 +135,12 @@ class ClaimRescue:
         text = encode(described)
         if isinstance(decision, retries.Retry) and not taken.head.stopping:
             due_at = taken.now + decision.delay_us
-            again = change.retry(due_at=due_at, reason=Reason.TIMEOUT, error=text, data=described)
+            again = transitions.retry(
+                due_at=due_at, reason=Reason.TIMEOUT, error=text, data=described
+            )
             taken.apply(run.key, run.epoch, again)
             return []
-        over = change.fail(now=taken.now, reason=Reason.TIMEOUT, error=text, data=described)
+        over = transitions.fail(now=taken.now, reason=Reason.TIMEOUT, error=text, data=described)
         taken.apply(run.key, run.epoch, over)
         return self._fail(taken, run, described)
 
@@ -148,7 +152,7 @@ class ClaimRescue:
 def revoke(turns: Turns, taken: Turn, run: RunRow) -> list[Ticket]:
     """Revoke a claim of an execution that ends; return what becomes ready by it."""
     ending = taken.head.ending or ExecutionStatus.FAILED
-    taken.apply(run.key, run.epoch, change.revoke(now=taken.now, ending=ending))
+    taken.apply(run.key, run.epoch, transitions.revoke(now=taken.now, ending=ending))
     return end_if_idle(taken, turns.definition(taken))
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.codec import encode
+from engine.core.event import EventType
+from engine.core.status import ExecutionStatus, Phase, Reason
 from engine.flow.ending import end_if_idle, start_ending
 from engine.flow.evidence import QUIET
 from engine.flow.sends import Sends
-from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Phase, Reason
 from engine.rescue.claims import revoke
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from engine.core import transitions
+from engine.core.status import StepStatus
+from engine.core.transitions import RunKey
 from engine.flow.deliver import Deliverer, expire_wait
 from engine.flow.expiry import expire
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
 from engine.store import fan_outs, liveness, lost_steps, notices
@@ -51,7 +51,7 @@ class ParkedRescue:
             journal = Journal(turns.versions)
             deliverer = Deliverer(turns.database, turns.definition(taken), journal, turns.grace)
             return expire_wait(deliverer, taken, run)
-        taken.apply(run.key, run.epoch, change.wake(run.status, now=taken.now))
+        taken.apply(run.key, run.epoch, transitions.wake(run.status, now=taken.now))
         return [run.ticket]
 
     def widen(self, sends: Sends, now: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, Phase, StepStatus
+from engine.core.status import EXECUTION_OPEN, ExecutionStatus, Phase, StepStatus
 from engine.store.models import Execution, StepRun
 
 _RUNS: Any = StepRun.__table__

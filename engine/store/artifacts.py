@@ -9,8 +9,8 @@ from typing import Protocol
 
 from sqlalchemy import insert
 
+from engine.core.transitions import RunKey
 from engine.ids import new_id
-from engine.machine.change import RunKey
 from engine.payloads import Payloads
 from engine.store.models import Artifact
 from engine.store.turn import Turn

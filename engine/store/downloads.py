@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
+from engine.core.status import ExecutionStatus
 from engine.errors import InvalidQuery, NotFound
-from engine.machine.status import ExecutionStatus
 from engine.payloads import reference
 from engine.store.database import Connection, Database
 from engine.store.models import Artifact, Execution, StepRun

@@ -7,11 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, insert, select
 
+from engine.core.event import EventType
+from engine.core.status import ExecutionStatus, Phase, Reason
+from engine.core.transitions import RunKey
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
-from engine.machine.change import RunKey
-from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Phase, Reason
 from engine.store import notices
 from engine.store.models import (
     EventRow,

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from engine.machine.change import RunKey
-from engine.machine.plan import opened
-from engine.machine.status import Reason, StepStatus
+from engine.core.planning import opened
+from engine.core.status import Reason, StepStatus
+from engine.core.transitions import RunKey
 from engine.store.models import NARROW, Execution, StepRun, literally
 from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.steps import Ticket, chunks

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Select, case, func, or_, select, text
 
-from engine.errors import NotFound, UnreadableVersion
-from engine.machine.event import EventType
-from engine.machine.history import (
+from engine.core.event import EventType
+from engine.core.history import (
     AttemptRecord,
     ChildRecord,
     EventRecord,
@@ -21,7 +20,8 @@ from engine.machine.history import (
     RunRecord,
     World,
 )
-from engine.machine.status import EXECUTION_ENDS
+from engine.core.status import EXECUTION_ENDS
+from engine.errors import NotFound, UnreadableVersion
 from engine.store import liveness, workflows
 from engine.store.models import (
     OPEN_EXECUTION,

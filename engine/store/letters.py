@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from engine.codec import encode
+from engine.core.status import ExecutionStatus, Reason
 from engine.errors import Conflict, NotFound
 from engine.ids import is_id, new_id
-from engine.machine.status import ExecutionStatus, Reason
 from engine.store.models import DeadLetter, Execution
 from engine.store.steps import RunRow
 from engine.store.turn import Turn

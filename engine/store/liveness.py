@@ -11,9 +11,9 @@ from sqlalchemy import Connection, bindparam, delete, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import decode, encode
-from engine.machine.change import RunKey
-from engine.machine.stall import Stall
-from engine.machine.status import ExecutionStatus, Phase
+from engine.core.stall import Stall
+from engine.core.status import ExecutionStatus, Phase
+from engine.core.transitions import RunKey
 from engine.store.models import (
     CRASHED,
     EXPIRING,

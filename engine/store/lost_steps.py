@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, func, or_, select, tuple_, update
 
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
+from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.store.models import CRASHED, EXPIRING, LIVE_STEP, Execution, StepRun, Worker, literally
 from engine.store.steps import RunRow, as_run, run_columns
 

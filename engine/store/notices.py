@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, text, update
 
 from engine.codec import decode, encode
+from engine.core.transitions import RunKey
 from engine.ids import new_id
-from engine.machine.change import RunKey
 from engine.store.models import OPEN_EXECUTION, Execution, Notice
 from engine.store.turn import Turn
 

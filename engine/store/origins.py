@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, insert, literal, select
 
-from engine.machine.status import Reason, StepStatus
+from engine.core.status import Reason, StepStatus
 from engine.store.models import StepRun
 from engine.store.steps import chunks
 from engine.store.turn import Turn

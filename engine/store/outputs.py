@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
-from engine.machine.status import StepStatus
+from engine.core.status import StepStatus
 from engine.store.models import StepRun
 from engine.store.steps import chunks
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, text, update
 
-from engine.machine.status import ExecutionStatus, Phase
+from engine.core.status import ExecutionStatus, Phase
 from engine.store.models import DEADLINE, OPEN_EXECUTION, Execution
 
 _EXECUTIONS: Any = Execution.__table__

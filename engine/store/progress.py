@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import update
 
-from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
+from engine.core.status import StepStatus
+from engine.core.transitions import RunKey
 from engine.store.models import StepRun
 from engine.store.turn import Turn
 

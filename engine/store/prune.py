@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, exists, func, literal, or_, select
 
+from engine.core.status import EXECUTION_ENDS, EXECUTION_OPEN
 from engine.errors import NotFound
 from engine.ids import first_id
-from engine.machine.status import EXECUTION_ENDS, EXECUTION_OPEN
 from engine.store.models import CachedResult, DeadLetter, Execution, Notice, Signal
 
 _EXECUTIONS: Any = Execution.__table__

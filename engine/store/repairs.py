@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import update
 
+from engine.core.counters import counted
+from engine.core.event import EventType
+from engine.core.history import History
+from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition, OnFailure
-from engine.machine.counts import counted
-from engine.machine.event import EventType
-from engine.machine.history import History
-from engine.machine.status import ExecutionStatus, StepStatus
 from engine.store import histories, steps
 from engine.store.models import StepRun
 from engine.store.steps import Ticket

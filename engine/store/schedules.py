@@ -9,10 +9,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, tuple_, update
 
 from engine.codec import encode
+from engine.core import calendar
+from engine.core.calendar import Missed, Skipped
 from engine.errors import Fault, InvalidInput, NotFound
 from engine.ids import new_id
-from engine.machine import calendar
-from engine.machine.calendar import Missed, Skipped
 from engine.store import workflows
 from engine.store.models import Schedule
 

@@ -35,10 +35,10 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from engine.codec import encode
-from engine.machine.change import Change, RunKey, event_of
-from engine.machine.event import Event
-from engine.machine.head import Head
-from engine.machine.status import ExecutionStatus, Phase, StepStatus
+from engine.core.event import Event
+from engine.core.execution_state import ExecutionState
+from engine.core.status import ExecutionStatus, Phase, StepStatus
+from engine.core.transitions import RunKey, Transition, event_of
 from engine.store.models import EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared
 from engine.store.turn import HEAD_COLUMNS, Line, as_head
@@ -57,7 +57,7 @@ class Move:
 
     key: RunKey
     epoch: int
-    change: Change
+    change: Transition
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Then:
 class Taken:
     """A short turn that has been carried out."""
 
-    head: Head
+    head: ExecutionState
     facts: list[Event]
     attempts: int  # of ``first``'s step run
     then: Then | None  # None when no item was left
@@ -163,7 +163,7 @@ Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, a
 _LINE = ("at", "level", "message")
 
 
-def _columns(change: Change) -> Columns:
+def _columns(change: Transition) -> Columns:
     return tuple(change.values), tuple(change.adds)
 
 
@@ -190,7 +190,7 @@ def _statement(first: Columns, then: Columns | None, counts: bool, lines: bool) 
 
 
 def _lock_head() -> CTE:
-    """As ``Head.moving`` has it: of a paused or ending execution a turn must decide."""
+    """As ``ExecutionState.moving`` has it: of a paused or ending execution a turn must decide."""
     columns = (_EXECUTIONS.c[name] for name in ("id", "last_seq", "last_log", "active"))
     return (
         select(*columns)

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engine.core.transitions import RunKey
 from engine.errors import Conflict
 from engine.ids import new_id
-from engine.machine.change import RunKey
 from engine.store import notices
 from engine.store.models import LISTENING, Execution, Notice, Signal, StepRun, literally
 from engine.store.turn import Turn

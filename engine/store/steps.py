@@ -16,10 +16,10 @@ from sqlalchemy import (
     update,
 )
 
-from engine.machine.change import RunKey
-from engine.machine.event import Event, EventType
-from engine.machine.plan import PlannedRun
-from engine.machine.status import Reason, StepStatus
+from engine.core.event import Event, EventType
+from engine.core.planning import PlannedRun
+from engine.core.status import Reason, StepStatus
+from engine.core.transitions import RunKey
 from engine.store.models import StepRun
 from engine.store.prepared import Prepared
 from engine.store.turn import Turn

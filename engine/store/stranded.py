@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
-from engine.machine.status import STEP_ENDS, Phase
+from engine.core.status import STEP_ENDS, Phase
 from engine.store.models import OPEN_EXECUTION, Execution, StepRun, Workflow, literally
 
 _EXECUTIONS: Any = Execution.__table__

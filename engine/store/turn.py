@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, exists, insert, select, true, update
 
 from engine.codec import encode
+from engine.core.event import Event, EventType
+from engine.core.execution_state import ExecutionState
+from engine.core.status import ExecutionStatus, Phase
+from engine.core.transitions import RunKey, Transition, event_of
 from engine.errors import NotFound, StaleClaim
-from engine.machine.change import Change, RunKey, event_of
-from engine.machine.event import Event, EventType
-from engine.machine.head import Head
-from engine.machine.status import ExecutionStatus, Phase
 from engine.store.models import Attempt, EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared, Row, insert_many, numbered
 
@@ -80,7 +80,7 @@ class Turn:
     def __init__(self, connection: Connection, execution_id: str, now: int) -> None:
         self._connection = connection
         self._execution_id = execution_id
-        self._head: Head | None = None
+        self._head: ExecutionState | None = None
         self.now = now
         self._events: list[Event] = []
         self._lines: list[Line] = []
@@ -88,7 +88,7 @@ class Turn:
         self.owed: list[str] = []  # executions that someone must look at once this has committed
 
     @property
-    def head(self) -> Head:
+    def head(self) -> ExecutionState:
         """The execution's head, locked from the first time that anybody asks for it.
 
         Raises:
@@ -105,12 +105,12 @@ class Turn:
         _ = self.head
         return self._connection
 
-    def _found(self, row: Row | None) -> Head:
+    def _found(self, row: Row | None) -> ExecutionState:
         if row is None:
             raise NotFound(f"there is no execution {self._execution_id}")
         return as_head(row[:_HEADS_WIDTH])
 
-    def apply(self, key: RunKey, epoch: int, change: Change) -> int:
+    def apply(self, key: RunKey, epoch: int, change: Transition) -> int:
         """Carry out ``change`` and return the step run's count of attempts.
 
         Raises:
@@ -168,7 +168,7 @@ class Turn:
         changed = row[_HEADS_WIDTH:]
         return None if changed[0] is None else changed
 
-    def _follow(self, key: RunKey, change: Change, attempt: int | None) -> None:
+    def _follow(self, key: RunKey, change: Transition, attempt: int | None) -> None:
         self.head.active += change.active
         self.head.runs_done += change.progress
         if key.item < 0:
@@ -255,7 +255,7 @@ class Turn:
             for seq, fact in enumerate(self._events, first)
         ]
 
-    def _write_lines(self, head: Head) -> None:
+    def _write_lines(self, head: ExecutionState) -> None:
         if not self._lines:
             return
         rows = [
@@ -299,9 +299,9 @@ def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
     taken.close()
 
 
-def as_head(row: Row) -> Head:
+def as_head(row: Row) -> ExecutionState:
     """Return a row of ``HEAD_COLUMNS`` as a value."""
-    head = Head(*row)
+    head = ExecutionState(*row)
     head.status = ExecutionStatus(head.status)
     head.ending = ExecutionStatus(head.ending) if head.ending else None
     head.phase = Phase(head.phase)

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select
 
 from engine.codec import decode
+from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition, Step
 from engine.errors import InvalidQuery, NotFound
-from engine.machine.status import ExecutionStatus, StepStatus
 from engine.store import workflows
 from engine.store.models import Attempt, Execution, StepRun
 from engine.store.paging import MAX_LIMIT

@@ -17,10 +17,10 @@ from sqlalchemy import (
 )
 
 from engine.codec import decode
+from engine.core.status import EXECUTION_OPEN, ExecutionStatus, StepStatus, Trigger
 from engine.definition import Definition
 from engine.errors import InvalidQuery
 from engine.ids import is_id
-from engine.machine.status import EXECUTION_OPEN, ExecutionStatus, StepStatus, Trigger
 from engine.store import walks, workflows
 from engine.store.models import UNKNOWN, Execution, StepRun, Workflow, literally
 from engine.store.paging import check_limit, no_cursor

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, text
 
+from engine.core.status import STEP_ENDS, StepStatus
 from engine.definition import Definition
 from engine.errors import NotFound
-from engine.machine.status import STEP_ENDS, StepStatus
 from engine.payloads import reference
 from engine.store import workflows
 from engine.store.models import AWAITING, Execution, StepRun, Workflow

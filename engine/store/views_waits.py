@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from engine.codec import decode
-from engine.machine.status import StepStatus
+from engine.core.status import StepStatus
 from engine.payloads import reference
 from engine.store.models import Execution, StepRun, Workflow
 from engine.store.steps import chunks

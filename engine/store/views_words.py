@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 
 _LONGEST = 160
 _REASONS = {

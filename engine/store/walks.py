@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
 
+from engine.core.status import ExecutionStatus
 from engine.ids import first_id, is_id
-from engine.machine.status import ExecutionStatus
 from engine.store.models import UNKNOWN, Execution, StepRun, Workflow, literally
 from engine.store.workflows import visible_to
 

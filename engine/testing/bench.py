@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.core.planning import WINDOW
 from engine.dispatch import dispatch
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
-from engine.machine.plan import WINDOW
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.store import liveness, users

@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 
 from engine import answer, registry
 from engine.authoring.workflow_function import Workflow
+from engine.core.status import ExecutionStatus
 from engine.definition import Definition, parse, parse_text
 from engine.errors import NotFound, UnknownStep
 from engine.expressions import did_you_mean
 from engine.flow.sends import Sends
-from engine.machine.status import ExecutionStatus
 from engine.publish import publish
 from engine.settings import Settings
 from engine.start import start

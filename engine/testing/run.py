@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from engine import answer, control
 from engine.answer import Decision
 from engine.codec import decode
+from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
-from engine.machine.status import ExecutionStatus
 from engine.store import downloads, views
 from engine.store.views import AttemptRow, EventView, ExecutionDetail, LogView, StepDetail
 

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.status import Reason
 from engine.definition import Step
 from engine.errors import EngineError, RateLimited, StepError, Unavailable
 from engine.flow.words import describe_error, reason_of
-from engine.machine.status import Reason
 from engine.registry import options_of
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import registry, settings
+from engine.core.status import Reason
 from engine.errors import Cut, UnknownStep
-from engine.machine.status import Reason
 from engine.steps import capture
 from engine.steps.attempt_log import AttemptLog, clipped
 from engine.steps.context import Context, entered

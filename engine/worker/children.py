@@ -5,10 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from engine.core.status import Reason
 from engine.errors import EngineError, StepError, Unavailable
 from engine.flow.versions import Versions
 from engine.ids import new_id
-from engine.machine.status import Reason
 from engine.start import child_of
 from engine.steps import ApprovalWanted, ChildWanted, SignalWanted
 from engine.store.database import Database

@@ -6,13 +6,13 @@ import time
 from typing import Any
 
 from engine import steps
+from engine.core import transitions
+from engine.core.status import Reason
+from engine.core.transitions import Transition
 from engine.definition import Step
 from engine.errors import StaleClaim, Unavailable
 from engine.flow.commit import commit, commit_short
 from engine.flow.journal import Journal
-from engine.machine import change
-from engine.machine.change import Change
-from engine.machine.status import Reason
 from engine.registry import function_names, has_function
 from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog
@@ -52,8 +52,8 @@ class Claimer:
         """
         text = work.prepared.text if isinstance(work.prepared, Call) else None
 
-        def claimed(now: int) -> Change:
-            return change.claim(work.run.status, **self.terms(work.step, now), input=text)
+        def claimed(now: int) -> Transition:
+            return transitions.claim(work.run.status, **self.terms(work.step, now), input=text)
 
         def move(taken: Turn) -> int:
             # First: PostgreSQL takes it in one trip with the lock. A refusal rolls it back.
@@ -81,7 +81,7 @@ class Claimer:
         return self._database.now()
 
     def terms(self, step: Step, now: int) -> dict[str, Any]:
-        """Return on which terms this worker claims a step run, as ``change.claim`` takes them."""
+        """Return the terms on which this worker claims, as ``transitions.claim`` takes them."""
         return {
             "worker_id": self._worker_id,
             "now": now,

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from engine.machine.change import RunKey
+from engine.core.transitions import RunKey
 from engine.steps.attempt_log import AttemptLog
 
 

@@ -20,8 +20,8 @@ import time
 from pathlib import Path
 
 from engine import settings
+from engine.core.stall import Stall, busiest, culprits
 from engine.errors import EngineError
-from engine.machine.stall import Stall, busiest, culprits
 from engine.store import liveness
 from engine.store.database import Database
 from engine.worker.guardian import kill, stat, threads_of

@@ -14,6 +14,10 @@ from dataclasses import replace
 
 from engine import failpoints
 from engine.codec import decode, encode
+from engine.core import transitions
+from engine.core.planning import WINDOW
+from engine.core.stall import claim_name
+from engine.core.status import Reason, StepStatus
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
 from engine.flow.commit import commit
@@ -25,10 +29,6 @@ from engine.flow.scope import Scope
 from engine.flow.sends import ActorCall, Look, Sends
 from engine.flow.versions import Versions
 from engine.flow.words import describe_error
-from engine.machine import change
-from engine.machine.plan import WINDOW
-from engine.machine.stall import claim_name
-from engine.machine.status import Reason, StepStatus
 from engine.registry import ACTOR
 from engine.settings import Settings
 from engine.steps.watchdog import Watchdog
@@ -149,7 +149,9 @@ class Executor:
     def _hold(self, run: RunRow) -> None:
         def move(taken: Turn) -> None:
             due_at = taken.now + HOLD
-            taken.apply(run.key, run.epoch, change.hold(due_at=due_at, first=run.reason is None))
+            taken.apply(
+                run.key, run.epoch, transitions.hold(due_at=due_at, first=run.reason is None)
+            )
 
         if run.status is StepStatus.QUEUED:
             # Claimed by one that has the code, or ended, meanwhile: there is nothing to hold.
@@ -223,7 +225,7 @@ class Executor:
 
     def _skip(self, work: Work, reason: Reason, sends: Sends) -> list[Ticket]:
         def move(taken: Turn) -> list[Ticket]:
-            taken.apply(work.key, work.run.epoch, change.skip(now=taken.now, reason=reason))
+            taken.apply(work.key, work.run.epoch, transitions.skip(now=taken.now, reason=reason))
             return after_success(taken, work.stay.definition, work.key, ran=False)
 
         return self._commit(work, move, sends)
@@ -233,7 +235,7 @@ class Executor:
         text = encode(described)
 
         def move(taken: Turn) -> list[Ticket]:
-            rejected = change.reject(now=taken.now, error=text, data=described)
+            rejected = transitions.reject(now=taken.now, error=text, data=described)
             taken.apply(work.key, work.run.epoch, rejected)
             return after_failure(
                 taken, work.stay.definition, work.key, error=described, grace=self._grace
@@ -259,7 +261,7 @@ class Executor:
         text, run = work.prepared.text, work.run
 
         def move(taken: Turn) -> list[Ticket]:
-            handed = change.hand_over(run.status, now=taken.now, input=text)
+            handed = transitions.hand_over(run.status, now=taken.now, input=text)
             taken.apply(work.key, run.epoch, handed)
             return []
 
@@ -294,7 +296,7 @@ class Executor:
             work.stay.scope.remember(work.step.index, decode(text))
 
         def move(taken: Turn) -> list[Ticket]:
-            reused = change.reuse(work.run.status, now=taken.now, output=kept)
+            reused = transitions.reuse(work.run.status, now=taken.now, output=kept)
             taken.apply(work.key, work.run.epoch, reused)
             return after_success(taken, work.stay.definition, work.key, ran=True)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from engine import payloads
+from engine.core import transitions
+from engine.core.planning import ITEM_CHUNK, expires_in, window_end, window_of
+from engine.core.status import StepStatus
 from engine.errors import StaleClaim
 from engine.flow.follow import after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
-from engine.machine import change
-from engine.machine.plan import ITEM_CHUNK, expires_in, window_end, window_of
-from engine.machine.status import StepStatus
 from engine.store import fan_outs, steps
 from engine.store.database import Database
 from engine.store.fan_outs import NewItem
@@ -53,7 +53,7 @@ class Expander:
         end = window_end(len(items), first, kept)
 
         def move(taken: Turn) -> list[Ticket]:
-            expanded = change.expand(
+            expanded = transitions.expand(
                 now=taken.now,
                 items=len(items),
                 left=len(items) - len(kept),
@@ -65,7 +65,7 @@ class Expander:
             taken.head.runs_done += len(kept)
             if len(kept) < len(items):
                 return fan_outs.queue_items(taken, work.key, 0, end)
-            joined = change.join(now=taken.now, items=len(items))
+            joined = transitions.join(now=taken.now, items=len(items))
             taken.apply(work.key, work.run.epoch, joined)
             return after_success(taken, work.stay.definition, work.key, ran=True)
 

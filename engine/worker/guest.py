@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core.status import StepStatus
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import StaleClaim
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
-from engine.machine.status import StepStatus
 from engine.settings import Settings
 from engine.steps.context import Context
 from engine.store import executions, steps

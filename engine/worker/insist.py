@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from engine.codec import encode
+from engine.core import transitions
+from engine.core.status import STEP_ENDS, StepStatus
 from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
 from engine.flow.commit import commit, commit_short
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
-from engine.machine import change
-from engine.machine.status import STEP_ENDS, StepStatus
 from engine.steps.attempt_log import Said
 from engine.store import progress, steps
 from engine.store.database import Database
@@ -129,7 +129,7 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
     def move(taken: Turn) -> list[Ticket]:
         if taken.head.stopping:
             return []
-        taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
+        taken.apply(claim.key, claim.epoch, transitions.release(now=taken.now))
         run = steps.get(taken.connection, claim.key)
         return [] if run is None else [run.ticket]
 

@@ -22,9 +22,9 @@ from queue import Empty, SimpleQueue
 from typing import IO, Any
 
 from engine.codec import decode
+from engine.core.status import Reason
 from engine.definition import Step
 from engine.errors import StepError
-from engine.machine.status import Reason
 from engine.registry import find_function
 from engine.steps.context import Context
 from engine.steps.threads import start_own

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.status import Reason, StepStatus
 from engine.definition import Step
 from engine.errors import EngineError, StepError, Unavailable
 from engine.expressions import Template
 from engine.flow.scope import Scope
-from engine.machine.status import Reason, StepStatus
 from engine.payloads import reference
 from engine.steps.waits import Approval, asks
 from engine.store.caches import Keep, key_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine.codec import decode
-from engine.machine import change
-from engine.machine.change import Change, RunKey
+from engine.core import transitions
+from engine.core.transitions import RunKey, Transition
 from engine.store import fan_outs
 from engine.store.short_turns import Move, ShortTurn, Taken
 from engine.store.steps import Ticket
@@ -61,13 +61,13 @@ class Ride:
         self._item, self._text = item, text
         return True
 
-    def _ride(self, following: Work, now: int) -> Change:
+    def _ride(self, following: Work, now: int) -> Transition:
         assert isinstance(following.prepared, Call)
         terms = self._claimer.terms(following.step, now)
-        return change.ride(**terms, input=following.prepared.text)
+        return transitions.ride(**terms, input=following.prepared.text)
 
-    def _ride_item(self, now: int) -> Change:
-        return change.ride_item(**self._claimer.terms(self._work.step, now))
+    def _ride_item(self, now: int) -> Transition:
+        return transitions.ride_item(**self._claimer.terms(self._work.step, now))
 
     def usual(self, claim: Claim, output: str) -> Usual[list[Ticket]] | None:
         """Return the turn of which nothing comes but what is taken along, if it may be so."""
@@ -77,7 +77,7 @@ class Ride:
         def turn(lines: Sequence[Line]) -> ShortTurn:
             self.forget()
             now = self._claimer.now()
-            done = Move(claim.key, claim.epoch, change.complete(now=now, output=output))
+            done = Move(claim.key, claim.epoch, transitions.complete(now=now, output=output))
             return ShortTurn(now, done, self._then(now), lines)
 
         return Usual(turn, self._note)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.codec import encode
+from engine.core import retry as retries
+from engine.core import transitions
+from engine.core.status import ExecutionStatus
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
 from engine.flow import error_text
 from engine.flow.ending import complete, end_if_idle
@@ -15,9 +18,6 @@ from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
-from engine.machine import change
-from engine.machine import retry as retries
-from engine.machine.status import ExecutionStatus
 from engine.settings import Settings
 from engine.steps import ChildWanted, Park, SignalWanted
 from engine.store import artifacts, caches, executions, signals
@@ -137,7 +137,7 @@ class Settler:
             rides.forget()  # of a try that was rolled back nothing counts
             if child is not None and taken.head.stopping:
                 return self._stop(taken, work, claim)
-            done = change.complete(now=taken.now, output=returned.text)
+            done = transitions.complete(now=taken.now, output=returned.text)
             taken.apply(claim.key, claim.epoch, done)
             artifacts.keep(taken, claim.key, claim.attempt, returned.kept)
             if keep_as is not None:
@@ -172,7 +172,7 @@ class Settler:
 
         def move(taken: Turn) -> tuple[int | None, list[Ticket]]:
             if isinstance(decision, retries.Retry) and not taken.head.stopping:
-                again = change.retry(
+                again = transitions.retry(
                     due_at=taken.now + decision.delay_us,
                     reason=failure.reason,
                     error=text,
@@ -181,7 +181,9 @@ class Settler:
                 taken.apply(claim.key, claim.epoch, again)
                 taken.log([_verdict(claim, taken.now, described, decision.delay_us)])
                 return decision.delay_us, []
-            over = change.fail(now=taken.now, reason=failure.reason, error=text, data=described)
+            over = transitions.fail(
+                now=taken.now, reason=failure.reason, error=text, data=described
+            )
             taken.apply(claim.key, claim.epoch, over)
             taken.log([_verdict(claim, taken.now, described, None)])
             tickets = after_failure(
@@ -215,7 +217,7 @@ class Settler:
         def move(taken: Turn) -> list[Ticket]:
             if taken.head.stopping:
                 return self._stop(taken, work, claim)
-            parked = change.park(
+            parked = transitions.park(
                 now=taken.now, until=park.until, wait_for=word_of(wants), data=told
             )
             taken.apply(claim.key, claim.epoch, parked)
@@ -235,7 +237,7 @@ class Settler:
         def move(taken: Turn) -> list[Ticket]:
             if taken.head.stopping:
                 return self._revoke(taken, work, claim)
-            taken.apply(claim.key, claim.epoch, change.release(now=taken.now))
+            taken.apply(claim.key, claim.epoch, transitions.release(now=taken.now))
             return []
 
         sends.now += settle(self._database, claim, move, self._journal, sends) or []
@@ -248,7 +250,7 @@ class Settler:
 
     def _revoke(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
         ending = taken.head.ending or ExecutionStatus.FAILED
-        taken.apply(claim.key, claim.epoch, change.revoke(now=taken.now, ending=ending))
+        taken.apply(claim.key, claim.epoch, transitions.revoke(now=taken.now, ending=ending))
         return end_if_idle(taken, work.stay.definition)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from engine.core.execution_state import ExecutionState
+from engine.core.status import Phase, StepStatus
+from engine.core.transitions import RunKey
 from engine.definition import Definition, Step
 from engine.flow.scope import Scope
-from engine.machine.change import RunKey
-from engine.machine.head import Head
-from engine.machine.status import Phase, StepStatus
 from engine.steps.context import Context
 from engine.store.executions import Pinned
 from engine.store.steps import RunRow, Ticket
@@ -34,7 +34,7 @@ class Stay:
         """Return a stay with the execution as it was just read."""
         return cls(pinned, definition, scope, until, pinned.steps_left, pinned.phase, pinned.ending)
 
-    def follow(self, head: Head) -> None:
+    def follow(self, head: ExecutionState) -> None:
         """Take note of how the execution stands after a commit of this worker."""
         self.steps_left = head.steps_left
         self.phase = head.phase

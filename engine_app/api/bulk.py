@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field, model_validator
 
+from engine.core.status import EXECUTION_OPEN, ExecutionStatus
 from engine.errors import EngineError, Unavailable
-from engine.machine.status import EXECUTION_OPEN, ExecutionStatus
 from engine.store import views
 from engine_app.api import shapes
 from engine_app.api.executions import by

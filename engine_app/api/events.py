@@ -12,8 +12,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from engine.codec import encode
+from engine.core.status import EXECUTION_ENDS
 from engine.errors import EngineError, InvalidQuery, NotFound, Unauthenticated
-from engine.machine.status import EXECUTION_ENDS
 from engine.store import views
 from engine.store.views import EventView
 from engine_app.api.guard import Me, With, viewer_of

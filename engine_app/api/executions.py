@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
 from engine import artifacts as kinds
-from engine.machine.status import Trigger
+from engine.core.status import Trigger
 from engine.start import MAX_DELAY
 from engine.store import downloads, views
 from engine_app.api import shapes

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine import stranded
+from engine.core.finding import RULES, Finding
 from engine.doctor import Examination, Report, patience_of
 from engine.flow.versions import Versions
-from engine.machine.finding import RULES, Finding
 from engine.store.database import Database
 from engine.stranded import Stranded
 from engine_app.cli.local import Json, database, engine, settings

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.flow import error_text
 from engine.ids import made_at
-from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.store import views
 from engine.store.database import Database
 from engine.store.views import ExecutionDetail, LogView

@@ -6,7 +6,7 @@ import time
 
 from rich.live import Live
 
-from engine.machine.status import EXECUTION_ENDS, ExecutionStatus
+from engine.core.status import EXECUTION_ENDS, ExecutionStatus
 from engine.store import views
 from engine.store.database import Database
 from engine.store.views import EventView, ExecutionDetail

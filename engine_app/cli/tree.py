@@ -7,7 +7,7 @@ from shlex import quote
 
 from rich.tree import Tree
 
-from engine.machine.status import ExecutionStatus, Phase, StepStatus
+from engine.core.status import ExecutionStatus, Phase, StepStatus
 from engine.store.views import ExecutionDetail, LinkRow, StepRow, WaitRow
 from engine_app.cli.output import clean, length, moment, status
 

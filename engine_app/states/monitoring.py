@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
+from engine.core.status import ExecutionStatus
 from engine.errors import EngineError, NotFound
 from engine.ids import made_at
-from engine.machine.status import ExecutionStatus
 from engine.store import views, views_standing
 from engine.store.database import Connection, Database
 from engine_app.live import owner_topic

@@ -10,8 +10,8 @@ import reflex as rx
 
 from engine.again import NEWEST, Wish
 from engine.answer import MAX_KEY
+from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
-from engine.machine.status import ExecutionStatus
 from engine.store import views
 from engine_app import forms
 from engine_app.auth.viewer import Viewer

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from engine.core.event import EventType
+from engine.core.status import STEP_ENDS, Reason
 from engine.flow import error_text
-from engine.machine.event import EventType
-from engine.machine.status import STEP_ENDS, Reason
 from engine.store.views import (
     AttemptRow,
     EventView,

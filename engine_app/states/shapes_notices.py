@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.machine.status import Reason
+from engine.core.status import Reason
 from engine.store.views import DeadLetterRow
 from engine.store.views_standing import LackRow
 from engine.store.views_words import error_line

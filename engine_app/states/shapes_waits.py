@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from engine.again import Preview
+from engine.core.status import ExecutionStatus, Phase
 from engine.definition import Definition
-from engine.machine.status import ExecutionStatus, Phase
 from engine.store.views import ExecutionDetail, LinkRow, StepRow
 from engine.store.views_links import LINKS_SHOWN
 from engine.store.views_standing import DecisionRow, Standing

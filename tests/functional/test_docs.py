@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from engine import errors
+from engine.core.event import EventType
+from engine.core.status import Reason
 from engine.definition import parse_text
-from engine.machine.event import EventType
-from engine.machine.status import Reason
 from engine.settings import Settings
 from engine.store.models import Base
 from tests.support.documents import (

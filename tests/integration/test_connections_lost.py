@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from engine.core.transitions import RunKey
 from engine.errors import Unavailable
-from engine.machine.change import RunKey
 from engine.store import steps
 from engine.store.database import Connection, Database
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import history
+from engine.core.status import ExecutionStatus
 from engine.doctor import Examination
-from engine.machine.status import ExecutionStatus
 from engine.settings import Settings
 from engine.store import liveness, users, views
 from engine.store.database import Database

@@ -16,9 +16,9 @@ import pytest
 
 from engine import registry
 from engine.artifacts import kind_of
+from engine.core.status import Reason
+from engine.core.transitions import RunKey
 from engine.definition import Step, parse
-from engine.machine.change import RunKey
-from engine.machine.status import Reason
 from engine.steps.attempt_log import AttemptLog, Progress
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from engine.machine.change import RunKey
+from engine.core.transitions import RunKey
 from engine.steps import capture
 from engine.steps.attempt_log import END_EVERY, AttemptLog
 from engine.store.database import Database

@@ -13,9 +13,9 @@ import pytest
 
 from benchmarks.history import DAY_US, DAYS, fill
 from engine import prune
+from engine.core.status import StepStatus
 from engine.flow.versions import Versions
 from engine.ids import first_id, new_id
-from engine.machine.status import StepStatus
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.store import (

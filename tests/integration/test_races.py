@@ -12,8 +12,8 @@ from actors.broker import EngineBroker
 from actors.client import Client
 from engine import stranded
 from engine.calendar_tick import tick
+from engine.core.transitions import RunKey
 from engine.errors import Conflict, Unavailable
-from engine.machine.change import RunKey
 from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog, Progress
 from engine.store import letters, schedules

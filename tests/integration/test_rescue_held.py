@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from engine.machine.change import RunKey
+from engine.core.transitions import RunKey
 from engine.store.database import Database
 from tests.support.house import House
 from tests.support.transitions import chain, claimed

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 import pytest
 
 from engine import context
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
+from engine.core import transitions
+from engine.core.status import StepStatus
+from engine.core.transitions import RunKey
 from engine.settings import Settings
 from engine.store import short_turns
 from engine.store.database import Database, Work
@@ -200,14 +200,14 @@ def everything(house: House) -> list[Any]:
 
 
 def done(key: RunKey, epoch: int = 1) -> Move:
-    return Move(key, epoch, change.complete(now=NOW, output="1"))
+    return Move(key, epoch, transitions.complete(now=NOW, output="1"))
 
 
 def riding(key: RunKey) -> Move:
     terms = {"worker_id": "w1", "now": NOW, "deadline": NOW + 1}
     if key.item < 0 and key.step > 0:
-        return Move(key, 0, change.ride(**terms, input="{}"))  # type: ignore[arg-type]
-    return Move(key, 0, change.ride_item(**terms))  # type: ignore[arg-type]
+        return Move(key, 0, transitions.ride(**terms, input="{}"))  # type: ignore[arg-type]
+    return Move(key, 0, transitions.ride_item(**terms))  # type: ignore[arg-type]
 
 
 def refused(house: House, wanted: ShortTurn) -> bool:
@@ -229,7 +229,7 @@ def of_items(house: House) -> tuple[str, ShortTurn]:
     execution_id = house.start(fan(house, max_parallel=2), {"xs": [1, 2, 3, 4, 5]})
     house.plan(execution_id)
     house.deliver(house.inbox.pop(0))
-    claim = change.claim(
+    claim = transitions.claim(
         StepStatus.QUEUED, worker_id="w1", now=NOW, deadline=NOW + 1, input='{"x":1}'
     )
     for ticket in house.inbox:

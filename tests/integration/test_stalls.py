@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.codec import decode
-from engine.machine.change import RunKey
-from engine.machine.stall import Stall, claim_name
+from engine.core.stall import Stall, claim_name
+from engine.core.transitions import RunKey
 from engine.store import liveness, views
 from engine.store.database import Database
 from tests.support.house import House, python

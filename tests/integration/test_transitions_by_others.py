@@ -8,13 +8,13 @@ import pytest
 
 from engine import control
 from engine import steps as step_types
+from engine.core import transitions
+from engine.core.status import Reason
+from engine.core.transitions import RunKey
 from engine.definition import parse
 from engine.errors import Conflict, StaleClaim
 from engine.flow.commit import commit
 from engine.flow.sends import Sends
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.status import Reason
 from engine.publish import publish
 from engine.steps import Context
 from engine.store import liveness, overdue
@@ -114,7 +114,7 @@ def test_a_step_of_a_type_that_is_not_installed_waits_for_a_worker_that_has_it(
 
 def test_a_release_counts_neither_as_attempt_nor_as_crash(house: House) -> None:
     execution_id, key = claimed(house)
-    apply(house, key, 1, change.release(now=5))
+    apply(house, key, 1, transitions.release(now=5))
     assert house.step(execution_id, 0, "status", "attempts", "crashes", "epoch") == (
         "queued",
         0,
@@ -236,7 +236,7 @@ def test_a_claim_that_outlives_the_grace_is_revoked(house: House) -> None:
     assert house.status(execution_id) == "cancelled"
     assert house.step(execution_id, 0, "status", "epoch") == ("cancelled", 2)
     with pytest.raises(StaleClaim):
-        apply(house, key, 1, change.complete(now=1, output="1"))
+        apply(house, key, 1, transitions.complete(now=1, output="1"))
 
 
 def test_an_execution_ends_once_however_often_it_is_told(house: House) -> None:
@@ -304,12 +304,12 @@ def test_an_execution_whose_worker_died_before_its_end_is_finished(house: House)
     definition = house.versions.get(house.execution(execution_id, "workflow_id")[0], 1)
 
     def both(taken: Any) -> None:
-        taken.apply(key, 1, change.complete(now=taken.now, output="1"))
+        taken.apply(key, 1, transitions.complete(now=taken.now, output="1"))
         after_success(taken, definition, key, ran=True)
 
     commit(house.database, execution_id, both)
     second = RunKey(execution_id, 1)
-    move = change.skip(now=1, reason=Reason.CONDITION_FALSE)
+    move = transitions.skip(now=1, reason=Reason.CONDITION_FALSE)
 
     def last(taken: Any) -> None:
         taken.apply(second, 1, move)

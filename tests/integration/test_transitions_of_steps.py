@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from engine.core import transitions
+from engine.core.status import StepStatus
+from engine.core.transitions import RunKey
 from engine.errors import StaleClaim
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
 from engine.settings import Settings
 from engine.store.database import Database
 from tests.support.house import House, python
@@ -50,14 +50,14 @@ def test_a_claim_with_an_old_epoch_is_stale(house: House) -> None:
     execution_id = house.start(chain(house))
     house.plan(execution_id)
     key = RunKey(execution_id, 0)
-    move = change.claim(StepStatus.QUEUED, worker_id="w2", now=0, deadline=0, input=None)
+    move = transitions.claim(StepStatus.QUEUED, worker_id="w2", now=0, deadline=0, input=None)
     with pytest.raises(StaleClaim):
         apply(house, key, 0, move)
 
 
 def test_of_two_claims_the_second_is_stale(house: House) -> None:
     _id, key = claimed(house)
-    move = change.claim(StepStatus.QUEUED, worker_id="w2", now=0, deadline=0, input=None)
+    move = transitions.claim(StepStatus.QUEUED, worker_id="w2", now=0, deadline=0, input=None)
     with pytest.raises(StaleClaim):
         apply(house, key, 1, move)
 
@@ -97,19 +97,19 @@ def test_completing_readies_the_dependant_in_the_same_commit(house: House) -> No
 
 def test_a_result_under_an_old_epoch_changes_nothing(house: House) -> None:
     execution_id, key = claimed(house)
-    apply(house, key, 1, change.crash(now=1, crashes=1))
+    apply(house, key, 1, transitions.crash(now=1, crashes=1))
     before = house.query("SELECT * FROM events ORDER BY seq")
     with pytest.raises(StaleClaim):
-        apply(house, key, 1, change.complete(now=2, output="1"))
+        apply(house, key, 1, transitions.complete(now=2, output="1"))
     assert house.step(execution_id, 0, "status", "output") == ("queued", None)
     assert house.query("SELECT * FROM events ORDER BY seq") == before
 
 
 def test_completing_twice_is_stale(house: House) -> None:
     _id, key = claimed(house)
-    apply(house, key, 1, change.complete(now=1, output="1"))
+    apply(house, key, 1, transitions.complete(now=1, output="1"))
     with pytest.raises(StaleClaim):
-        apply(house, key, 1, change.complete(now=1, output="2"))
+        apply(house, key, 1, transitions.complete(now=1, output="2"))
 
 
 def test_a_chain_gives_its_last_output_and_gapless_events(house: House) -> None:
@@ -151,7 +151,7 @@ def test_a_step_that_rides_along_has_what_advance_and_claim_would_have_written(
 def test_a_step_that_does_not_wait_for_its_need_any_more_cannot_ride(house: House) -> None:
     execution_id, _key = claimed(house)
     house.write("UPDATE step_runs SET status = 'cancelled' WHERE step = 1")
-    move = change.ride(worker_id="w1", now=1, deadline=2, input="{}")
+    move = transitions.ride(worker_id="w1", now=1, deadline=2, input="{}")
     with pytest.raises(StaleClaim):
         apply(house, RunKey(execution_id, 1), 0, move)
     assert house.step(execution_id, 1, "status", "attempts") == ("cancelled", 0)

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from actors.broker import EngineBroker
+from engine.core.finding import Rule
 from engine.doctor import Examination
 from engine.errors import UnreadableVersion
-from engine.machine.finding import Rule
 from engine.rescue import Rescue
 from engine.settings import Settings
 from engine.store import liveness, views, workflows

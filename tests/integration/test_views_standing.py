@@ -9,8 +9,8 @@ import pytest
 
 from engine import answer
 from engine.answer import Decision
+from engine.core.status import StepStatus
 from engine.errors import NotFound
-from engine.machine.status import StepStatus
 from engine.store import users, views, views_standing
 from engine.store.database import Database
 from engine.store.views_standing import Place

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from engine import steps as step_types
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
+from engine.core import transitions
+from engine.core.status import StepStatus
+from engine.core.transitions import RunKey
 from engine.steps import Park
 from engine.steps.context import Context
 from engine.store.database import Database
@@ -155,9 +155,9 @@ def test_one_that_waits_again_is_not_woken_yet(house: House) -> None:
     swept(house, execution_id)
     key = RunKey(execution_id, 0)
     epoch = house.step(execution_id, 0, "epoch")[0]
-    claim = change.claim(StepStatus.QUEUED, worker_id="w1", now=1, deadline=2, input="{}")
+    claim = transitions.claim(StepStatus.QUEUED, worker_id="w1", now=1, deadline=2, input="{}")
     apply(house, key, epoch, claim)
-    apply(house, key, epoch, change.park(now=1, until=2, wait_for=None, data={}))
+    apply(house, key, epoch, transitions.park(now=1, until=2, wait_for=None, data={}))
     assert house.step(execution_id, 0, "status", "woken") == ("waiting", False)
 
 
@@ -166,7 +166,7 @@ def crash(house: House, execution_id: str) -> None:
     key, epoch = RunKey(execution_id, 0), house.step(execution_id, 0, "epoch")[0]
     house.worker("gone")
     now = house.database.now()
-    claim = change.claim(
+    claim = transitions.claim(
         StepStatus.QUEUED, worker_id="gone", now=now, deadline=now + 10**9, input="{}"
     )
     apply(house, key, epoch, claim)

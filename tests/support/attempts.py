@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine import registry
+from engine.core.transitions import RunKey
 from engine.definition import Step, parse
-from engine.machine.change import RunKey
 from engine.steps import capture
 from engine.steps.attempt_log import AttemptLog
 from engine.steps.context import Context

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from engine.core.finding import Finding
+from engine.core.invariants import judge
+from engine.core.status import EXECUTION_ENDS
 from engine.doctor import Examination, check_slots
-from engine.machine.finding import Finding
-from engine.machine.judge import judge
-from engine.machine.status import EXECUTION_ENDS
 from engine.settings import Settings
 from engine.store import histories
 from engine.store.database import Database

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.core import transitions
+from engine.core.status import StepStatus
+from engine.core.transitions import RunKey
 from engine.flow.commit import commit
-from engine.machine import change
-from engine.machine.change import RunKey
-from engine.machine.status import StepStatus
 from tests.support.house import House, python
 
 
@@ -45,7 +45,7 @@ def claim(house: House, key: RunKey, worker: str) -> None:
         lambda taken: taken.apply(
             key,
             1,
-            change.claim(
+            transitions.claim(
                 StepStatus.QUEUED,
                 worker_id=worker,
                 now=taken.now,
@@ -56,7 +56,7 @@ def claim(house: House, key: RunKey, worker: str) -> None:
     )
 
 
-def apply(house: House, key: RunKey, epoch: int, move: change.Change) -> None:
+def apply(house: House, key: RunKey, epoch: int, move: transitions.Transition) -> None:
     commit(house.database, key.execution_id, lambda taken: taken.apply(key, epoch, move))
 
 

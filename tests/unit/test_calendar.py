@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.core.calendar import Missed, check, missed, next_slot, slots_between
 from engine.errors import InvalidInput
-from engine.machine.calendar import Missed, check, missed, next_slot, slots_between
 
 MINUTE = 60_000_000
 BERLIN = "Europe/Berlin"

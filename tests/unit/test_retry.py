@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from engine.core.retry import GiveUp, Retry, decide
 from engine.definition import RetryPolicy
-from engine.machine.retry import GiveUp, Retry, decide
 
 
 def _decide(policy: RetryPolicy, **changes: Any) -> Retry | GiveUp:

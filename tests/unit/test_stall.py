@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.machine.change import RunKey
-from engine.machine.stall import Stall, busiest, claim_name, culprits, describe_crash
+from engine.core.stall import Stall, busiest, claim_name, culprits, describe_crash
+from engine.core.transitions import RunKey
 from engine.worker import guardian
 from engine.worker.end_stalled import current_frames
 from engine.worker.vital_signs import VitalSigns

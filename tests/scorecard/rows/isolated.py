@@ -7,7 +7,7 @@ from collections import Counter
 
 import psutil
 
-from engine.machine.status import Reason
+from engine.core.status import Reason
 from tests.scorecard import workload
 from tests.scorecard.drill import Drill, Wanted, Weak
 from tests.scorecard.registry import row

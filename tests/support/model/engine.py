@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.machine import change
-from engine.machine.event import EventType
-from engine.machine.plan import expires_in, first_rows, window_of
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.core import transitions
+from engine.core.event import EventType
+from engine.core.planning import expires_in, first_rows, window_of
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.worker.claimer import DEADLINE_GRACE
 from tests.support.model.rescue import Notice, Rescue, Sends
 from tests.support.model.table import Key, Message, Row, StaleError, Table
@@ -99,7 +99,9 @@ class Model(Rescue):
         if row.status is not StepStatus.WAITING or row.epoch != notice.epoch:
             self._offer(notice.at)
             return
-        table.apply(notice.key, notice.epoch, change.answer(now=self.now, output="null", data={}))
+        table.apply(
+            notice.key, notice.epoch, transitions.answer(now=self.now, output="null", data={})
+        )
         self.sends.now += self.after_success(notice.key, ran=True)
         table.close()
 
@@ -132,20 +134,20 @@ class Model(Rescue):
         if not table.head.moving:
             raise StaleError("the execution ends or is paused: nothing new starts")
         if self._expired(row, work):
-            table.apply(key, work.epoch, change.expire(now=self.now, error="{}", data={}))
+            table.apply(key, work.epoch, transitions.expire(now=self.now, error="{}", data={}))
             self.sends.now += self.after_failure(key)
             table.close()
             return None
         reason = self._skipped(key, row)
         if reason is not None:
-            table.apply(key, work.epoch, change.skip(now=self.now, reason=reason))
+            table.apply(key, work.epoch, transitions.skip(now=self.now, reason=reason))
             self._go_on(self.after_success(key, ran=False))
             return None
         if key[1] < 0 and key[0] in self.shape.items:
             self._go_on(self._expand(work))
             return None
         timeout = self.definition.steps[key[0]].timeout or 3600.0
-        taken = change.claim(
+        taken = transitions.claim(
             work.status,
             worker_id=worker,
             now=self.now,
@@ -183,12 +185,12 @@ class Model(Rescue):
         table.expect(work.key, work.epoch, StepStatus.QUEUED)
         table.insert_items(step.index, count, expires_in(step))
         window = window_of(step.max_parallel, count)
-        expanded = change.expand(now=self.now, items=count, left=count, window=window)
+        expanded = transitions.expand(now=self.now, items=count, left=count, window=window)
         table.apply(work.key, work.epoch, expanded)
         table.head.runs_total += max(count, 1) - 1
         if count:
             return table.queue_items(step.index, 0, window)
-        table.apply(work.key, work.epoch, change.join(now=self.now, items=0))
+        table.apply(work.key, work.epoch, transitions.join(now=self.now, items=0))
         return self.after_success(work.key, ran=True)
 
     def _go_on(self, ready: list[Message]) -> None:
@@ -219,7 +221,7 @@ class Model(Rescue):
 
     def _complete(self, claim: Claim) -> None:
         work, table = claim.work, self.table
-        table.apply(work.key, work.epoch, change.complete(now=self.now, output="null"))
+        table.apply(work.key, work.epoch, transitions.complete(now=self.now, output="null"))
         ready = self.after_success(work.key, ran=True)
         ends = work.phase is Phase.CLOSING or not self.definition.closing
         if work.steps_left == 1 and work.key[1] < 0 and ends:
@@ -235,7 +237,7 @@ class Model(Rescue):
             row = table.rows[work.key]
             self.sends.later.append((table.message(work.key), row.due_at or 0))
             return
-        failed = change.fail(now=self.now, reason=Reason.ERROR, error="{}", data={})
+        failed = transitions.fail(now=self.now, reason=Reason.ERROR, error="{}", data={})
         table.apply(work.key, work.epoch, failed)
         self._go_on(self.after_failure(work.key))
 
@@ -249,7 +251,7 @@ class Model(Rescue):
         if "deadline" in given:
             until = self.now + 60_000_000
         wait_for = "signal:go:" if kind == "signal" else None
-        parked = change.park(now=self.now, until=until, wait_for=wait_for, data={})
+        parked = transitions.park(now=self.now, until=until, wait_for=wait_for, data={})
         table.apply(work.key, work.epoch, parked)
         if kind == "signal" and False in self.taken:
             self._owe(work.key, work.epoch + 1, self.taken.index(False))
@@ -260,7 +262,7 @@ class Model(Rescue):
         if table.head.stopping:
             self.sends.now += self._revoke(work.key, work.epoch)
         else:
-            table.apply(work.key, work.epoch, change.release(now=self.now))
+            table.apply(work.key, work.epoch, transitions.release(now=self.now))
         table.close()
         if sent:
             self.sends.now.append((*work.key, work.epoch + 1))

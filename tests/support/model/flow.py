@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from engine.core import transitions
+from engine.core.event import EventType
+from engine.core.planning import closing_rows
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.definition import Definition, OnFailure, Step
 from engine.flow.ending import FINISH_GRACE
-from engine.machine import change
-from engine.machine.event import EventType
-from engine.machine.plan import closing_rows
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from tests.support.model.table import Key, Message, Table
 
 GRACE = 10_000_000  # µs that what runs has once its execution is told to end
@@ -79,9 +79,9 @@ class Flow:
         if node.items_left > 0:
             return table.queue_items(key[0], refill, refill + 1)
         if enough:
-            table.apply(node_key, node.epoch, change.join(now=table.now, items=node.items))
+            table.apply(node_key, node.epoch, transitions.join(now=table.now, items=node.items))
             return self.after_success(node_key, ran=True)
-        table.apply(node_key, node.epoch, change.scatter(now=table.now, error="{}", data={}))
+        table.apply(node_key, node.epoch, transitions.scatter(now=table.now, error="{}", data={}))
         return self.after_failure(node_key)
 
     def _fail_execution(self, key: Key) -> list[Message]:

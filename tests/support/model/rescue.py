@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.core import retry as retries
+from engine.core import transitions
+from engine.core.event import EventType
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.flow.evidence import QUIET
-from engine.machine import change
-from engine.machine import retry as retries
-from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.rescue import ALONE_AGAIN, HEAD_START, LATE_RETRY
 from tests.support.model.flow import Flow
 from tests.support.model.shapes import Shape
@@ -99,11 +99,13 @@ class Rescue(Flow):
                 self.sends.now += self._revoke(key, row.epoch)
             elif crashes < MAX_CRASHES:
                 last = crashes == MAX_CRASHES - 1
-                moved = change.crash(now=self.now, crashes=crashes, last_chance=last)
+                moved = transitions.crash(now=self.now, crashes=crashes, last_chance=last)
                 table.apply(key, row.epoch, moved)
                 self.sends.now += [] if last else [table.message(key)]
             else:
-                table.apply(key, row.epoch, change.crash_out(now=self.now, error="{}", data={}))
+                table.apply(
+                    key, row.epoch, transitions.crash_out(now=self.now, error="{}", data={})
+                )
                 self.sends.now += self.after_failure(key)
             table.close()
 
@@ -132,7 +134,7 @@ class Rescue(Flow):
             if row.status is not StepStatus.RUNNING:
                 continue
             if not self._try_again(key, row.epoch, row.attempts, Reason.TIMEOUT):
-                over = change.fail(now=self.now, reason=Reason.TIMEOUT, error="{}", data={})
+                over = transitions.fail(now=self.now, reason=Reason.TIMEOUT, error="{}", data={})
                 table.apply(key, row.epoch, over)
                 self.sends.now += self.after_failure(key)
             table.close()
@@ -146,10 +148,12 @@ class Rescue(Flow):
             if not table.head.moving or row.status is not status:
                 continue
             if row.wait_for is None:
-                table.apply(key, row.epoch, change.wake(status, now=self.now))
+                table.apply(key, row.epoch, transitions.wake(status, now=self.now))
                 self.sends.now.append(table.message(key))
             elif not self.is_owed(key, row.epoch):
-                over = change.answer_badly(now=self.now, reason=Reason.EXPIRED, error="{}", data={})
+                over = transitions.answer_badly(
+                    now=self.now, reason=Reason.EXPIRED, error="{}", data={}
+                )
                 table.apply(key, row.epoch, over)
                 self.sends.now += self.after_failure(key)
             table.close()
@@ -164,7 +168,7 @@ class Rescue(Flow):
             if not table.head.moving:
                 return
             if (row.queued_at or 0) + row.expires_in < self.now:
-                table.apply(key, row.epoch, change.expire(now=self.now, error="{}", data={}))
+                table.apply(key, row.epoch, transitions.expire(now=self.now, error="{}", data={}))
                 self.sends.now += self.after_failure(key)
                 table.close()
 
@@ -233,11 +237,11 @@ class Rescue(Flow):
         if not isinstance(decision, retries.Retry) or self.table.head.stopping:
             return False
         due_at = self.now + decision.delay_us
-        again = change.retry(due_at=due_at, reason=reason, error="{}", data={})
+        again = transitions.retry(due_at=due_at, reason=reason, error="{}", data={})
         self.table.apply(key, epoch, again)
         return True
 
     def _revoke(self, key: Key, epoch: int) -> list[Message]:
         ending = self.table.head.ending or ExecutionStatus.FAILED
-        self.table.apply(key, epoch, change.revoke(now=self.now, ending=ending))
+        self.table.apply(key, epoch, transitions.revoke(now=self.now, ending=ending))
         return self.end_if_idle()

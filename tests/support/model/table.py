@@ -1,4 +1,4 @@
-"""One execution as a table in memory: carries out what ``engine.machine`` decides.
+"""One execution as a table in memory: carries out what ``engine.core`` decides.
 
 It does what ``engine/store`` says in SQL, with loops over a dictionary. Its guards can be left
 out one by one, to see whether anybody would notice.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from engine.core.event import Event, EventType
+from engine.core.execution_state import ExecutionState
+from engine.core.planning import PlannedRun
+from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.core.transitions import RunKey, Transition, event_of
 from engine.definition import Definition
-from engine.machine.change import Change, RunKey, event_of
-from engine.machine.event import Event, EventType
-from engine.machine.head import Head
-from engine.machine.plan import PlannedRun
-from engine.machine.status import ExecutionStatus, Phase, Reason, StepStatus
 
 Key = tuple[int, int]
 Message = tuple[int, int, int]  # step, item, epoch
@@ -65,9 +65,9 @@ class Guards:
     sweep: bool = True
 
 
-def new_head() -> Head:
+def new_head() -> ExecutionState:
     """Return the head of an execution that was just admitted."""
-    return Head(
+    return ExecutionState(
         id=ID,
         owner_id="owner",
         workflow_id="workflow",
@@ -95,7 +95,7 @@ class Table:
     definition: Definition
     now: int
     guards: Guards = field(default_factory=Guards)
-    head: Head = field(default_factory=new_head)
+    head: ExecutionState = field(default_factory=new_head)
     rows: dict[Key, Row] = field(default_factory=dict)
     events: list[Event] = field(default_factory=lambda: [Event(EventType.CREATED)])
     due_at: int | None = None
@@ -109,7 +109,7 @@ class Table:
 
     # --- one move -----------------------------------------------------------------------------
 
-    def apply(self, key: Key, epoch: int, change: Change) -> int:
+    def apply(self, key: Key, epoch: int, change: Transition) -> int:
         """Carry out one legal move and return the step run's count of attempts.
 
         Raises:

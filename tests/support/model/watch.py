@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from engine.machine.event import EventType
-from engine.machine.status import EXECUTION_ENDS, STEP_ENDS, ExecutionStatus, StepStatus
+from engine.core.event import EventType
+from engine.core.status import EXECUTION_ENDS, STEP_ENDS, ExecutionStatus, StepStatus
 from tests.support.model.engine import Claim, Model
 from tests.support.model.rescue import MAX_CRASHES
 from tests.support.model.table import Key

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.machine.change import RunKey
+from engine.core.transitions import RunKey
 
 # Waiting for the lock costs a thread some 1 % of a core; one of many that compute on a busy
 # machine gets more than this.

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from engine.core.event import Event, EventType
+from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.definition.model import ACTOR_QUEUE
-from engine.machine.event import Event, EventType
-from engine.machine.status import ExecutionStatus, Reason, StepStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class RunKey:
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class AttemptRecord:
     """The record of an attempt that did not complete."""
 
     outcome: str  # failed | crashed | released | cancelled
@@ -35,7 +35,7 @@ class Tried:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Transition:
     """One legal move of one step run."""
 
     source: StepStatus
@@ -47,18 +47,18 @@ class Change:
     active: int = 0  # what it adds to the execution's count of queued and running
     ended: int = 0  # 1 when the step run has ended
     progress: int = 0  # what it adds to the count of runs done, as people see it
-    tried: Tried | None = None
+    tried: AttemptRecord | None = None
 
 
 def claim(
     source: StepStatus, *, worker_id: str, now: int, deadline: int, input: str | None
-) -> Change:
+) -> Transition:
     """A worker takes the step run: one more attempt, watched by its lease and its deadline.
 
     One that waited is woken by that: should its worker die, it does not wait once more.
     """
     woken = {"woken": True} if source is StepStatus.WAITING else {}
-    return Change(
+    return Transition(
         source,
         StepStatus.RUNNING,
         {
@@ -77,7 +77,7 @@ def claim(
     )
 
 
-def ride(*, worker_id: str, now: int, deadline: int, input: str) -> Change:
+def ride(*, worker_id: str, now: int, deadline: int, input: str) -> Transition:
     """Its only need completes in the same commit, and the worker of that need takes it along:
     ``advance`` and ``claim`` in one.
     """
@@ -91,7 +91,7 @@ def ride(*, worker_id: str, now: int, deadline: int, input: str) -> Change:
     )
 
 
-def ride_item(*, worker_id: str, now: int, deadline: int) -> Change:
+def ride_item(*, worker_id: str, now: int, deadline: int) -> Transition:
     """Another item of its fan-out completes in the same commit, and that one's worker takes it
     along. Its row holds its parameters."""
     claimed = claim(StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=None)
@@ -103,9 +103,9 @@ def ride_item(*, worker_id: str, now: int, deadline: int) -> Change:
     )
 
 
-def complete(*, now: int, output: str) -> Change:
+def complete(*, now: int, output: str) -> Transition:
     """User code returned."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.COMPLETED,
         {"output": output, "finished_at": now, "due_at": None, "error": None},
@@ -116,9 +116,9 @@ def complete(*, now: int, output: str) -> Change:
     )
 
 
-def retry(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+def retry(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
     """The attempt failed and the policy grants another at ``due_at``."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.RETRYING,
         {
@@ -132,13 +132,13 @@ def retry(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> C
         event=EventType.STEP_RETRYING,
         data={**data, "due_at": due_at},
         active=-1,
-        tried=Tried("failed", reason, error),
+        tried=AttemptRecord("failed", reason, error),
     )
 
 
-def fail(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+def fail(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
     """The attempt failed and no other is granted."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.FAILED,
         {"finished_at": now, "due_at": None, "error": error, "reason": reason},
@@ -147,13 +147,13 @@ def fail(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Chang
         active=-1,
         ended=1,
         progress=1,
-        tried=Tried("failed", reason, error),
+        tried=AttemptRecord("failed", reason, error),
     )
 
 
-def reject(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+def reject(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
     """The step's own ``when``, ``for_each`` or ``with`` failed: no attempt is made."""
-    return Change(
+    return Transition(
         StepStatus.QUEUED,
         StepStatus.FAILED,
         {
@@ -170,9 +170,9 @@ def reject(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
     )
 
 
-def skip(*, now: int, reason: Reason) -> Change:
+def skip(*, now: int, reason: Reason) -> Transition:
     """Its condition is false, or all it needs was skipped."""
-    return Change(
+    return Transition(
         StepStatus.QUEUED,
         StepStatus.SKIPPED,
         {"finished_at": now, "due_at": None, "reason": reason},
@@ -184,12 +184,12 @@ def skip(*, now: int, reason: Reason) -> Change:
     )
 
 
-def expand(*, now: int, items: int, left: int, window: int, held: int = 0) -> Change:
+def expand(*, now: int, items: int, left: int, window: int, held: int = 0) -> Transition:
     """A ``for_each`` step becomes its items; it runs until the last of them ended.
 
     ``held`` more of them may be in flight than are at first.
     """
-    return Change(
+    return Transition(
         StepStatus.QUEUED,
         StepStatus.RUNNING,
         {
@@ -208,9 +208,9 @@ def expand(*, now: int, items: int, left: int, window: int, held: int = 0) -> Ch
     )
 
 
-def reuse(source: StepStatus, *, now: int, output: str) -> Change:
+def reuse(source: StepStatus, *, now: int, output: str) -> Transition:
     """An earlier result answers: no attempt is made."""
-    return Change(
+    return Transition(
         source,
         StepStatus.COMPLETED,
         {"output": output, "finished_at": now, "due_at": None, "reason": Reason.CACHED},
@@ -222,9 +222,9 @@ def reuse(source: StepStatus, *, now: int, output: str) -> Change:
     )
 
 
-def expire(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+def expire(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
     """It was queued for longer than it may be: no attempt is made any more."""
-    return Change(
+    return Transition(
         StepStatus.QUEUED,
         StepStatus.FAILED,
         {"finished_at": now, "due_at": None, "error": error, "reason": Reason.EXPIRED},
@@ -236,9 +236,9 @@ def expire(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
     )
 
 
-def join(*, now: int, items: int) -> Change:
+def join(*, now: int, items: int) -> Transition:
     """The last item of a fan-out completed. Its items were counted, so the node is not."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.COMPLETED,
         {"finished_at": now},
@@ -249,9 +249,9 @@ def join(*, now: int, items: int) -> Change:
     )
 
 
-def scatter(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+def scatter(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
     """The last item of a fan-out ended and more of them failed than may."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.FAILED,
         {"finished_at": now, "error": error, "reason": Reason.STEP_FAILED},
@@ -261,12 +261,14 @@ def scatter(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
     )
 
 
-def park(*, now: int, until: int | None, wait_for: str | None, data: Mapping[str, Any]) -> Change:
+def park(
+    *, now: int, until: int | None, wait_for: str | None, data: Mapping[str, Any]
+) -> Transition:
     """The step waits for a time, or for an answer, or for whichever comes first.
 
     It holds no thread meanwhile; the attempt is not counted.
     """
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.WAITING,
         {
@@ -282,9 +284,9 @@ def park(*, now: int, until: int | None, wait_for: str | None, data: Mapping[str
     )
 
 
-def answer(*, now: int, output: str, data: Mapping[str, Any]) -> Change:
+def answer(*, now: int, output: str, data: Mapping[str, Any]) -> Transition:
     """What the step waited for has come; its attempt counts now."""
-    return Change(
+    return Transition(
         StepStatus.WAITING,
         StepStatus.COMPLETED,
         {"output": output, "finished_at": now, "due_at": None, "wait_for": None, "error": None},
@@ -296,9 +298,9 @@ def answer(*, now: int, output: str, data: Mapping[str, Any]) -> Change:
     )
 
 
-def answer_badly(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+def answer_badly(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
     """What the step waited for failed, was refused, or did not come in time."""
-    return Change(
+    return Transition(
         StepStatus.WAITING,
         StepStatus.FAILED,
         {
@@ -313,13 +315,13 @@ def answer_badly(*, now: int, reason: str, error: str, data: Mapping[str, Any]) 
         data=data,
         ended=1,
         progress=1,
-        tried=Tried("failed", reason, error),
+        tried=AttemptRecord("failed", reason, error),
     )
 
 
-def ask_again(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Change:
+def ask_again(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
     """What the step waited for failed, and the policy grants another attempt at ``due_at``."""
-    return Change(
+    return Transition(
         StepStatus.WAITING,
         StepStatus.RETRYING,
         {
@@ -332,42 +334,44 @@ def ask_again(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) 
         adds={"attempts": 1, "epoch": 1},
         event=EventType.STEP_RETRYING,
         data={**data, "due_at": due_at},
-        tried=Tried("failed", reason, error),
+        tried=AttemptRecord("failed", reason, error),
     )
 
 
-def release(*, now: int) -> Change:
+def release(*, now: int) -> Transition:
     """A worker that drains gives its claim back; it counts neither as attempt nor as crash."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.QUEUED,
         {"due_at": now, "queued_at": now},
         adds={"attempts": -1, "epoch": 1},
         event=EventType.STEP_RELEASED,
-        tried=Tried("released", Reason.WORKER_STOPPED),
+        tried=AttemptRecord("released", Reason.WORKER_STOPPED),
     )
 
 
-def crash(*, now: int, crashes: int, last_chance: bool = False, error: str | None = None) -> Change:
+def crash(
+    *, now: int, crashes: int, last_chance: bool = False, error: str | None = None
+) -> Transition:
     """The worker died, or lost the claim: a new epoch makes whatever it still sends stale.
 
     On its last chance it is not owed yet: rescue sends it when no other has its last chance.
     """
     apart = {"due_at": None, "reason": Reason.WORKER_CRASHED}
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.QUEUED,
         {"queued_at": now, **(apart if last_chance else {"due_at": now})},
         adds={"attempts": -1, "crashes": 1, "epoch": 1},
         event=EventType.STEP_CRASHED,
         data={"crashes": crashes},
-        tried=Tried("crashed", Reason.WORKER_CRASHED, error),
+        tried=AttemptRecord("crashed", Reason.WORKER_CRASHED, error),
     )
 
 
-def crash_out(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
+def crash_out(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
     """The worker died once too often under this step run."""
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.FAILED,
         {
@@ -382,15 +386,15 @@ def crash_out(*, now: int, error: str, data: Mapping[str, Any]) -> Change:
         active=-1,
         ended=1,
         progress=1,
-        tried=Tried("crashed", Reason.WORKER_CRASHED, error),
+        tried=AttemptRecord("crashed", Reason.WORKER_CRASHED, error),
     )
 
 
-def revoke(*, now: int, ending: ExecutionStatus) -> Change:
+def revoke(*, now: int, ending: ExecutionStatus) -> Transition:
     """The execution ends and this step run did not in its time: its result will be stale."""
     cancelled = ending is ExecutionStatus.CANCELLED
     reason = Reason.CANCELLED_BY_USER if cancelled else Reason.UPSTREAM_FAILED
-    return Change(
+    return Transition(
         StepStatus.RUNNING,
         StepStatus.CANCELLED,
         {"finished_at": now, "due_at": None, "reason": reason},
@@ -400,14 +404,14 @@ def revoke(*, now: int, ending: ExecutionStatus) -> Change:
         active=-1,
         ended=1,
         progress=1,
-        tried=Tried("cancelled", reason),
+        tried=AttemptRecord("cancelled", reason),
     )
 
 
-def wake(source: StepStatus, *, now: int) -> Change:
+def wake(source: StepStatus, *, now: int) -> Transition:
     """A parked step run is due and no message has come for it: it is owed like any other."""
     waited = source is StepStatus.WAITING
-    return Change(
+    return Transition(
         source,
         StepStatus.QUEUED,
         {
@@ -421,9 +425,9 @@ def wake(source: StepStatus, *, now: int) -> Change:
     )
 
 
-def hand_over(source: StepStatus, *, now: int, input: str) -> Change:
+def hand_over(source: StepStatus, *, now: int, input: str) -> Transition:
     """It goes to an actor of the user's: whose worker claims it as ours would."""
-    return Change(
+    return Transition(
         source,
         StepStatus.QUEUED,
         {"input": input, "queue": ACTOR_QUEUE, "due_at": now, "reason": None},
@@ -431,9 +435,9 @@ def hand_over(source: StepStatus, *, now: int, input: str) -> Change:
     )
 
 
-def hold(*, due_at: int, first: bool) -> Change:
+def hold(*, due_at: int, first: bool) -> Transition:
     """No code for it on this worker: it stays queued, with the reason, until one knows it."""
-    return Change(
+    return Transition(
         StepStatus.QUEUED,
         StepStatus.QUEUED,
         {"due_at": due_at, "reason": Reason.UNKNOWN_STEP},
@@ -441,7 +445,7 @@ def hold(*, due_at: int, first: bool) -> Change:
     )
 
 
-def event_of(change: Change, key: RunKey, attempt: int | None) -> Event | None:
+def event_of(change: Transition, key: RunKey, attempt: int | None) -> Event | None:
     """Return the fact that ``change`` leaves behind, if any."""
     if change.event is None:
         return None

@@ -15,9 +15,9 @@ from enum import StrEnum
 from itertools import islice, takewhile
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from engine.core import cron as crons
+from engine.core.cron import Cron
 from engine.errors import Fault, InvalidInput
-from engine.machine import cron as crons
-from engine.machine.cron import Cron
 
 # A tick comes each minute: one may be lost before a slot counts as missed.
 ON_TIME_US = 90 * 1_000_000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.machine.status import EXECUTION_ENDS, ExecutionStatus, Phase
+from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Phase
 
 
 @dataclass(slots=True)
-class Head:
+class ExecutionState:
     """An execution without its payloads."""
 
     id: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from engine.machine.history import History, RunRecord
-from engine.machine.status import EXECUTION_ENDS, STEP_ENDS, Phase
+from engine.core.history import History, RunRecord
+from engine.core.status import EXECUTION_ENDS, STEP_ENDS, Phase
 
 
 @dataclass(slots=True)

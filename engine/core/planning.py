@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
+from engine.core.status import StepStatus
 from engine.definition import Definition, Step
-from engine.machine.status import StepStatus
 
 ITEM_CHUNK = 500  # rows of a fan-out made in one transaction: others get their turn in between
 WINDOW = 256  # items of one fan-out in flight at once, unless max_parallel says less

@@ -9,12 +9,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import pairwise
 
+from engine.core.counters import counted
+from engine.core.finding import Finding, Rule
+from engine.core.history import EventRecord, History, Key, RunRecord
+from engine.core.status import EXECUTION_ENDS, STEP_ENDS, Reason
 from engine.definition import OnFailure
 from engine.definition.model import ACTOR_QUEUE
-from engine.machine.counts import counted
-from engine.machine.finding import Finding, Rule
-from engine.machine.history import EventRecord, History, Key, RunRecord
-from engine.machine.status import EXECUTION_ENDS, STEP_ENDS, Reason
 
 SKEW = 1_000_000  # µs by which the clocks of two processes may differ
 SURELY_WHOLE = 1_000  # lines up to which no log has lost its middle (``attempt_log.MAX_LINES``)

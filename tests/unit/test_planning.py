@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from engine.core.planning import WINDOW, first_rows, window_of
+from engine.core.status import StepStatus
 from engine.definition import Definition, parse
-from engine.machine.plan import WINDOW, first_rows, window_of
-from engine.machine.status import StepStatus
 
 
 def diamond() -> Definition:

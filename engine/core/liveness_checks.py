@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.machine.finding import Finding, Rule
-from engine.machine.history import History, RunRecord, World
-from engine.machine.status import EXECUTION_ENDS, STEP_ENDS, Phase, Reason
+from engine.core.finding import Finding, Rule
+from engine.core.history import History, RunRecord, World
+from engine.core.status import EXECUTION_ENDS, STEP_ENDS, Phase, Reason
 
 ON_ITS_WAY = 2_000_000  # µs that a message may take, whatever came through before it
 CHILD = "workflow"  # what a step run that waits for its child has in wait_for

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.machine.status import ExecutionStatus
+from engine.core.status import ExecutionStatus
 from tests.support.folding import fold
 from tests.support.model.engine import Claim, Model, Outcome
 from tests.support.model.shapes import Shape, shapes

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.definition import parse
-from engine.machine.finding import RULES, Rule
-from engine.machine.history import (
+from engine.core.finding import RULES, Rule
+from engine.core.history import (
     AttemptRecord,
     ChildRecord,
     EventRecord,
@@ -20,8 +19,9 @@ from engine.machine.history import (
     RunRecord,
     World,
 )
-from engine.machine.judge import SURELY_WHOLE, judge
-from engine.machine.owed import judge_owed
+from engine.core.invariants import SURELY_WHOLE, judge
+from engine.core.liveness_checks import judge_owed
+from engine.definition import parse
 from engine.steps.attempt_log import MAX_LINES
 
 NOW = 1_800_000_000_000_000

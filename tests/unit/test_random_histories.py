@@ -18,8 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from engine.machine.event import EventType
-from engine.machine.status import ExecutionStatus
+from engine.core.event import EventType
+from engine.core.status import ExecutionStatus
 from tests.support.model.engine import Claim, Model, Outcome, Work
 from tests.support.model.shapes import Shape, shapes
 from tests.support.model.table import Guards, Message
