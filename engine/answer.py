@@ -20,9 +20,9 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.store import executions, signals, steps, views_standing
 from engine.store.database import Connection, Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.signals import NewSignal, Received
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Turn
 from engine.store.views_standing import Place
 from engine.store.views_words import decision_words
 
@@ -168,9 +168,9 @@ def decide(
     answer = deliverer.kept(run, _answer(asked, decision, step, database.now()))
     sends = Sends()
 
-    def move(taken: Turn) -> tuple[Look, list[Ticket]]:
-        tickets = deliverer.settle(taken, run, answer)
-        return Look.of(taken.head), tickets
+    def move(tx: ExecutionTx) -> tuple[Look, list[Ticket]]:
+        tickets = deliverer.settle(tx, run, answer)
+        return Look.of(tx.state), tickets
 
     try:
         look, tickets = commit(database, execution_id, move, journal, sends)

@@ -16,8 +16,8 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.store import executions, steps
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 
 T = TypeVar("T")
 
@@ -46,20 +46,20 @@ def cancel(
     definition = versions.get(*_version(database, owner_id, execution_id))
     sends, grace = Sends(), int(grace_seconds * 1e6)
 
-    def move(taken: Turn) -> tuple[Look, list[Ticket]]:
-        tickets = cancel_in(taken, definition, grace=grace, note=note)
-        return Look.of(taken.head), tickets
+    def move(tx: ExecutionTx) -> tuple[Look, list[Ticket]]:
+        tickets = cancel_in(tx, definition, grace=grace, note=note)
+        return Look.of(tx.state), tickets
 
     look, tickets = commit(database, execution_id, move, sends=sends)
     sends.now += tickets
     return look, sends
 
 
-def cancel_in(taken: Turn, definition: Definition, *, grace: int, note: str) -> list[Ticket]:
-    """Cancel the execution whose turn it is; return tickets for what runs at its end.
+def cancel_in(tx: ExecutionTx, definition: Definition, *, grace: int, note: str) -> list[Ticket]:
+    """Cancel the execution of the transaction; return tickets for what runs at its end.
 
     Args:
-        taken: its turn.
+        tx: its transaction.
         definition: of its version.
         grace: µs that running steps have.
         note: why, for people.
@@ -67,14 +67,14 @@ def cancel_in(taken: Turn, definition: Definition, *, grace: int, note: str) -> 
     Raises:
         Conflict: it has ended, or was cancelled before.
     """
-    head = taken.head
-    _refuse_ended(head)
-    if head.ending is not None and head.phase is not Phase.CLOSING:
-        raise Conflict(f"execution {head.id} is ending already, as {head.ending}")
-    taken.set(cancel_requested_at=taken.now, cancel_note=note[:NOTE_LIMIT] or None)
-    taken.emit(EventType.CANCEL_REQUESTED, until=taken.now + grace, **_noted(note))
+    state = tx.state
+    _refuse_ended(state)
+    if state.ending is not None and state.phase is not Phase.CLOSING:
+        raise Conflict(f"execution {state.id} is ending already, as {state.ending}")
+    tx.set(cancel_requested_at=tx.now, cancel_note=note[:NOTE_LIMIT] or None)
+    tx.emit(EventType.CANCEL_REQUESTED, until=tx.now + grace, **_noted(note))
     return start_ending(
-        taken,
+        tx,
         definition,
         ExecutionStatus.CANCELLED,
         grace=grace,
@@ -92,16 +92,16 @@ def pause(database: Database, *, owner_id: str, execution_id: str, note: str = "
         Conflict: it has ended, is ending, or is paused already.
     """
 
-    def move(taken: Turn) -> Look:
-        head = taken.head
-        _refuse_ended(head)
-        if head.stopping:
-            raise Conflict(f"execution {execution_id} is ending already, as {head.ending}")
-        if head.status is ExecutionStatus.PAUSED:
+    def move(tx: ExecutionTx) -> Look:
+        state = tx.state
+        _refuse_ended(state)
+        if state.stopping:
+            raise Conflict(f"execution {execution_id} is ending already, as {state.ending}")
+        if state.status is ExecutionStatus.PAUSED:
             raise Conflict(f"execution {execution_id} is paused already")
-        taken.become(ExecutionStatus.PAUSED)
-        taken.emit(EventType.PAUSED, **_noted(note))
-        return Look.of(head)
+        tx.become(ExecutionStatus.PAUSED)
+        tx.emit(EventType.PAUSED, **_noted(note))
+        return Look.of(state)
 
     return _owned(database, owner_id, execution_id, move, Sends())
 
@@ -115,23 +115,23 @@ def resume(database: Database, *, owner_id: str, execution_id: str) -> tuple[Loo
     """
     sends = Sends()
 
-    def move(taken: Turn) -> tuple[Look, list[Ticket]]:
-        head = taken.head
-        if head.status is not ExecutionStatus.PAUSED:
-            raise Conflict(f"execution {execution_id} is {head.status}, not paused")
-        taken.emit(EventType.RESUMED)
+    def move(tx: ExecutionTx) -> tuple[Look, list[Ticket]]:
+        state = tx.state
+        if state.status is not ExecutionStatus.PAUSED:
+            raise Conflict(f"execution {execution_id} is {state.status}, not paused")
+        tx.emit(EventType.RESUMED)
         tickets: list[Ticket] = []
-        if head.runs_total == 0:
-            taken.become(ExecutionStatus.PENDING)
+        if state.runs_total == 0:
+            tx.become(ExecutionStatus.PENDING)
             # A delay that it was started with still holds.
-            owed = executions.is_due(taken)
+            owed = executions.is_due(tx)
         else:
-            taken.become(ExecutionStatus.RUNNING)
-            tickets = steps.requeue(taken)
+            tx.become(ExecutionStatus.RUNNING)
+            tickets = steps.requeue(tx)
             owed = not tickets
         if owed:
-            taken.owed.append(head.id)
-        return Look.of(head), tickets
+            tx.owed.append(state.id)
+        return Look.of(state), tickets
 
     look, tickets = _owned(database, owner_id, execution_id, move, sends)
     sends.now += tickets
@@ -142,7 +142,7 @@ def _owned(
     database: Database,
     owner_id: str,
     execution_id: str,
-    move: Callable[[Turn], T],
+    move: Callable[[ExecutionTx], T],
     sends: Sends,
 ) -> T:
     _version(database, owner_id, execution_id)
@@ -153,9 +153,9 @@ def _version(database: Database, owner_id: str, execution_id: str) -> tuple[str,
     return database.read(lambda connection: executions.owned(connection, owner_id, execution_id))
 
 
-def _refuse_ended(head: ExecutionState) -> None:
-    if head.over:
-        raise Conflict(f"execution {head.id} is {head.status} already")
+def _refuse_ended(state: ExecutionState) -> None:
+    if state.over:
+        raise Conflict(f"execution {state.id} is {state.status} already")
 
 
 def _noted(note: str) -> dict[str, str]:

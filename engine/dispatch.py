@@ -19,9 +19,9 @@ from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.store import executions, notices, origins, steps
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.executions import Pinned
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +121,15 @@ def _plan(
     planned = first_rows(definition, ended)
     reused = {run.step: reuse.steps[run.step] for run in planned if run.reused}
 
-    def move(taken: Turn) -> list[Ticket]:
-        if taken.head.status is not ExecutionStatus.PENDING or taken.head.ending is not None:
+    def move(tx: ExecutionTx) -> list[Ticket]:
+        if tx.state.status is not ExecutionStatus.PENDING or tx.state.ending is not None:
             raise StaleClaim("it was planned, or cancelled, by another")
         if pinned.origin_id is not None:
-            origins.copy_reused(taken, pinned.origin_id, reused)
-            origins.copy_items(taken, pinned.origin_id, reuse.fan_outs)
-        tickets = steps.insert_first(taken, planned)
-        executions.begin(taken)
-        return tickets or when_all_ended(taken, definition)
+            origins.copy_reused(tx, pinned.origin_id, reused)
+            origins.copy_items(tx, pinned.origin_id, reuse.fan_outs)
+        tickets = steps.insert_first(tx, planned)
+        executions.begin(tx)
+        return tickets or when_all_ended(tx, definition)
 
     try:
         return commit(database, pinned.id, move, journal)

@@ -20,9 +20,9 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.store import executions, liveness, steps, stranded, workflows
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
 from engine.store.stranded import Candidate, OpenVersion
-from engine.store.turn import Turn
 
 AT_ONCE = 500  # executions that one call moves or cancels
 RUNS = "a step of it runs: ask again once that has ended"
@@ -284,15 +284,15 @@ def _move(work: _Work, definition: Definition, one: Candidate) -> str:
     )
     grace, note = int(work.grace_seconds * 1e6), MOVED.format(work.newest_version)
 
-    def move(taken: Turn) -> tuple[Look, list[Ticket], str]:
+    def move(tx: ExecutionTx) -> tuple[Look, list[Ticket], str]:
         # Asked again: a worker that has the code may have come since it was found.
-        if steps.running(taken.connection, one.id):
+        if steps.running(tx.connection, one.id):
             raise Conflict(RUNS)
-        tickets = control.cancel_in(taken, definition, grace=grace, note=note)
-        if not taken.head.over:
+        tickets = control.cancel_in(tx, definition, grace=grace, note=note)
+        if not tx.state.over:
             raise Conflict("it would not end at once: ask again in a moment")
-        admitted = executions.admit(taken.connection, wanted, taken.now)
-        return Look.of(taken.head), tickets, admitted.execution_id
+        admitted = executions.admit(tx.connection, wanted, tx.now)
+        return Look.of(tx.state), tickets, admitted.execution_id
 
     look, tickets, moved_to = commit(
         work.database, one.id, move, Journal(work.versions), work.bulk.sends

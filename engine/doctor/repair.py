@@ -24,8 +24,8 @@ from engine.flow.versions import Versions
 from engine.rescue import Rescue
 from engine.store import histories, lost_steps, notices, repairs, steps
 from engine.store.database import Connection
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,14 @@ class Repairer:
             case _:
                 self._of_step(kind, finding, execution_id)
 
-    def _turn(self, execution_id: str, move: Callable[[Turn, Definition], list[Ticket]]) -> None:
+    def _turn(
+        self, execution_id: str, move: Callable[[ExecutionTx, Definition], list[Ticket]]
+    ) -> None:
         definition = self._definition(execution_id)
         self.sends.now += commit(
             self._database,
             execution_id,
-            lambda taken: move(taken, definition),
+            lambda tx: move(tx, definition),
             Journal(self._versions),
             self.sends,
         )
@@ -103,20 +105,20 @@ class Repairer:
     # --- executions ---------------------------------------------------------------------------
 
     @staticmethod
-    def _recount(taken: Turn, definition: Definition) -> list[Ticket]:
-        return repairs.recount(taken, definition) + _go_on(taken, definition)
+    def _recount(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
+        return repairs.recount(tx, definition) + _go_on(tx, definition)
 
     @staticmethod
-    def _close(taken: Turn, _definition: Definition) -> list[Ticket]:
+    def _close(tx: ExecutionTx, _definition: Definition) -> list[Ticket]:
         """End the step runs that an ended execution left open."""
-        if not taken.head.over:
+        if not tx.state.over:
             return []
-        for run in steps.running(taken.connection, taken.head.id):
-            ended = transitions.revoke(now=taken.now, ending=ExecutionStatus(taken.head.status))
-            taken.apply(run.key, run.epoch, ended)
-        steps.drop_open(taken, StepStatus.CANCELLED, Reason.UPSTREAM_FAILED)
-        taken.head.active = 0
-        taken.emit(EventType.REPAIRED, closed=True)
+        for run in steps.running(tx.connection, tx.state.id):
+            ended = transitions.revoke(now=tx.now, ending=ExecutionStatus(tx.state.status))
+            tx.apply(run.key, run.epoch, ended)
+        steps.drop_open(tx, StepStatus.CANCELLED, Reason.UPSTREAM_FAILED)
+        tx.state.active = 0
+        tx.emit(EventType.REPAIRED, closed=True)
         return []
 
     def _dispatch(self, finding: Finding, execution_id: str) -> None:
@@ -184,32 +186,32 @@ class Repairer:
             self.sends.now += given.now
             self.sends.dispatches += given.dispatches
         elif kind is Repair.WAKE:
-            self._turn(execution_id, lambda taken, definition: self._wake(taken, definition, run))
+            self._turn(execution_id, lambda tx, definition: self._wake(tx, definition, run))
         else:
             now = self._database.now()
             self._database.write(lambda connection: lost_steps.sent_again(connection, [run], now))
             self.sends.now.append(run.ticket)
 
-    def _wake(self, taken: Turn, definition: Definition, run: RunRow) -> list[Ticket]:
-        if not taken.head.moving:
+    def _wake(self, tx: ExecutionTx, definition: Definition, run: RunRow) -> list[Ticket]:
+        if not tx.state.moving:
             return []
         if run.wait_for is not None:
             journal = Journal(self._versions)
             deliverer = Deliverer(self._database, definition, journal, self._grace)
-            return expire_wait(deliverer, taken, run)
-        taken.apply(run.key, run.epoch, transitions.wake(run.status, now=taken.now))
+            return expire_wait(deliverer, tx, run)
+        tx.apply(run.key, run.epoch, transitions.wake(run.status, now=tx.now))
         return [run.ticket]
 
 
-def _owe_dispatch(taken: Turn, _definition: Definition) -> list[Ticket]:
-    if taken.head.status is ExecutionStatus.PENDING:
-        taken.set(due_at=taken.now)
+def _owe_dispatch(tx: ExecutionTx, _definition: Definition) -> list[Ticket]:
+    if tx.state.status is ExecutionStatus.PENDING:
+        tx.set(due_at=tx.now)
     return []
 
 
-def _go_on(taken: Turn, definition: Definition) -> list[Ticket]:
+def _go_on(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
     """Take the next step of an execution nothing of which is left in its present phase."""
-    head = taken.head
-    if head.over or not head.runs_total or head.active > 0:
+    state = tx.state
+    if state.over or not state.runs_total or state.active > 0:
         return []
-    return end_if_idle(taken, definition) if head.stopping else when_all_ended(taken, definition)
+    return end_if_idle(tx, definition) if state.stopping else when_all_ended(tx, definition)

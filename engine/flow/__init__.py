@@ -1,1 +1,1 @@
-"""What the verbs share: a turn's commit, what follows from a move, what expressions see."""
+"""What the verbs share: a commit, what follows from a transition, the scope of expressions."""

@@ -1,4 +1,4 @@
-"""Commit one turn of an execution, in a transaction or in a single statement."""
+"""Commit one change of an execution, in a transaction or in a single statement."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TypeVar
 from engine import failpoints
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
-from engine.store import short_turns
+from engine.store import fast_path
 from engine.store.database import Connection, Database
-from engine.store.short_turns import ShortTurn, Taken
-from engine.store.turn import Turn, turn
+from engine.store.execution_tx import ExecutionTx, execution_tx
+from engine.store.fast_path import FastWrite, Written
 
 T = TypeVar("T")
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 def commit(
     database: Database,
     execution_id: str,
-    work: Callable[[Turn], T],
+    work: Callable[[ExecutionTx], T],
     journal: Journal | None = None,
     sends: Sends | None = None,
     *,
     first: Callable[[Connection], None] | None = None,
 ) -> T:
-    """Run ``work`` in one turn of the execution and return what it returns.
+    """Run ``work`` in one transaction of the execution and return what it returns.
 
-    Once the turn has committed, ``journal`` is told, and ``sends`` gets a dispatch for each other
-    execution that it owes something; without one rescue finds them. ``first`` runs before the turn,
+    Once it has committed, ``journal`` is told, and ``sends`` gets a dispatch for each other
+    execution that it owes something; without one rescue finds them. ``first`` runs before it,
     in the same transaction.
 
     Raises:
@@ -37,30 +37,30 @@ def commit(
     """
     now = database.now()
 
-    def transaction(connection: Connection) -> tuple[T, Turn]:
+    def transaction(connection: Connection) -> tuple[T, ExecutionTx]:
         if first is not None:
             first(connection)
-        with turn(connection, execution_id, now) as taken:
-            result = work(taken)
+        with execution_tx(connection, execution_id, now) as tx:
+            result = work(tx)
         if failpoints.armed:
             failpoints.reach("before_commit")
-        return result, taken
+        return result, tx
 
-    result, taken = database.write(transaction)
+    result, tx = database.write(transaction)
     if failpoints.armed:
         failpoints.reach("after_commit")
     if journal is not None:
-        journal.tell(taken)
+        journal.tell(tx)
     if sends is not None:
-        sends.dispatches += taken.owed
+        sends.dispatches += tx.owed
     return result
 
 
-def commit_short(
-    database: Database, foresee: Callable[[], ShortTurn], journal: Journal
-) -> Taken | None:
-    """Carry out a short turn and return what came of it, or None: nothing was changed, and a turn
-    must be taken.
+def commit_fast(
+    database: Database, foresee: Callable[[], FastWrite], journal: Journal
+) -> Written | None:
+    """Write in a single statement and return what came of it, or None: nothing was changed, and a
+    transaction must decide.
 
     ``foresee`` tells what it is to do; it is not asked where there is no server, and so no trip to
     be saved.
@@ -72,15 +72,15 @@ def commit_short(
         return None
     wanted = foresee()
 
-    def statement(connection: Connection) -> Taken | None:
+    def statement(connection: Connection) -> Written | None:
         if failpoints.armed:
             failpoints.reach("before_commit")
-        return short_turns.take(connection, wanted)
+        return fast_path.write(connection, wanted)
 
-    taken = database.write_at_once(statement)
-    if taken is None:
+    written = database.write_at_once(statement)
+    if written is None:
         return None
     if failpoints.armed:
         failpoints.reach("after_commit")
-    journal.tell(taken)
-    return taken
+    journal.tell(written)
+    return written

@@ -22,10 +22,10 @@ from engine.payloads import place
 from engine.steps.waits import look_back
 from engine.store import executions, notices, signals, steps
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx, Line
 from engine.store.notices import Kind, Owed
 from engine.store.signals import Wanted
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Line, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +78,15 @@ class Deliverer:
         return bool(owed)
 
     def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
-        def move(taken: Turn) -> list[Ticket]:
-            notices.settled(taken.connection, notice.id)
-            head = taken.head
-            if head.over or head.ending is not None or head.phase is not Phase.STEPS:
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            notices.settled(tx.connection, notice.id)
+            state = tx.state
+            if state.over or state.ending is not None or state.phase is not Phase.STEPS:
                 return []  # what runs at its end has its turn
-            taken.set(cancel_requested_at=taken.now)
-            taken.emit(EventType.CANCEL_REQUESTED, reason=Reason.PARENT_ENDED)
+            tx.set(cancel_requested_at=tx.now)
+            tx.emit(EventType.CANCEL_REQUESTED, reason=Reason.PARENT_ENDED)
             return start_ending(
-                taken,
+                tx,
                 self.definition,
                 ExecutionStatus.CANCELLED,
                 grace=self.grace,
@@ -102,10 +102,10 @@ class Deliverer:
             return []
         answer = self.kept(run, self._read(notice, run))
 
-        def move(taken: Turn) -> list[Ticket]:
-            if not notices.settled(taken.connection, notice.id):
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            if not notices.settled(tx.connection, notice.id):
                 return []  # another has carried it out
-            return self.settle(taken, run, answer)
+            return self.settle(tx, run, answer)
 
         try:
             return commit(self.database, notice.execution_id, move, self.journal, sends)
@@ -135,7 +135,7 @@ class Deliverer:
         except StepError as error:
             return Bad(error.reason, describe_error(error))
 
-    def settle(self, taken: Turn, run: RunRow, answer: Answer) -> list[Ticket]:
+    def settle(self, tx: ExecutionTx, run: RunRow, answer: Answer) -> list[Ticket]:
         """Give the waiting step run its answer; return tickets for what became ready by it.
 
         Raises:
@@ -143,18 +143,18 @@ class Deliverer:
         """
         match answer:
             case Good(output, told):
-                taken.apply(
-                    run.key, run.epoch, transitions.answer(now=taken.now, output=output, data=told)
+                tx.apply(
+                    run.key, run.epoch, transitions.answer(now=tx.now, output=output, data=told)
                 )
-                return after_success(taken, self.definition, run.key, ran=True)
+                return after_success(tx, self.definition, run.key, ran=True)
             case Bad():
-                return self._settle_badly(taken, run, answer)
+                return self._settle_badly(tx, run, answer)
             case Unfit(why, other):
-                taken.log([Line(run.step, run.item, 1, taken.now, "warning", why)])
-                signals.take_early(taken, run.key, run.epoch, other)
+                tx.log([Line(run.step, run.item, 1, tx.now, "warning", why)])
+                signals.take_early(tx, run.key, run.epoch, other)
                 return []
 
-    def _settle_badly(self, taken: Turn, run: RunRow, bad: Bad) -> list[Ticket]:
+    def _settle_badly(self, tx: ExecutionTx, run: RunRow, bad: Bad) -> list[Ticket]:
         policy = self.definition.steps[run.step].retry
         attempt = run.attempts + 1
         described = {**bad.described, "attempt": attempt, "of": policy.attempts}
@@ -167,20 +167,18 @@ class Deliverer:
             retryable=bad.reason in _MAY_END_DIFFERENTLY,
             seed=f"{run.execution_id}.{run.step}.{run.item}",
         )
-        if isinstance(decision, retries.Retry) and not taken.head.stopping:
+        if isinstance(decision, retries.Retry) and not tx.state.stopping:
             again = transitions.ask_again(
-                due_at=taken.now + decision.delay_us,
+                due_at=tx.now + decision.delay_us,
                 reason=bad.reason,
                 error=text,
                 data=described,
             )
-            taken.apply(run.key, run.epoch, again)
+            tx.apply(run.key, run.epoch, again)
             return []
-        over = transitions.answer_badly(
-            now=taken.now, reason=bad.reason, error=text, data=described
-        )
-        taken.apply(run.key, run.epoch, over)
-        return after_failure(taken, self.definition, run.key, error=described, grace=self.grace)
+        over = transitions.answer_badly(now=tx.now, reason=bad.reason, error=text, data=described)
+        tx.apply(run.key, run.epoch, over)
+        return after_failure(tx, self.definition, run.key, error=described, grace=self.grace)
 
     def _came_too_late(self, notice: Owed, sends: Sends) -> None:
         now = self.database.now()
@@ -257,8 +255,8 @@ class Deliverer:
 _MAY_END_DIFFERENTLY = (Reason.CHILD_FAILED,)
 
 
-def expire_wait(deliverer: Deliverer, taken: Turn, run: RunRow) -> list[Ticket]:
+def expire_wait(deliverer: Deliverer, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
     """Fail a waiting step run whose deadline is over; return what becomes ready by its policy."""
     word = (run.wait_for or "").split(":")[0]
     described = {"message": f"no {word} came in time", "type": "Expired"}
-    return deliverer.settle(taken, run, Bad(Reason.EXPIRED, described))
+    return deliverer.settle(tx, run, Bad(Reason.EXPIRED, described))

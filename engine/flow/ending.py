@@ -8,98 +8,98 @@ from engine.core.planning import closing_rows
 from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.definition import Definition
 from engine.store import executions, notices, steps
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 
 FINISH_GRACE = 3_000_000  # µs after which rescue finishes what its worker did not
 
 
 def start_ending(
-    turn: Turn, definition: Definition, ending: ExecutionStatus, *, grace: int, reason: Reason
+    tx: ExecutionTx, definition: Definition, ending: ExecutionStatus, *, grace: int, reason: Reason
 ) -> list[Ticket]:
     """Let nothing new start; return tickets for its closing steps if nothing runs either.
 
     What runs has ``grace`` µs to finish, then it is interrupted, then revoked. An execution that
     is closing already is abandoned: its closing steps end with it.
     """
-    head = turn.head
+    state = tx.state
     if ending is ExecutionStatus.CANCELLED:
-        steps.drop_open(turn, StepStatus.CANCELLED, reason)
+        steps.drop_open(tx, StepStatus.CANCELLED, reason)
     else:
-        steps.drop_open(turn, StepStatus.SKIPPED, Reason.UPSTREAM_FAILED)
-    if head.phase is Phase.CLOSING:
-        head.phase = Phase.ABANDONED
-    if head.status is ExecutionStatus.PAUSED and head.runs_total:
-        turn.become(ExecutionStatus.RUNNING)
-        turn.emit(EventType.RESUMED)
-    if head.ending is None:
-        head.ending = ending
-        turn.set(reason=reason.value)
-    turn.set(due_at=turn.now + grace)
-    _end_children(turn, definition)
-    return end_if_idle(turn, definition)
+        steps.drop_open(tx, StepStatus.SKIPPED, Reason.UPSTREAM_FAILED)
+    if state.phase is Phase.CLOSING:
+        state.phase = Phase.ABANDONED
+    if state.status is ExecutionStatus.PAUSED and state.runs_total:
+        tx.become(ExecutionStatus.RUNNING)
+        tx.emit(EventType.RESUMED)
+    if state.ending is None:
+        state.ending = ending
+        tx.set(reason=reason.value)
+    tx.set(due_at=tx.now + grace)
+    _end_children(tx, definition)
+    return end_if_idle(tx, definition)
 
 
-def end_if_idle(turn: Turn, definition: Definition) -> list[Ticket]:
+def end_if_idle(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
     """Once nothing runs any more, begin to close or, when that is over, write the end status."""
-    head = turn.head
-    if head.ending is None or head.active > 0 or head.over:
+    state = tx.state
+    if state.ending is None or state.active > 0 or state.over:
         return []
-    if head.phase is Phase.CLOSING and head.steps_left > 0:
+    if state.phase is Phase.CLOSING and state.steps_left > 0:
         return []
-    if head.phase is Phase.STEPS and head.runs_total and definition.closing:
-        return begin_closing(turn, definition)
-    executions.end(turn)
+    if state.phase is Phase.STEPS and state.runs_total and definition.closing:
+        return begin_closing(tx, definition)
+    executions.end(tx)
     return []
 
 
-def begin_closing(turn: Turn, definition: Definition) -> list[Ticket]:
+def begin_closing(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
     """Plan compensations and finally steps; return tickets for those that are ready.
 
     Of a paused execution they are planned, and wait until it is resumed.
     """
-    head = turn.head
-    rows = closing_rows(definition, undoes=head.ending is not None)
-    head.phase = Phase.CLOSING
-    head.steps_left = 0
-    if head.status is not ExecutionStatus.PAUSED:
-        turn.become(ExecutionStatus.RUNNING)
-    turn.set(due_at=None, interrupting=False)
-    turn.emit(EventType.CLOSING, **({"ending": head.ending.value} if head.ending else {}))
-    tickets = steps.insert_first(turn, rows)
-    return tickets or when_all_ended(turn, definition)
+    state = tx.state
+    rows = closing_rows(definition, undoes=state.ending is not None)
+    state.phase = Phase.CLOSING
+    state.steps_left = 0
+    if state.status is not ExecutionStatus.PAUSED:
+        tx.become(ExecutionStatus.RUNNING)
+    tx.set(due_at=None, interrupting=False)
+    tx.emit(EventType.CLOSING, **({"ending": state.ending.value} if state.ending else {}))
+    tickets = steps.insert_first(tx, rows)
+    return tickets or when_all_ended(tx, definition)
 
 
-def when_all_ended(turn: Turn, definition: Definition) -> list[Ticket]:
+def when_all_ended(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
     """Go on once no step of the present phase is left; return what becomes ready by it."""
-    head = turn.head
-    if head.steps_left > 0:
+    state = tx.state
+    if state.steps_left > 0:
         return []
-    if head.ending is not None:
-        return end_if_idle(turn, definition)
-    if definition.closing and head.phase is Phase.STEPS:
-        return begin_closing(turn, definition)
-    turn.set(due_at=turn.now + FINISH_GRACE)
-    if head.moving:
-        turn.owed.append(head.id)  # its output is not made under its lock
+    if state.ending is not None:
+        return end_if_idle(tx, definition)
+    if definition.closing and state.phase is Phase.STEPS:
+        return begin_closing(tx, definition)
+    tx.set(due_at=tx.now + FINISH_GRACE)
+    if state.moving:
+        tx.owed.append(state.id)  # its output is not made under its lock
     return []
 
 
-def complete(turn: Turn, definition: Definition, output: str | None) -> None:
+def complete(tx: ExecutionTx, definition: Definition, output: str | None) -> None:
     """Write the output and the end status, if all steps ended well and nobody has done it."""
-    if turn.head.finishable(closes=bool(definition.closing)):
-        _end_children(turn, definition)
-        executions.complete(turn, output)
-        turn.owed[:] = [owed for owed in turn.owed if owed != turn.head.id]
+    if tx.state.finishable(closes=bool(definition.closing)):
+        _end_children(tx, definition)
+        executions.complete(tx, output)
+        tx.owed[:] = [owed for owed in tx.owed if owed != tx.state.id]
 
 
-def fail_at_the_end(turn: Turn, definition: Definition, reason: Reason, error: str) -> None:
+def fail_at_the_end(tx: ExecutionTx, definition: Definition, reason: Reason, error: str) -> None:
     """Fail the execution all of whose steps ended well: its output cannot be told."""
-    if turn.head.finishable(closes=bool(definition.closing)):
-        _end_children(turn, definition)
-        executions.fail_unplanned(turn, reason=reason, error=error)
+    if tx.state.finishable(closes=bool(definition.closing)):
+        _end_children(tx, definition)
+        executions.fail_unplanned(tx, reason=reason, error=error)
 
 
-def _end_children(turn: Turn, definition: Definition) -> None:
+def _end_children(tx: ExecutionTx, definition: Definition) -> None:
     if definition.has_children:
-        notices.cancel_children(turn)
+        notices.cancel_children(tx)

@@ -64,11 +64,9 @@ def finish(
         commit(
             database,
             execution_id,
-            lambda taken: fail_at_the_end(taken, definition, reason, cause),
+            lambda tx: fail_at_the_end(tx, definition, reason, cause),
             journal,
             sends,
         )
         return
-    commit(
-        database, execution_id, lambda taken: complete(taken, definition, output), journal, sends
-    )
+    commit(database, execution_id, lambda tx: complete(tx, definition, output), journal, sends)

@@ -7,8 +7,8 @@ import logging
 from engine.core.event import Event, EventType
 from engine.errors import EngineError
 from engine.flow.versions import Versions
-from engine.store.short_turns import Taken
-from engine.store.turn import Turn
+from engine.store.execution_tx import ExecutionTx
+from engine.store.fast_path import Written
 
 _log = logging.getLogger("engine.lifecycle")
 _LEVELS = {
@@ -30,15 +30,15 @@ class Journal:
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
-    def tell(self, taken: Turn | Taken) -> None:
-        """Log each fact of a turn that has committed."""
-        head = taken.head
-        for fact in taken.facts:
+    def tell(self, tx: ExecutionTx | Written) -> None:
+        """Log each event of a transaction that has committed."""
+        state = tx.state
+        for fact in tx.facts:
             level = _LEVELS.get(fact.type, logging.INFO)
             if not _log.isEnabledFor(level):
                 continue
-            fields = {"execution": head.id, "event": fact.type.value}
-            fields |= self._where(head.workflow_id, head.version, fact)
+            fields = {"execution": state.id, "event": fact.type.value}
+            fields |= self._where(state.workflow_id, state.version, fact)
             if "message" in fact.data:
                 fields["error"] = f"{fact.data.get('type', '')}: {fact.data['message']}"
             _log.log(level, fact.type.value, extra={"fields": fields})

@@ -20,8 +20,8 @@ from engine.flow.sends import Sends
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
 from engine.store import letters, liveness, lost_steps
+from engine.store.execution_tx import ExecutionTx, Line
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Line, Turn
 
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 ALONE_AGAIN = 15_000_000  # µs for which its message may be on its way before the next has its turn
@@ -48,35 +48,33 @@ class ClaimRescue:
         """Take back one claim that no thread of its worker works on."""
         self.turns.each(run, sends, self._crash)
 
-    def _crash(self, taken: Turn, run: RunRow) -> list[Ticket]:
-        if taken.head.stopping:
-            return revoke(self.turns, taken, run)
-        stall = liveness.stall_of(taken.connection, run.worker_id)
+    def _crash(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
+        if tx.state.stopping:
+            return revoke(self.turns, tx, run)
+        stall = liveness.stall_of(tx.connection, run.worker_id)
         if stall is not None and not stall.blames(run.key, run.epoch):
-            return self._spare(taken, run)
+            return self._spare(tx, run)
         crashes, most = run.crashes + 1, self.turns.settings.max_crashes
         described = describe_crash(stall, crashes)
         text = encode(described)
         if crashes < most:
             last = crashes == most - 1
-            crashed = transitions.crash(
-                now=taken.now, crashes=crashes, last_chance=last, error=text
-            )
-            taken.apply(run.key, run.epoch, crashed)
-            taken.log([_line(run, taken.now, "warning", f"{described['message']}: it runs again")])
+            crashed = transitions.crash(now=tx.now, crashes=crashes, last_chance=last, error=text)
+            tx.apply(run.key, run.epoch, crashed)
+            tx.log([_line(run, tx.now, "warning", f"{described['message']}: it runs again")])
             return [] if last else [replace(run.ticket, epoch=run.epoch + 1)]
-        over = transitions.crash_out(now=taken.now, error=text, data=described)
-        taken.apply(run.key, run.epoch, over)
-        taken.log([_line(run, taken.now, "error", described["message"])])
-        letters.keep_poison(taken, run, text)
-        return self._fail(taken, run, described)
+        over = transitions.crash_out(now=tx.now, error=text, data=described)
+        tx.apply(run.key, run.epoch, over)
+        tx.log([_line(run, tx.now, "error", described["message"])])
+        letters.keep_poison(tx, run, text)
+        return self._fail(tx, run, described)
 
     @staticmethod
-    def _spare(taken: Turn, run: RunRow) -> list[Ticket]:
+    def _spare(tx: ExecutionTx, run: RunRow) -> list[Ticket]:
         """Give back the claim of a step run whose worker was ended for another's fault."""
-        taken.apply(run.key, run.epoch, transitions.release(now=taken.now))
+        tx.apply(run.key, run.epoch, transitions.release(now=tx.now))
         said = "its worker was ended because another step kept the interpreter's lock"
-        taken.log([_line(run, taken.now, "warning", f"{said}: it runs again, and no crash counts")])
+        tx.log([_line(run, tx.now, "warning", f"{said}: it runs again, and no crash counts")])
         return [replace(run.ticket, epoch=run.epoch + 1)]
 
     def try_last_chance(self, sends: Sends) -> None:
@@ -116,8 +114,8 @@ class ClaimRescue:
         for run in rows:
             turns.each(run, sends, self._time_out)
 
-    def _time_out(self, taken: Turn, run: RunRow) -> list[Ticket]:
-        policy = self.turns.definition(taken).steps[run.step].retry
+    def _time_out(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
+        policy = self.turns.definition(tx).steps[run.step].retry
         decision = retries.decide(
             policy,
             attempts=run.attempts,
@@ -133,27 +131,27 @@ class ClaimRescue:
             "of": policy.attempts,
         }
         text = encode(described)
-        if isinstance(decision, retries.Retry) and not taken.head.stopping:
-            due_at = taken.now + decision.delay_us
+        if isinstance(decision, retries.Retry) and not tx.state.stopping:
+            due_at = tx.now + decision.delay_us
             again = transitions.retry(
                 due_at=due_at, reason=Reason.TIMEOUT, error=text, data=described
             )
-            taken.apply(run.key, run.epoch, again)
+            tx.apply(run.key, run.epoch, again)
             return []
-        over = transitions.fail(now=taken.now, reason=Reason.TIMEOUT, error=text, data=described)
-        taken.apply(run.key, run.epoch, over)
-        return self._fail(taken, run, described)
+        over = transitions.fail(now=tx.now, reason=Reason.TIMEOUT, error=text, data=described)
+        tx.apply(run.key, run.epoch, over)
+        return self._fail(tx, run, described)
 
-    def _fail(self, taken: Turn, run: RunRow, described: dict[str, Any]) -> list[Ticket]:
-        definition, grace = self.turns.definition(taken), self.turns.grace
-        return after_failure(taken, definition, run.key, error=described, grace=grace)
+    def _fail(self, tx: ExecutionTx, run: RunRow, described: dict[str, Any]) -> list[Ticket]:
+        definition, grace = self.turns.definition(tx), self.turns.grace
+        return after_failure(tx, definition, run.key, error=described, grace=grace)
 
 
-def revoke(turns: Turns, taken: Turn, run: RunRow) -> list[Ticket]:
+def revoke(turns: Turns, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
     """Revoke a claim of an execution that ends; return what becomes ready by it."""
-    ending = taken.head.ending or ExecutionStatus.FAILED
-    taken.apply(run.key, run.epoch, transitions.revoke(now=taken.now, ending=ending))
-    return end_if_idle(taken, turns.definition(taken))
+    ending = tx.state.ending or ExecutionStatus.FAILED
+    tx.apply(run.key, run.epoch, transitions.revoke(now=tx.now, ending=ending))
+    return end_if_idle(tx, turns.definition(tx))
 
 
 def _line(run: RunRow, now: int, level: str, message: str) -> Line:

@@ -14,8 +14,8 @@ from engine.rescue.claims import revoke
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
 from engine.store import executions, overdue, steps
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +42,25 @@ class EndRescue:
             later = now + 5 * QUIET
             turns.database.write(lambda connection: overdue.postpone(connection, unfinished, later))
 
-    def _interrupt(self, taken: Turn) -> list[Ticket]:
-        if not taken.head.stopping or taken.head.over:
+    def _interrupt(self, tx: ExecutionTx) -> list[Ticket]:
+        if not tx.state.stopping or tx.state.over:
             return []
-        if taken.head.active == 0:
-            return end_if_idle(taken, self.turns.definition(taken))
+        if tx.state.active == 0:
+            return end_if_idle(tx, self.turns.definition(tx))
         grace = int(self.turns.settings.cancel_interrupt_seconds * 1e6)
-        executions.interrupt(taken, grace=grace)
+        executions.interrupt(tx, grace=grace)
         return []
 
     def end_now(self, execution_id: str, sends: Sends) -> None:
         """Revoke what still runs of an execution that was told to end, and end it."""
 
-        def move(taken: Turn) -> list[Ticket]:
-            if not taken.head.stopping:
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            if not tx.state.stopping:
                 return []
             tickets: list[Ticket] = []
-            for run in steps.running(taken.connection, execution_id):
-                tickets += revoke(self.turns, taken, run)
-            return tickets + end_if_idle(taken, self.turns.definition(taken))
+            for run in steps.running(tx.connection, execution_id):
+                tickets += revoke(self.turns, tx, run)
+            return tickets + end_if_idle(tx, self.turns.definition(tx))
 
         self.turns.take(execution_id, sends, move)
 
@@ -73,15 +73,15 @@ class EndRescue:
         for execution_id in late:
             self.turns.take(execution_id, sends, self._miss_deadline)
 
-    def _miss_deadline(self, taken: Turn) -> list[Ticket]:
-        head, grace = taken.head, self.turns.grace
+    def _miss_deadline(self, tx: ExecutionTx) -> list[Ticket]:
+        head, grace = tx.state, self.turns.grace
         if head.over or head.ending is not None or head.phase is not Phase.STEPS:
             return []
-        definition = self.turns.definition(taken)
+        definition = self.turns.definition(tx)
         seconds = definition.timeout or 0
         described = {"message": f"it took longer than its {seconds:g} s", "type": "TimedOut"}
-        taken.set(error=encode({**described, "step": None}))
-        taken.emit(EventType.TIMED_OUT, until=taken.now + grace)
+        tx.set(error=encode({**described, "step": None}))
+        tx.emit(EventType.TIMED_OUT, until=tx.now + grace)
         return start_ending(
-            taken, definition, ExecutionStatus.FAILED, grace=grace, reason=Reason.TIMEOUT
+            tx, definition, ExecutionStatus.FAILED, grace=grace, reason=Reason.TIMEOUT
         )

@@ -16,8 +16,8 @@ from engine.flow.sends import Sends
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
 from engine.store import fan_outs, liveness, lost_steps, notices
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Turn
 
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wider
@@ -41,17 +41,17 @@ class ParkedRescue:
         for run in self.turns.database.read(parked):
             self.turns.each(run, sends, self._wake_one)
 
-    def _wake_one(self, taken: Turn, run: RunRow) -> list[Ticket]:
-        if not taken.head.moving:
+    def _wake_one(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
+        if not tx.state.moving:
             return []
         if run.wait_for is not None:
-            if notices.is_owed(taken.connection, run.key, run.epoch):
+            if notices.is_owed(tx.connection, run.key, run.epoch):
                 return []  # it came in time, only the message that brings it is late
             turns = self.turns
             journal = Journal(turns.versions)
-            deliverer = Deliverer(turns.database, turns.definition(taken), journal, turns.grace)
-            return expire_wait(deliverer, taken, run)
-        taken.apply(run.key, run.epoch, transitions.wake(run.status, now=taken.now))
+            deliverer = Deliverer(turns.database, turns.definition(tx), journal, turns.grace)
+            return expire_wait(deliverer, tx, run)
+        tx.apply(run.key, run.epoch, transitions.wake(run.status, now=tx.now))
         return [run.ticket]
 
     def widen(self, sends: Sends, now: int) -> None:
@@ -79,11 +79,11 @@ class ParkedRescue:
         for run in rows:
             self.turns.each(run, sends, self._expire_one)
 
-    def _expire_one(self, taken: Turn, run: RunRow) -> list[Ticket]:
-        if not taken.head.moving:
+    def _expire_one(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
+        if not tx.state.moving:
             return []
-        return expire(taken, self.turns.definition(taken), run, grace=self.turns.grace)
+        return expire(tx, self.turns.definition(tx), run, grace=self.turns.grace)
 
 
-def _widen_one(taken: Turn, key: RunKey, threads: int) -> list[Ticket]:
-    return fan_outs.widen(taken, key, threads) if taken.head.moving else []
+def _widen_one(tx: ExecutionTx, key: RunKey, threads: int) -> list[Ticket]:
+    return fan_outs.widen(tx, key, threads) if tx.state.moving else []

@@ -1,4 +1,4 @@
-"""Rescue's moves, each in a turn of its own: what goes wrong with one execution is its own."""
+"""Rescue's transactions, one per execution: what goes wrong with one stays with that one."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.store import patience
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Turn
 
 HELD_AGAIN = 10.0  # seconds until an execution that another transaction holds is tried again
 FAULTY_AGAIN = 60.0  # seconds until one that cannot be looked after is: others may have mended it
@@ -53,9 +53,9 @@ class Turns:
         """The µs that running steps have when their execution ends."""
         return int(self.settings.cancel_grace_seconds * 1e6)
 
-    def definition(self, taken: Turn) -> Definition:
-        """Return the definition of the execution whose turn it is."""
-        return self.versions.get(taken.head.workflow_id, taken.head.version)
+    def definition(self, tx: ExecutionTx) -> Definition:
+        """Return the definition of the execution that the transaction is on."""
+        return self.versions.get(tx.state.workflow_id, tx.state.version)
 
     def resting(self) -> list[str]:
         """Return the executions to be left alone now: no question need find them."""
@@ -70,11 +70,15 @@ class Turns:
         self.resting()
         return {name: rest.why for name, rest in list(self._resting.items()) if rest.why}
 
-    def each(self, run: RunRow, sends: Sends, move: Callable[[Turn, RunRow], list[Ticket]]) -> None:
+    def each(
+        self, run: RunRow, sends: Sends, move: Callable[[ExecutionTx, RunRow], list[Ticket]]
+    ) -> None:
         """Make one move of a step run; a row that moved on meanwhile needs none."""
-        self.take(run.execution_id, sends, lambda taken: move(taken, run))
+        self.take(run.execution_id, sends, lambda tx: move(tx, run))
 
-    def take(self, execution_id: str, sends: Sends, move: Callable[[Turn], list[Ticket]]) -> None:
+    def take(
+        self, execution_id: str, sends: Sends, move: Callable[[ExecutionTx], list[Ticket]]
+    ) -> None:
         """Make one move of an execution; its messages go to ``sends``.
 
         Raises:
@@ -83,8 +87,8 @@ class Turns:
         if execution_id in self._resting:
             return
 
-        def work(taken: Turn) -> tuple[list[Ticket], Look]:
-            return move(taken), Look.of(taken.head)
+        def work(tx: ExecutionTx) -> tuple[list[Ticket], Look]:
+            return move(tx), Look.of(tx.state)
 
         try:
             journal, first = Journal(self.versions), patience.impatient

@@ -12,8 +12,8 @@ from sqlalchemy import insert
 from engine.core.transitions import RunKey
 from engine.ids import new_id
 from engine.payloads import Payloads
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import Artifact
-from engine.store.turn import Turn
 
 
 class Made(Protocol):
@@ -48,7 +48,7 @@ def column(payloads: Payloads, made: Made, where: str, whose: str) -> Kept:
     return Kept(made.name, made.media_type, len(made.body), text)
 
 
-def keep(turn: Turn, key: RunKey, attempt: int, kept: Sequence[Kept]) -> None:
+def keep(tx: ExecutionTx, key: RunKey, attempt: int, kept: Sequence[Kept]) -> None:
     """Keep the artifacts of a completed attempt, in its own transaction."""
     if not kept:
         return
@@ -65,8 +65,8 @@ def keep(turn: Turn, key: RunKey, attempt: int, kept: Sequence[Kept]) -> None:
             "media_type": artifact.media_type,
             "size": artifact.size,
             "body": artifact.text,
-            "created_at": turn.now,
+            "created_at": tx.now,
         }
         for artifact_id, artifact in zip(ids, kept, strict=True)
     ]
-    turn.connection.execute(insert(Artifact), rows)
+    tx.connection.execute(insert(Artifact), rows)

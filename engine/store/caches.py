@@ -10,8 +10,8 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import encode
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import CachedResult
-from engine.store.turn import Turn
 
 _CACHED: Any = CachedResult.__table__
 
@@ -48,17 +48,17 @@ def find(connection: Connection, owner_id: str, key: str, now: int) -> str | Non
     return found
 
 
-def keep(turn: Turn, wanted: Keep, output: str) -> None:
+def keep(tx: ExecutionTx, wanted: Keep, output: str) -> None:
     """Keep a result in the transaction that completes its step run."""
-    dialect = postgresql if turn.connection.dialect.name == "postgresql" else sqlite
+    dialect = postgresql if tx.connection.dialect.name == "postgresql" else sqlite
     values = {
         "output": output,
-        "execution_id": turn.head.id,
-        "created_at": turn.now,
-        "expires_at": turn.now + wanted.ttl,
+        "execution_id": tx.state.id,
+        "created_at": tx.now,
+        "expires_at": tx.now + wanted.ttl,
     }
-    same = {"owner_id": turn.head.owner_id, "key": wanted.key}
-    turn.connection.execute(
+    same = {"owner_id": tx.state.owner_id, "key": wanted.key}
+    tx.connection.execute(
         dialect.insert(_CACHED)
         .values({**same, **values})
         .on_conflict_do_update(index_elements=list(same), set_=values)

@@ -13,6 +13,7 @@ from engine.core.transitions import RunKey
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
 from engine.store import notices
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import (
     EventRow,
     Execution,
@@ -20,7 +21,6 @@ from engine.store.models import (
     WorkflowVersion,
 )
 from engine.store.prepared import Prepared, insert_unless_there
-from engine.store.turn import Turn
 
 _EXECUTIONS: Any = Execution.__table__
 _EVENTS: Any = EventRow.__table__
@@ -311,47 +311,47 @@ def ended(connection: Connection, execution_id: str) -> Ended:
     return Ended(row.output, row.error, row.name)
 
 
-def begin(turn: Turn) -> None:
+def begin(tx: ExecutionTx) -> None:
     """Pending to running: its step runs are there now."""
-    turn.become(ExecutionStatus.RUNNING)
-    turn.set(started_at=turn.now, due_at=None, reason=None)
-    turn.emit(EventType.STARTED)
+    tx.become(ExecutionStatus.RUNNING)
+    tx.set(started_at=tx.now, due_at=None, reason=None)
+    tx.emit(EventType.STARTED)
 
 
-def is_due(turn: Turn) -> bool:
+def is_due(tx: ExecutionTx) -> bool:
     """Return whether the time is over for which someone may leave this execution alone."""
-    found = turn.connection.execute(
-        select(_EXECUTIONS.c.due_at).where(_EXECUTIONS.c.id == turn.head.id)
+    found = tx.connection.execute(
+        select(_EXECUTIONS.c.due_at).where(_EXECUTIONS.c.id == tx.state.id)
     ).scalar_one()
-    return found is not None and int(found) <= turn.now
+    return found is not None and int(found) <= tx.now
 
 
-def complete(turn: Turn, output: str | None) -> None:
+def complete(tx: ExecutionTx, output: str | None) -> None:
     """Running to completed, with its output as JSON text."""
-    turn.become(ExecutionStatus.COMPLETED)
-    turn.set(output=output, finished_at=turn.now, due_at=None)
-    turn.emit(EventType.COMPLETED)
-    notices.answer_parent(turn)
+    tx.become(ExecutionStatus.COMPLETED)
+    tx.set(output=output, finished_at=tx.now, due_at=None)
+    tx.emit(EventType.COMPLETED)
+    notices.answer_parent(tx)
 
 
-def end(turn: Turn) -> None:
+def end(tx: ExecutionTx) -> None:
     """Write the end status it was told; nothing of it runs any more."""
-    assert turn.head.ending is not None
-    turn.become(turn.head.ending)
-    turn.set(finished_at=turn.now, due_at=None, interrupting=False)
-    turn.emit(EventType(turn.head.ending.value))
-    notices.answer_parent(turn)
+    assert tx.state.ending is not None
+    tx.become(tx.state.ending)
+    tx.set(finished_at=tx.now, due_at=None, interrupting=False)
+    tx.emit(EventType(tx.state.ending.value))
+    notices.answer_parent(tx)
 
 
-def fail_unplanned(turn: Turn, *, reason: Reason, error: str) -> None:
+def fail_unplanned(tx: ExecutionTx, *, reason: Reason, error: str) -> None:
     """End an execution that never got or cannot give what it owes, with the cause."""
-    turn.become(ExecutionStatus.FAILED)
-    turn.set(reason=reason.value, error=error, finished_at=turn.now, due_at=None)
-    turn.emit(EventType.FAILED)
-    notices.answer_parent(turn)
+    tx.become(ExecutionStatus.FAILED)
+    tx.set(reason=reason.value, error=error, finished_at=tx.now, due_at=None)
+    tx.emit(EventType.FAILED)
+    notices.answer_parent(tx)
 
 
-def interrupt(turn: Turn, *, grace: int) -> None:
+def interrupt(tx: ExecutionTx, *, grace: int) -> None:
     """The grace of its end is over: workers interrupt what runs, and have ``grace`` µs for it."""
-    turn.set(interrupting=True, due_at=turn.now + grace)
-    turn.emit(EventType.INTERRUPTING, until=turn.now + grace)
+    tx.set(interrupting=True, due_at=tx.now + grace)
+    tx.emit(EventType.INTERRUPTING, until=tx.now + grace)

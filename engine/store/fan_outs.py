@@ -11,10 +11,10 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from engine.core.planning import opened
 from engine.core.status import Reason, StepStatus
 from engine.core.transitions import RunKey
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import NARROW, Execution, StepRun, literally
 from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.steps import Ticket, chunks
-from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
 _EXECUTIONS: Any = Execution.__table__
@@ -74,22 +74,22 @@ _QUEUE_ITEMS = Prepared(
 )
 
 
-def queue_items(turn: Turn, key: RunKey, first: int, end: int) -> list[Ticket]:
+def queue_items(tx: ExecutionTx, key: RunKey, first: int, end: int) -> list[Ticket]:
     """Queue items ``first`` ≤ item < ``end`` of a fan-out and return their tickets."""
     rows = _QUEUE_ITEMS.rows(
-        turn.connection,
+        tx.connection,
         {
             "b_execution": key.execution_id,
             "b_step": key.step,
             "b_first": first,
             "b_end": end,
-            "b_now": turn.now,
+            "b_now": tx.now,
         },
     )
     tickets = [
         Ticket(key.execution_id, key.step, item, epoch, queue) for item, epoch, queue in rows
     ]
-    turn.head.active += len(tickets)
+    tx.state.active += len(tickets)
     return sorted(tickets, key=lambda ticket: ticket.item)
 
 
@@ -155,22 +155,22 @@ def narrow(
     return [_as_narrow(row) for row in connection.execute(oldest.limit(limit))]
 
 
-def widen(turn: Turn, key: RunKey, threads: int) -> list[Ticket]:
+def widen(tx: ExecutionTx, key: RunKey, threads: int) -> list[Ticket]:
     """Open a fan-out wider, as far as ``threads`` can use it; return tickets for its items."""
     node = (
         _RUNS.c.execution_id == key.execution_id,
         _RUNS.c.step == key.step,
         _RUNS.c.item == -1,
     )
-    row = turn.connection.execute(_NARROW.where(*node)).one_or_none()
+    row = tx.connection.execute(_NARROW.where(*node)).one_or_none()
     if row is None:
         return []  # another has, or it ended meanwhile
     found = _as_narrow(row)
     more = found.more(threads)
     end = found.following + more
     rest = None if end == found.items else found.held - more or None
-    turn.connection.execute(update(_RUNS).where(*node).values(items_next=end, items_held=rest))
-    return queue_items(turn, key, found.following, end)
+    tx.connection.execute(update(_RUNS).where(*node).values(items_next=end, items_held=rest))
+    return queue_items(tx, key, found.following, end)
 
 
 def _as_narrow(row: Sequence[Any]) -> Narrow:
@@ -204,9 +204,9 @@ def forget_items(connection: Connection, key: RunKey, items: Sequence[int]) -> N
         )
 
 
-def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
+def queue_next(tx: ExecutionTx, key: RunKey, first: int) -> list[Ticket]:
     """Queue the first pending item from ``first`` on: those between came from the origin."""
-    item = turn.connection.execute(
+    item = tx.connection.execute(
         select(func.min(_RUNS.c.item)).where(
             _RUNS.c.execution_id == key.execution_id,
             _RUNS.c.step == key.step,
@@ -216,7 +216,7 @@ def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
     ).scalar()
     if item is None:
         return []
-    turn.connection.execute(
+    tx.connection.execute(
         update(_RUNS)
         .where(
             _RUNS.c.execution_id == key.execution_id,
@@ -225,7 +225,7 @@ def queue_next(turn: Turn, key: RunKey, first: int) -> list[Ticket]:
         )
         .values(items_next=item + 1)
     )
-    return queue_items(turn, key, item, item + 1)
+    return queue_items(tx, key, item, item + 1)
 
 
 _COUNT_ITEM = Prepared(
@@ -262,18 +262,18 @@ class FanOut:
     epoch: int
 
 
-def count_item(turn: Turn, key: RunKey, *, failed: bool) -> FanOut:
+def count_item(tx: ExecutionTx, key: RunKey, *, failed: bool) -> FanOut:
     """Count one item of the fan-out as ended and return its counters."""
     [(items, left, following, failures, epoch)] = _COUNT_ITEM.rows(
-        turn.connection,
+        tx.connection,
         {"b_execution": key.execution_id, "b_step": key.step, "b_failed": int(failed)},
     )
     return FanOut(items, left, following - 1, failures, epoch)
 
 
-def fail_fan_out(turn: Turn, key: RunKey, error: str) -> None:
+def fail_fan_out(tx: ExecutionTx, key: RunKey, error: str) -> None:
     """End the fan-out whose item failed, with the item's error."""
-    turn.connection.execute(
+    tx.connection.execute(
         update(_RUNS)
         .where(
             _RUNS.c.execution_id == key.execution_id,
@@ -283,7 +283,7 @@ def fail_fan_out(turn: Turn, key: RunKey, error: str) -> None:
         .values(
             status=StepStatus.FAILED.value,
             reason=Reason.STEP_FAILED.value,
-            finished_at=turn.now,
+            finished_at=tx.now,
             error=error,
         )
     )

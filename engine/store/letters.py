@@ -11,9 +11,9 @@ from engine.codec import encode
 from engine.core.status import ExecutionStatus, Reason
 from engine.errors import Conflict, NotFound
 from engine.ids import is_id, new_id
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import DeadLetter, Execution
 from engine.store.steps import RunRow
-from engine.store.turn import Turn
 
 _LETTERS: Any = DeadLetter.__table__
 _EXECUTIONS: Any = Execution.__table__
@@ -71,25 +71,25 @@ def keep(connection: Connection, letter: Letter, now: int) -> None:
     )
 
 
-def keep_poison(turn: Turn, run: RunRow, error: str) -> None:
-    """Keep a letter for a step run under which workers died, in the turn that fails it."""
+def keep_poison(tx: ExecutionTx, run: RunRow, error: str) -> None:
+    """Keep a letter for a step run under which workers died, in the transaction that fails it."""
     message = {
         "queue_name": run.queue,
         "actor_name": "run_step",
         "args": [run.execution_id, run.step, run.item, run.epoch],
     }
-    turn.connection.execute(
+    tx.connection.execute(
         insert(DeadLetter),
         {
             "id": new_id(),
-            "owner_id": turn.head.owner_id,
+            "owner_id": tx.state.owner_id,
             "execution_id": run.execution_id,
             "queue": run.queue,
             "actor": "run_step",
             "message": encode(message),
             "reason": Reason.WORKER_CRASHED.value,
             "error": error,
-            "created_at": turn.now,
+            "created_at": tx.now,
         },
     )
 

@@ -16,8 +16,8 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 from engine.codec import decode, encode
 from engine.core.transitions import RunKey
 from engine.ids import new_id
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import OPEN_EXECUTION, Execution, Notice
-from engine.store.turn import Turn
 
 _NOTICES: Any = Notice.__table__
 _EXECUTIONS: Any = Execution.__table__
@@ -77,24 +77,24 @@ def answer(
     )
 
 
-def answer_parent(turn: Turn) -> None:
+def answer_parent(tx: ExecutionTx) -> None:
     """Owe whoever waits for this execution the news of its end, and its own children theirs."""
-    head = turn.head
-    if head.parent_id is None or head.parent_epoch is None:
+    state = tx.state
+    if state.parent_id is None or state.parent_epoch is None:
         return
-    assert head.parent_step is not None
-    assert head.parent_item is not None
-    key = RunKey(head.parent_id, head.parent_step, head.parent_item)
-    body = {"child": head.id, "status": head.status.value}
-    answer(turn.connection, key, head.parent_epoch, turn.now, body=body)
-    turn.owed.append(head.parent_id)
+    assert state.parent_step is not None
+    assert state.parent_item is not None
+    key = RunKey(state.parent_id, state.parent_step, state.parent_item)
+    body = {"child": state.id, "status": state.status.value}
+    answer(tx.connection, key, state.parent_epoch, tx.now, body=body)
+    tx.owed.append(state.parent_id)
 
 
-def cancel_children(turn: Turn) -> None:
+def cancel_children(tx: ExecutionTx) -> None:
     """Owe the open children of this execution their end, but those that may go on alone."""
-    children = turn.connection.execute(
+    children = tx.connection.execute(
         select(_EXECUTIONS.c.id).where(
-            _EXECUTIONS.c.parent_id == turn.head.id,
+            _EXECUTIONS.c.parent_id == tx.state.id,
             text(OPEN_EXECUTION),
             _EXECUTIONS.c.leaves_parent.is_(False),
         )
@@ -104,13 +104,13 @@ def cancel_children(turn: Turn) -> None:
             "id": new_id(),
             "kind": Kind.CANCEL.value,
             "execution_id": child,
-            "created_at": turn.now,
+            "created_at": tx.now,
         }
         for child in children
     ]
     if rows:
-        turn.connection.execute(insert(_NOTICES), rows)
-        turn.owed += [row["execution_id"] for row in rows]
+        tx.connection.execute(insert(_NOTICES), rows)
+        tx.owed += [row["execution_id"] for row in rows]
 
 
 def owed_to(connection: Connection, execution_id: str) -> list[Owed]:

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, exists, insert, literal, select
 
 from engine.core.status import Reason, StepStatus
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import StepRun
 from engine.store.steps import chunks
-from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
 
@@ -37,11 +37,11 @@ _KEPT = (
 )
 
 
-def copy_reused(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
+def copy_reused(tx: ExecutionTx, origin_id: str, steps: Mapping[int, int]) -> None:
     """Copy the ended rows of an origin, items too.
 
     Args:
-        turn: of the execution that gets them.
+        tx: of the execution that gets them.
         origin_id: whose they are.
         steps: by index here, the index there.
     """
@@ -49,27 +49,27 @@ def copy_reused(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
     # A fan-out is counted by its items, as when it was expanded.
     moved = [((there,), step) for step, there in steps.items() if step != there]
     for some, step in [*((part, None) for part in chunks(same)), *moved]:
-        copied = _copy(turn, origin_id, some, step, _RUNS.c.item >= -1)
+        copied = _copy(tx, origin_id, some, step, _RUNS.c.item >= -1)
         counted = sum(not items for items in copied)
-        turn.head.runs_total += counted
-        turn.head.runs_done += counted
+        tx.state.runs_total += counted
+        tx.state.runs_done += counted
 
 
-def copy_items(turn: Turn, origin_id: str, steps: Mapping[int, int]) -> None:
+def copy_items(tx: ExecutionTx, origin_id: str, steps: Mapping[int, int]) -> None:
     """Copy what completed of fan-outs that failed, for their expansion to find.
 
     It counts them then, if their values are still the same.
     """
     ended = (_RUNS.c.item >= 0) & (_RUNS.c.status == StepStatus.COMPLETED.value)
     for step, there in steps.items():
-        _copy(turn, origin_id, (there,), step, ended)
+        _copy(tx, origin_id, (there,), step, ended)
 
 
 def _copy(
-    turn: Turn, origin_id: str, steps: Sequence[int], step: int | None, which: Any
+    tx: ExecutionTx, origin_id: str, steps: Sequence[int], step: int | None, which: Any
 ) -> list[int | None]:
     fixed: list[Any] = [
-        literal(turn.head.id),
+        literal(tx.state.id),
         literal(origin_id),
         literal(0),
         literal(0),
@@ -83,7 +83,7 @@ def _copy(
     )
     names = ["execution_id", "reused_from", "epoch", "crashes", "needs_left", *_KEPT]
     copying = insert(_RUNS).from_select(names, source).returning(_RUNS.c["items"])
-    return [row[0] for row in turn.connection.execute(copying)]
+    return [row[0] for row in tx.connection.execute(copying)]
 
 
 def reusable(connection: Connection, execution_id: str) -> dict[int, StepStatus]:

@@ -8,15 +8,15 @@ from sqlalchemy import update
 
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import StepRun
-from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
 
 
-def keep(turn: Turn, key: RunKey, epoch: int, text: str) -> None:
+def keep(tx: ExecutionTx, key: RunKey, epoch: int, text: str) -> None:
     """Write the progress of an attempt; one whose claim was taken away is not heard."""
-    turn.connection.execute(
+    tx.connection.execute(
         update(_RUNS)
         .where(
             _RUNS.c.execution_id == key.execution_id,

@@ -1,4 +1,4 @@
-"""Set an execution's counters right, inside its turn."""
+"""Set an execution's counters right, in its transaction."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from engine.core.history import History
 from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition, OnFailure
 from engine.store import histories, steps
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import StepRun
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
 
 
-def recount(turn: Turn, definition: Definition) -> list[Ticket]:
+def recount(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
     """Count the rows again, write what differs, and return tickets for what is ready by that.
 
     One event names each counter with what it was and what it is.
     """
-    [history] = histories.load(turn.connection, [turn.head.id])
+    [history] = histories.load(tx.connection, [tx.state.id])
     history.definition = definition
-    head, found = turn.head, counted(history)
+    head, found = tx.state, counted(history)
     changed: dict[str, list[int]] = {}
 
     def put(name: str, value: int) -> None:
@@ -46,15 +46,15 @@ def recount(turn: Turn, definition: Definition) -> list[Ticket]:
         before = history.runs[(step, -1)].items_left or 0
         if before != left:
             changed[f"{definition.steps[step].name}.items_left"] = [before, left]
-            _write(turn, step, items_left=left)
-    tickets = _recount_needs(turn, history, found.needs_left, changed)
+            _write(tx, step, items_left=left)
+    tickets = _recount_needs(tx, history, found.needs_left, changed)
     if changed:
-        turn.emit(EventType.REPAIRED, counters=changed)
+        tx.emit(EventType.REPAIRED, counters=changed)
     return tickets
 
 
 def _recount_needs(
-    turn: Turn, history: History, needs_left: dict[int, int], changed: dict[str, list[int]]
+    tx: ExecutionTx, history: History, needs_left: dict[int, int], changed: dict[str, list[int]]
 ) -> list[Ticket]:
     assert history.definition is not None
     tickets: list[Ticket] = []
@@ -64,9 +64,9 @@ def _recount_needs(
             continue
         changed[f"{history.definition.steps[step].name}.needs_left"] = [before, left]
         # Ready: as if the last of its needs ended now, which counts it down and queues it.
-        _write(turn, step, needs_left=max(left, 1), needs_ran=_ran(history, step))
+        _write(tx, step, needs_left=max(left, 1), needs_ran=_ran(history, step))
         if left == 0:
-            tickets += steps.advance(turn, [step], ran=False)
+            tickets += steps.advance(tx, [step], ran=False)
     return tickets
 
 
@@ -84,11 +84,11 @@ def _ran(history: History, step: int) -> int:
     return ran
 
 
-def _write(turn: Turn, step: int, **values: int) -> None:
-    turn.connection.execute(
+def _write(tx: ExecutionTx, step: int, **values: int) -> None:
+    tx.connection.execute(
         update(_RUNS)
         .where(
-            _RUNS.c.execution_id == turn.head.id,
+            _RUNS.c.execution_id == tx.state.id,
             _RUNS.c.step == step,
             _RUNS.c.item == -1,
         )

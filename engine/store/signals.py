@@ -12,8 +12,8 @@ from engine.core.transitions import RunKey
 from engine.errors import Conflict
 from engine.ids import new_id
 from engine.store import notices
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import LISTENING, Execution, Notice, Signal, StepRun, literally
-from engine.store.turn import Turn
 
 _SIGNALS: Any = Signal.__table__
 _RUNS: Any = StepRun.__table__
@@ -176,9 +176,9 @@ def _take(connection: Connection, signal_id: str, *, at: int | None, by: str | N
     )
 
 
-def take_early(turn: Turn, key: RunKey, epoch: int, wanted: Wanted) -> None:
+def take_early(tx: ExecutionTx, key: RunKey, epoch: int, wanted: Wanted) -> None:
     """Owe the step run, which waits with ``epoch`` from this commit on, a signal sent before."""
-    head, connection = turn.head, turn.connection
+    head, connection = tx.state, tx.connection
     _alone(connection, head.owner_id, wanted.name)
     mine = (_SIGNALS.c.execution_id == head.id) & _SIGNALS.c.correlation.in_(
         [wanted.correlation, ""]
@@ -201,9 +201,9 @@ def take_early(turn: Turn, key: RunKey, epoch: int, wanted: Wanted) -> None:
     ).scalar_one_or_none()
     if signal_id is None:
         return
-    _take(connection, signal_id, at=turn.now, by=head.id)
-    notices.answer(connection, key, epoch, turn.now, signal_id=signal_id)
-    turn.owed.append(head.id)
+    _take(connection, signal_id, at=tx.now, by=head.id)
+    notices.answer(connection, key, epoch, tx.now, signal_id=signal_id)
+    tx.owed.append(head.id)
 
 
 @dataclass(frozen=True, slots=True)

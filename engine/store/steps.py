@@ -1,4 +1,4 @@
-"""Step runs inside a turn: what follows from a move, the items of a fan-out, bulk ends."""
+"""Step runs in their execution's transaction: the first rows, needs counted down, bulk ends."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from engine.core.event import Event, EventType
 from engine.core.planning import PlannedRun
 from engine.core.status import Reason, StepStatus
 from engine.core.transitions import RunKey
+from engine.store.execution_tx import ExecutionTx
 from engine.store.models import StepRun
 from engine.store.prepared import Prepared
-from engine.store.turn import Turn
 
 _RUNS: Any = StepRun.__table__
 _IN_LIMIT = 400  # dependants named in one statement: both databases take far more, parsers slow
@@ -30,7 +30,7 @@ _IN_LIMIT = 400  # dependants named in one statement: both databases take far mo
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a message carries: whose turn it is, never data."""
+    """What a message carries: which step run, never data."""
 
     execution_id: str
     step: int
@@ -140,11 +140,11 @@ _FIRST = (
 _INSERT_FIRST = Prepared(insert(_RUNS).values({name: bindparam(name) for name in _FIRST}))
 
 
-def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
+def insert_first(tx: ExecutionTx, planned: Sequence[PlannedRun]) -> list[Ticket]:
     """Insert a row for each node and return tickets for those that are ready."""
     rows = [
         {
-            "execution_id": turn.head.id,
+            "execution_id": tx.state.id,
             "step": run.step,
             "item": -1,
             "status": run.status.value,
@@ -153,26 +153,26 @@ def insert_first(turn: Turn, planned: Sequence[PlannedRun]) -> list[Ticket]:
             "needs_ran": run.needs_ran,
             "queue": run.queue,
             "expires_in": run.expires_in,
-            "due_at": turn.now if run.status is StepStatus.QUEUED else None,
-            "queued_at": turn.now if run.status is StepStatus.QUEUED else None,
+            "due_at": tx.now if run.status is StepStatus.QUEUED else None,
+            "queued_at": tx.now if run.status is StepStatus.QUEUED else None,
             "reason": Reason.NOT_NEEDED.value if run.status is StepStatus.SKIPPED else None,
-            "finished_at": turn.now if run.status is StepStatus.SKIPPED else None,
+            "finished_at": tx.now if run.status is StepStatus.SKIPPED else None,
         }
         for run in planned
         if not run.reused
     ]
     if rows:
-        _INSERT_FIRST.run_each(turn.connection, rows)
+        _INSERT_FIRST.run_each(tx.connection, rows)
     skipped = [run for run in planned if run.status is StepStatus.SKIPPED and not run.reused]
     for run in skipped:
         data = {"reason": Reason.NOT_NEEDED}
-        turn.record(Event(EventType.STEP_SKIPPED, run.step, -1, data=data))
+        tx.record(Event(EventType.STEP_SKIPPED, run.step, -1, data=data))
     ready = [run for run in planned if run.status is StepStatus.QUEUED]
-    turn.head.active += len(ready)
-    turn.head.steps_left += len(rows) - len(skipped)
-    turn.head.runs_total += len(rows)
-    turn.head.runs_done += len(skipped)
-    return [Ticket(turn.head.id, run.step, -1, 1, run.queue) for run in ready]
+    tx.state.active += len(ready)
+    tx.state.steps_left += len(rows) - len(skipped)
+    tx.state.runs_total += len(rows)
+    tx.state.runs_done += len(skipped)
+    return [Ticket(tx.state.id, run.step, -1, 1, run.queue) for run in ready]
 
 
 @lru_cache(maxsize=64)
@@ -199,7 +199,7 @@ def _advance(count: int) -> Prepared:
     )
 
 
-def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]:
+def advance(tx: ExecutionTx, dependants: Sequence[int], *, ran: bool) -> list[Ticket]:
     """Count one need less for each dependant and return tickets for those now ready.
 
     The count and the test are one statement: ``count(*)`` over the siblings would, under READ
@@ -208,44 +208,44 @@ def advance(turn: Turn, dependants: Sequence[int], *, ran: bool) -> list[Ticket]
     ready: list[Ticket] = []
     for some in chunks(dependants):
         rows = _advance(len(some)).rows(
-            turn.connection,
+            tx.connection,
             {
-                "b_execution": turn.head.id,
+                "b_execution": tx.state.id,
                 "b_ran": int(ran),
-                "b_now": turn.now,
+                "b_now": tx.now,
                 **{f"b_step_{number}": step for number, step in enumerate(some)},
             },
         )
         ready += [
-            Ticket(turn.head.id, step, -1, epoch, queue)
+            Ticket(tx.state.id, step, -1, epoch, queue)
             for step, needs_left, epoch, queue in rows
             if needs_left == 0
         ]
-    turn.head.active += len(ready)
+    tx.state.active += len(ready)
     return sorted(ready, key=lambda ticket: ticket.step)
 
 
-def drop_open(turn: Turn, target: StepStatus, reason: Reason) -> None:
+def drop_open(tx: ExecutionTx, target: StepStatus, reason: Reason) -> None:
     """End every step run that is not claimed: the execution is about to end.
 
     One event for the execution speaks for all of them: ten thousand rows in one transaction
     would hold everybody else up.
     """
-    here = _RUNS.c.execution_id == turn.head.id
+    here = _RUNS.c.execution_id == tx.state.id
     ended = {
         "status": target.value,
         "reason": reason.value,
-        "finished_at": turn.now,
+        "finished_at": tx.now,
         "due_at": None,
     }
-    queued = turn.connection.execute(
+    queued = tx.connection.execute(
         update(_RUNS).where(here, _RUNS.c.status == StepStatus.QUEUED.value).values(ended)
     ).rowcount
-    turn.head.active -= queued
+    tx.state.active -= queued
     parked = [StepStatus.PENDING.value, StepStatus.RETRYING.value, StepStatus.WAITING.value]
-    turn.connection.execute(update(_RUNS).where(here, _RUNS.c.status.in_(parked)).values(ended))
+    tx.connection.execute(update(_RUNS).where(here, _RUNS.c.status.in_(parked)).values(ended))
     # A fan-out's node has no claim of its own; it ends with its execution.
-    turn.connection.execute(
+    tx.connection.execute(
         update(_RUNS)
         .where(
             here,
@@ -271,22 +271,22 @@ def running(connection: Connection, execution_id: str) -> list[RunRow]:
     return [as_run(row) for row in connection.execute(statement)]
 
 
-def requeue(turn: Turn) -> list[Ticket]:
+def requeue(tx: ExecutionTx) -> list[Ticket]:
     """Return a message for each step run that is queued, owed as of now: it was paused.
 
     But for those on their last chance: rescue sends them, one at a time.
     """
-    rows = turn.connection.execute(
+    rows = tx.connection.execute(
         update(_RUNS)
         .where(
-            _RUNS.c.execution_id == turn.head.id,
+            _RUNS.c.execution_id == tx.state.id,
             _RUNS.c.status == StepStatus.QUEUED.value,
             _RUNS.c.reason.is_distinct_from(Reason.WORKER_CRASHED.value),
         )
-        .values(due_at=turn.now, queued_at=turn.now)
+        .values(due_at=tx.now, queued_at=tx.now)
         .returning(_RUNS.c.step, _RUNS.c.item, _RUNS.c.epoch, _RUNS.c.queue)
     )
-    found = [Ticket(turn.head.id, row.step, row.item, row.epoch, row.queue) for row in rows]
+    found = [Ticket(tx.state.id, row.step, row.item, row.epoch, row.queue) for row in rows]
     return sorted(found, key=lambda ticket: (ticket.step, ticket.item))
 
 

@@ -11,14 +11,14 @@ from engine.core.status import Reason
 from engine.core.transitions import Transition
 from engine.definition import Step
 from engine.errors import StaleClaim, Unavailable
-from engine.flow.commit import commit, commit_short
+from engine.flow.commit import commit, commit_fast
 from engine.flow.journal import Journal
 from engine.registry import function_names, has_function
 from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog
 from engine.store.database import Database
-from engine.store.short_turns import Move, ShortTurn
-from engine.store.turn import Turn
+from engine.store.execution_tx import ExecutionTx
+from engine.store.fast_path import FastWrite, StepWrite
 from engine.worker.claims import Claim, Claims
 from engine.worker.prepare import Call, prepare
 from engine.worker.work import Stay, Work, fresh_run
@@ -55,20 +55,20 @@ class Claimer:
         def claimed(now: int) -> Transition:
             return transitions.claim(work.run.status, **self.terms(work.step, now), input=text)
 
-        def move(taken: Turn) -> int:
+        def move(tx: ExecutionTx) -> int:
             # First: PostgreSQL takes it in one trip with the lock. A refusal rolls it back.
-            attempts = taken.apply(work.key, work.run.epoch, claimed(taken.now))
-            if not taken.head.moving:
+            attempts = tx.apply(work.key, work.run.epoch, claimed(tx.now))
+            if not tx.state.moving:
                 raise StaleClaim("the execution ends or is paused: nothing new starts")
             return attempts
 
-        def short() -> ShortTurn:
+        def short() -> FastWrite:
             now = self._database.now()
-            return ShortTurn(now, Move(work.key, work.run.epoch, claimed(now)))
+            return FastWrite(now, StepWrite(work.key, work.run.epoch, claimed(now)))
 
-        taken = commit_short(self._database, short, self._journal)
-        if taken is not None:
-            attempts = taken.attempts
+        written = commit_fast(self._database, short, self._journal)
+        if written is not None:
+            attempts = written.attempts
         else:
             attempts = commit(self._database, work.run.execution_id, move, self._journal)
         # A held step run is due when rescue looks at it again: that says nothing of its message,

@@ -1,4 +1,4 @@
-"""Decide on a step run that nobody has claimed, in a guarded turn of its own."""
+"""Decide on a step run that nobody has claimed, in a guarded transaction of its own."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 from engine.worker.work import Work
 
 
@@ -18,7 +18,7 @@ def decide(
     database: Database,
     journal: Journal,
     work: Work,
-    move: Callable[[Turn], list[Ticket]],
+    move: Callable[[ExecutionTx], list[Ticket]],
     sends: Sends,
 ) -> list[Ticket]:
     """Make a move of an unclaimed step run; return what became ready by it.
@@ -27,11 +27,11 @@ def decide(
         StaleClaim: another has decided, or the execution ends or is paused.
     """
 
-    def follow(taken: Turn) -> list[Ticket]:
-        if not taken.head.moving:
+    def follow(tx: ExecutionTx) -> list[Ticket]:
+        if not tx.state.moving:
             raise StaleClaim("the execution ends or is paused: nothing new starts")
-        tickets = move(taken)
-        work.stay.follow(taken.head)
+        tickets = move(tx)
+        work.stay.follow(tx.state)
         return tickets
 
     return commit(database, work.run.execution_id, follow, journal, sends)

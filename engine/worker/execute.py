@@ -34,9 +34,9 @@ from engine.settings import Settings
 from engine.steps.watchdog import Watchdog
 from engine.store import caches, executions, steps
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.executions import Pinned
 from engine.store.steps import RunRow, Ticket
-from engine.store.turn import Turn
 from engine.worker.attempt import Outcome, failed, run_attempt
 from engine.worker.claimer import Claimer, knows
 from engine.worker.claims import Claim, Claims
@@ -147,11 +147,9 @@ class Executor:
         return Work(stay, step, run, prepare(step, run, stay.scope))
 
     def _hold(self, run: RunRow) -> None:
-        def move(taken: Turn) -> None:
-            due_at = taken.now + HOLD
-            taken.apply(
-                run.key, run.epoch, transitions.hold(due_at=due_at, first=run.reason is None)
-            )
+        def move(tx: ExecutionTx) -> None:
+            due_at = tx.now + HOLD
+            tx.apply(run.key, run.epoch, transitions.hold(due_at=due_at, first=run.reason is None))
 
         if run.status is StepStatus.QUEUED:
             # Claimed by one that has the code, or ended, meanwhile: there is nothing to hold.
@@ -219,14 +217,14 @@ class Executor:
         self._look(Look(pinned.id, pinned.owner_id, pinned.workflow_id))
 
     def _commit(
-        self, work: Work, move: Callable[[Turn], list[Ticket]], sends: Sends
+        self, work: Work, move: Callable[[ExecutionTx], list[Ticket]], sends: Sends
     ) -> list[Ticket]:
         return decide(self._database, self._journal, work, move, sends)
 
     def _skip(self, work: Work, reason: Reason, sends: Sends) -> list[Ticket]:
-        def move(taken: Turn) -> list[Ticket]:
-            taken.apply(work.key, work.run.epoch, transitions.skip(now=taken.now, reason=reason))
-            return after_success(taken, work.stay.definition, work.key, ran=False)
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            tx.apply(work.key, work.run.epoch, transitions.skip(now=tx.now, reason=reason))
+            return after_success(tx, work.stay.definition, work.key, ran=False)
 
         return self._commit(work, move, sends)
 
@@ -234,11 +232,11 @@ class Executor:
         described = describe_error(error)
         text = encode(described)
 
-        def move(taken: Turn) -> list[Ticket]:
-            rejected = transitions.reject(now=taken.now, error=text, data=described)
-            taken.apply(work.key, work.run.epoch, rejected)
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            rejected = transitions.reject(now=tx.now, error=text, data=described)
+            tx.apply(work.key, work.run.epoch, rejected)
             return after_failure(
-                taken, work.stay.definition, work.key, error=described, grace=self._grace
+                tx, work.stay.definition, work.key, error=described, grace=self._grace
             )
 
         return self._commit(work, move, sends)
@@ -247,7 +245,7 @@ class Executor:
         try:
             ready = self._commit(
                 work,
-                lambda taken: expire(taken, work.stay.definition, work.run, grace=self._grace),
+                lambda tx: expire(tx, work.stay.definition, work.run, grace=self._grace),
                 sends,
             )
         except StaleClaim:
@@ -260,9 +258,9 @@ class Executor:
         assert isinstance(work.prepared, Call)
         text, run = work.prepared.text, work.run
 
-        def move(taken: Turn) -> list[Ticket]:
-            handed = transitions.hand_over(run.status, now=taken.now, input=text)
-            taken.apply(work.key, run.epoch, handed)
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            handed = transitions.hand_over(run.status, now=tx.now, input=text)
+            tx.apply(work.key, run.epoch, handed)
             return []
 
         if run.queue != ACTOR_QUEUE or run.status is not StepStatus.QUEUED:
@@ -295,10 +293,10 @@ class Executor:
         if work.run.item < 0:
             work.stay.scope.remember(work.step.index, decode(text))
 
-        def move(taken: Turn) -> list[Ticket]:
-            reused = transitions.reuse(work.run.status, now=taken.now, output=kept)
-            taken.apply(work.key, work.run.epoch, reused)
-            return after_success(taken, work.stay.definition, work.key, ran=True)
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            reused = transitions.reuse(work.run.status, now=tx.now, output=kept)
+            tx.apply(work.key, work.run.epoch, reused)
+            return after_success(tx, work.stay.definition, work.key, ran=True)
 
         return self._commit(work, move, sends)
 

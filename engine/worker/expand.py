@@ -21,9 +21,9 @@ from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.store import fan_outs, steps
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 from engine.store.fan_outs import NewItem
 from engine.store.steps import Ticket
-from engine.store.turn import Turn
 from engine.worker.decide import decide
 from engine.worker.prepare import input_of_item
 from engine.worker.work import Work
@@ -52,35 +52,35 @@ class Expander:
         first = min(size, max(self._lanes(work.run.queue), 1))
         end = window_end(len(items), first, kept)
 
-        def move(taken: Turn) -> list[Ticket]:
+        def move(tx: ExecutionTx) -> list[Ticket]:
             expanded = transitions.expand(
-                now=taken.now,
+                now=tx.now,
                 items=len(items),
                 left=len(items) - len(kept),
                 window=end,
                 held=size - first,
             )
-            taken.apply(work.key, work.run.epoch, expanded)
-            taken.head.runs_total += max(len(items), 1) - 1
-            taken.head.runs_done += len(kept)
+            tx.apply(work.key, work.run.epoch, expanded)
+            tx.state.runs_total += max(len(items), 1) - 1
+            tx.state.runs_done += len(kept)
             if len(kept) < len(items):
-                return fan_outs.queue_items(taken, work.key, 0, end)
-            joined = transitions.join(now=taken.now, items=len(items))
-            taken.apply(work.key, work.run.epoch, joined)
-            return after_success(taken, work.stay.definition, work.key, ran=True)
+                return fan_outs.queue_items(tx, work.key, 0, end)
+            joined = transitions.join(now=tx.now, items=len(items))
+            tx.apply(work.key, work.run.epoch, joined)
+            return after_success(tx, work.stay.definition, work.key, ran=True)
 
         return decide(self._database, self._journal, work, move, sends)
 
     def _insert_items(self, work: Work, chunk: list[NewItem], sends: Sends) -> None:
         """Make rows of items under the execution's lock, as long as their node is owed."""
 
-        def move(taken: Turn) -> list[Ticket]:
-            run = steps.get(taken.connection, work.key)
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            run = steps.get(tx.connection, work.key)
             if run is None or (run.status, run.epoch) != (StepStatus.QUEUED, work.run.epoch):
                 # It ended meanwhile: its items would stay open for ever.
                 raise StaleClaim(f"step {work.step.name} is not queued any more")
             expires = expires_in(work.step)
-            fan_outs.insert_items(taken.connection, work.key, work.run.queue, chunk, expires)
+            fan_outs.insert_items(tx.connection, work.key, work.run.queue, chunk, expires)
             return []
 
         decide(self._database, self._journal, work, move, sends)

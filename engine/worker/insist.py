@@ -13,15 +13,15 @@ from engine.codec import encode
 from engine.core import transitions
 from engine.core.status import STEP_ENDS, StepStatus
 from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
-from engine.flow.commit import commit, commit_short
+from engine.flow.commit import commit, commit_fast
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.steps.attempt_log import Said
 from engine.store import progress, steps
 from engine.store.database import Database
-from engine.store.short_turns import ShortTurn, Taken
+from engine.store.execution_tx import ExecutionTx, Line
+from engine.store.fast_path import FastWrite, Written
 from engine.store.steps import Ticket
-from engine.store.turn import Line, Turn
 from engine.worker.claims import Claim, Stop
 
 T = TypeVar("T")
@@ -40,21 +40,21 @@ class _Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Usual(Generic[T]):
+class CommonCase(Generic[T]):
     """What most turns that end a claim come to: tried first, for it takes one trip."""
 
-    turn: Callable[[Sequence[Line]], ShortTurn]
-    follow: Callable[[Taken], T]
+    write: Callable[[Sequence[Line]], FastWrite]
+    follow: Callable[[Written], T]
 
 
 def settle(
     database: Database,
     claim: Claim,
-    work: Callable[[Turn], T],
+    work: Callable[[ExecutionTx], T],
     journal: Journal,
     sends: Sends,
     *,
-    usual: Usual[T] | None = None,
+    usual: CommonCase[T] | None = None,
 ) -> T | None:
     """Commit what came of a claim, insisting while the database is away.
 
@@ -72,15 +72,15 @@ def settle(
         if told.said.forget or told.progress is not None:
             usual = None
 
-        def with_lines(taken: Turn) -> T:
-            _keep(taken, claim, told)
-            return work(taken)
+        def with_lines(tx: ExecutionTx) -> T:
+            _keep(tx, claim, told)
+            return work(tx)
 
         def once() -> T:
             if usual is not None:
-                taken = commit_short(database, lambda: usual.turn(told.lines), journal)
-                if taken is not None:
-                    return usual.follow(taken)
+                written = commit_fast(database, lambda: usual.write(told.lines), journal)
+                if written is not None:
+                    return usual.follow(written)
             return commit(database, claim.key.execution_id, with_lines, journal, sends)
 
         try:
@@ -126,11 +126,11 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
         Unavailable: the database does not answer; the claim's lease will run out.
     """
 
-    def move(taken: Turn) -> list[Ticket]:
-        if taken.head.stopping:
+    def move(tx: ExecutionTx) -> list[Ticket]:
+        if tx.state.stopping:
             return []
-        taken.apply(claim.key, claim.epoch, transitions.release(now=taken.now))
-        run = steps.get(taken.connection, claim.key)
+        tx.apply(claim.key, claim.epoch, transitions.release(now=tx.now))
+        run = steps.get(tx.connection, claim.key)
         return [] if run is None else [run.ticket]
 
     try:
@@ -168,9 +168,9 @@ def flush_lines(database: Database, claim: Claim) -> Look | None:
         if not told.lines and told.progress is None:
             return None
 
-        def write(taken: Turn) -> tuple[Look, int]:
-            first = _keep(taken, claim, told)
-            return Look(taken.head.id, taken.head.owner_id, taken.head.workflow_id), first
+        def write(tx: ExecutionTx) -> tuple[Look, int]:
+            first = _keep(tx, claim, told)
+            return Look(tx.state.id, tx.state.owner_id, tx.state.workflow_id), first
 
         try:
             look, first = commit(database, claim.key.execution_id, write)
@@ -190,9 +190,9 @@ def _told(claim: Claim, said: Said) -> _Told:
     return _Told(said, lines, None if said.progress is None else encode(said.progress))
 
 
-def _keep(taken: Turn, claim: Claim, told: _Told) -> int:
+def _keep(tx: ExecutionTx, claim: Claim, told: _Told) -> int:
     """Write what the attempt said; return the number of its first line."""
-    taken.forget_lines(told.said.forget)
+    tx.forget_lines(told.said.forget)
     if told.progress is not None:
-        progress.keep(taken, claim.key, claim.epoch, told.progress)
-    return taken.log(told.lines)
+        progress.keep(tx, claim.key, claim.epoch, told.progress)
+    return tx.log(told.lines)

@@ -8,12 +8,12 @@ from engine.codec import decode
 from engine.core import transitions
 from engine.core.transitions import RunKey, Transition
 from engine.store import fan_outs
-from engine.store.short_turns import Move, ShortTurn, Taken
+from engine.store.execution_tx import ExecutionTx, Line
+from engine.store.fast_path import FastWrite, StepWrite, Written
 from engine.store.steps import Ticket
-from engine.store.turn import Line, Turn
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
-from engine.worker.insist import Usual
+from engine.worker.insist import CommonCase
 from engine.worker.prepare import Call
 from engine.worker.work import Work, fresh_run
 
@@ -21,10 +21,10 @@ _UNPLANNED = 0  # the epoch of a step run that nobody was sent for yet
 
 
 class Ride:
-    """Takes along at most one step run in the turn that completes ``work``."""
+    """Takes along at most one step run in the transaction that completes ``work``."""
 
     def __init__(self, claimer: Claimer, work: Work) -> None:
-        """Find out, before the turn, what can be taken along."""
+        """Find out, before the transaction, what can be taken along."""
         self._claimer = claimer
         self._work = work
         self._following = claimer.following(work)
@@ -34,30 +34,30 @@ class Ride:
         self._attempts = 0
 
     def forget(self) -> None:
-        """Forget what was taken along: that turn was rolled back."""
+        """Forget what was taken along: that transaction was rolled back."""
         self._item, self._attempts = -1, 0
 
-    def take_step(self, turn: Turn) -> int | None:
+    def take_step(self, tx: ExecutionTx) -> int | None:
         """Claim the dependant that is surely ready now; return its index, or None."""
         following = self._following
         if following is None:
             return None
-        move = self._ride(following, turn.now)
-        self._attempts = turn.apply(following.key, _UNPLANNED, move)
+        move = self._ride(following, tx.now)
+        self._attempts = tx.apply(following.key, _UNPLANNED, move)
         return following.step.index
 
-    def take_item(self, turn: Turn, item: int) -> bool:
+    def take_item(self, tx: ExecutionTx, item: int) -> bool:
         """Claim another item of the same fan-out; return whether that could be done.
 
-        Not one whose parameters are still to be found out: no expression runs in a turn.
+        Not one whose parameters are still to be found out: no expression runs in a transaction.
         """
         if not self._takes_items:
             return False
         key = RunKey(self._work.key.execution_id, self._work.key.step, item)
-        text = fan_outs.pending_input(turn.connection, key)
+        text = fan_outs.pending_input(tx.connection, key)
         if text is None:
             return False
-        self._attempts = turn.apply(key, _UNPLANNED, self._ride_item(turn.now))
+        self._attempts = tx.apply(key, _UNPLANNED, self._ride_item(tx.now))
         self._item, self._text = item, text
         return True
 
@@ -69,18 +69,18 @@ class Ride:
     def _ride_item(self, now: int) -> Transition:
         return transitions.ride_item(**self._claimer.terms(self._work.step, now))
 
-    def usual(self, claim: Claim, output: str) -> Usual[list[Ticket]] | None:
-        """Return the turn of which nothing comes but what is taken along, if it may be so."""
+    def usual(self, claim: Claim, output: str) -> CommonCase[list[Ticket]] | None:
+        """Return the write after which nothing is left to decide, if this can be foreseen."""
         if not self._takes_items and not self._follows_alone():
             return None
 
-        def turn(lines: Sequence[Line]) -> ShortTurn:
+        def write(lines: Sequence[Line]) -> FastWrite:
             self.forget()
             now = self._claimer.now()
-            done = Move(claim.key, claim.epoch, transitions.complete(now=now, output=output))
-            return ShortTurn(now, done, self._then(now), lines)
+            done = StepWrite(claim.key, claim.epoch, transitions.complete(now=now, output=output))
+            return FastWrite(now, done, self._then(now), lines)
 
-        return Usual(turn, self._note)
+        return CommonCase(write, self._note)
 
     def _follows_alone(self) -> bool:
         step, following = self._work.step, self._following
@@ -88,22 +88,22 @@ class Ride:
             return False
         return step.dependants == (following.step.index,)
 
-    def _then(self, now: int) -> Move:
+    def _then(self, now: int) -> StepWrite:
         following = self._following
         if following is not None:
-            return Move(following.key, _UNPLANNED, self._ride(following, now))
+            return StepWrite(following.key, _UNPLANNED, self._ride(following, now))
         fan_out = RunKey(self._work.key.execution_id, self._work.key.step)
-        return Move(fan_out, _UNPLANNED, self._ride_item(now))
+        return StepWrite(fan_out, _UNPLANNED, self._ride_item(now))
 
-    def _note(self, taken: Taken) -> list[Ticket]:
-        self._work.stay.follow(taken.head)
-        if taken.then is not None:
-            self._attempts = taken.then.attempts
-            self._item, self._text = taken.then.item, taken.then.input or ""
+    def _note(self, written: Written) -> list[Ticket]:
+        self._work.stay.follow(written.state)
+        if written.then is not None:
+            self._attempts = written.then.attempts
+            self._item, self._text = written.then.item, written.then.input or ""
         return []
 
     def taken(self) -> Work | None:
-        """Return what was taken along, claimed, once the turn has committed."""
+        """Return what was taken along, claimed, once the transaction has committed."""
         if not self._attempts:
             return None
         work = self._following if self._item < 0 else self._next_item()

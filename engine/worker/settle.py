@@ -22,10 +22,10 @@ from engine.settings import Settings
 from engine.steps import ChildWanted, Park, SignalWanted
 from engine.store import artifacts, caches, executions, signals
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx, Line
 from engine.store.executions import NewExecution
 from engine.store.signals import Wanted
 from engine.store.steps import Ticket
-from engine.store.turn import Line, Turn
 from engine.worker.attempt import (
     Cancelled,
     Failed,
@@ -133,21 +133,21 @@ class Settler:
         last = stay.steps_left == 1 and claim.key.item < 0 and stay.ends_with
         output, told = _output(stay) if last else (None, False)
 
-        def move(taken: Turn) -> list[Ticket]:
+        def move(tx: ExecutionTx) -> list[Ticket]:
             rides.forget()  # of a try that was rolled back nothing counts
-            if child is not None and taken.head.stopping:
-                return self._stop(taken, work, claim)
-            done = transitions.complete(now=taken.now, output=returned.text)
-            taken.apply(claim.key, claim.epoch, done)
-            artifacts.keep(taken, claim.key, claim.attempt, returned.kept)
+            if child is not None and tx.state.stopping:
+                return self._stop(tx, work, claim)
+            done = transitions.complete(now=tx.now, output=returned.text)
+            tx.apply(claim.key, claim.epoch, done)
+            artifacts.keep(tx, claim.key, claim.attempt, returned.kept)
             if keep_as is not None:
-                caches.keep(taken, keep_as, returned.text)
+                caches.keep(tx, keep_as, returned.text)
             if child is not None:
-                _admit(taken, child)
-            tickets = after_success(taken, stay.definition, claim.key, ran=True, rides=rides)
-            stay.follow(taken.head)
+                _admit(tx, child)
+            tickets = after_success(tx, stay.definition, claim.key, ran=True, rides=rides)
+            stay.follow(tx.state)
             if told:
-                complete(taken, stay.definition, output)
+                complete(tx, stay.definition, output)
             return tickets
 
         plain = child is None and not returned.kept and keep_as is None
@@ -170,26 +170,24 @@ class Settler:
         described = {**failure.described, "attempt": claim.attempt, "of": policy.attempts}
         text = encode(described)
 
-        def move(taken: Turn) -> tuple[int | None, list[Ticket]]:
-            if isinstance(decision, retries.Retry) and not taken.head.stopping:
+        def move(tx: ExecutionTx) -> tuple[int | None, list[Ticket]]:
+            if isinstance(decision, retries.Retry) and not tx.state.stopping:
                 again = transitions.retry(
-                    due_at=taken.now + decision.delay_us,
+                    due_at=tx.now + decision.delay_us,
                     reason=failure.reason,
                     error=text,
                     data=described,
                 )
-                taken.apply(claim.key, claim.epoch, again)
-                taken.log([_verdict(claim, taken.now, described, decision.delay_us)])
+                tx.apply(claim.key, claim.epoch, again)
+                tx.log([_verdict(claim, tx.now, described, decision.delay_us)])
                 return decision.delay_us, []
-            over = transitions.fail(
-                now=taken.now, reason=failure.reason, error=text, data=described
-            )
-            taken.apply(claim.key, claim.epoch, over)
-            taken.log([_verdict(claim, taken.now, described, None)])
+            over = transitions.fail(now=tx.now, reason=failure.reason, error=text, data=described)
+            tx.apply(claim.key, claim.epoch, over)
+            tx.log([_verdict(claim, tx.now, described, None)])
             tickets = after_failure(
-                taken, stay.definition, claim.key, error=described, grace=self._grace
+                tx, stay.definition, claim.key, error=described, grace=self._grace
             )
-            stay.follow(taken.head)
+            stay.follow(tx.state)
             return None, tickets
 
         settled = settle(self._database, claim, move, self._journal, sends)
@@ -214,18 +212,18 @@ class Settler:
                 return self._complete(work, claim, Returned(started, encode(started)), sends, child)
         told = {} if wants is None else waiting_for(wants, child)
 
-        def move(taken: Turn) -> list[Ticket]:
-            if taken.head.stopping:
-                return self._stop(taken, work, claim)
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            if tx.state.stopping:
+                return self._stop(tx, work, claim)
             parked = transitions.park(
-                now=taken.now, until=park.until, wait_for=word_of(wants), data=told
+                now=tx.now, until=park.until, wait_for=word_of(wants), data=told
             )
-            taken.apply(claim.key, claim.epoch, parked)
+            tx.apply(claim.key, claim.epoch, parked)
             if isinstance(wants, SignalWanted):
-                early = Wanted(wants.name, wants.correlation, taken.now - wants.look_back)
-                signals.take_early(taken, claim.key, claim.epoch + 1, early)
+                early = Wanted(wants.name, wants.correlation, tx.now - wants.look_back)
+                signals.take_early(tx, claim.key, claim.epoch + 1, early)
             if child is not None:
-                _admit(taken, child)
+                _admit(tx, child)
             return []
 
         ready = settle(self._database, claim, move, self._journal, sends)
@@ -234,30 +232,30 @@ class Settler:
     def _give_up(self, work: Work, claim: Claim, sends: Sends) -> None:
         """Give the claim back, or end its step run when the execution ends."""
 
-        def move(taken: Turn) -> list[Ticket]:
-            if taken.head.stopping:
-                return self._revoke(taken, work, claim)
-            taken.apply(claim.key, claim.epoch, transitions.release(now=taken.now))
+        def move(tx: ExecutionTx) -> list[Ticket]:
+            if tx.state.stopping:
+                return self._revoke(tx, work, claim)
+            tx.apply(claim.key, claim.epoch, transitions.release(now=tx.now))
             return []
 
         sends.now += settle(self._database, claim, move, self._journal, sends) or []
 
-    def _stop(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
+    def _stop(self, tx: ExecutionTx, work: Work, claim: Claim) -> list[Ticket]:
         """Revoke the claim before anything is begun for it: its execution ends."""
-        tickets = self._revoke(taken, work, claim)
-        work.stay.follow(taken.head)
+        tickets = self._revoke(tx, work, claim)
+        work.stay.follow(tx.state)
         return tickets
 
-    def _revoke(self, taken: Turn, work: Work, claim: Claim) -> list[Ticket]:
-        ending = taken.head.ending or ExecutionStatus.FAILED
-        taken.apply(claim.key, claim.epoch, transitions.revoke(now=taken.now, ending=ending))
-        return end_if_idle(taken, work.stay.definition)
+    def _revoke(self, tx: ExecutionTx, work: Work, claim: Claim) -> list[Ticket]:
+        ending = tx.state.ending or ExecutionStatus.FAILED
+        tx.apply(claim.key, claim.epoch, transitions.revoke(now=tx.now, ending=ending))
+        return end_if_idle(tx, work.stay.definition)
 
 
-def _admit(taken: Turn, child: NewExecution) -> None:
-    executions.admit(taken.connection, child, taken.now)
+def _admit(tx: ExecutionTx, child: NewExecution) -> None:
+    executions.admit(tx.connection, child, tx.now)
     assert child.id is not None
-    taken.owed.append(child.id)
+    tx.owed.append(child.id)
 
 
 def _output(stay: Stay) -> tuple[str | None, bool]:

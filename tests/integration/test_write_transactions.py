@@ -31,7 +31,7 @@ BIG = 300_000  # characters: over the inline limit
 SMALL = {
     "engine.store.liveness.beat",
     "engine.store.liveness.register",
-    "engine.store.turn._told",
+    "engine.store.execution_tx._told",
     "engine.store.notices.answer",
     "engine.store.letters.keep_poison",
     "engine.flow.follow._end",
@@ -270,7 +270,7 @@ def test_a_write_transaction_holds_nothing_but_sql(
     work(house)
     watch.armed = False
     assert watch.writes > 10
-    assert watch.encoded["engine.store.turn._told"], "the watch sees what is made JSON"
+    assert watch.encoded["engine.store.execution_tx._told"], "the watch sees what is made JSON"
     assert not watch.done, "\n".join(sorted(set(watch.done)))
     check(database, all_ended=False, max_crashes=1)
 

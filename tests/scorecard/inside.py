@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 import engine.rescue
-import engine.store.turn
+import engine.store.execution_tx
 from engine import failpoints
 from engine.flow.sends import Sends
 from engine.store.models import StepRun
@@ -38,7 +38,7 @@ def prepare() -> None:
     if what == "rescue":
         engine.rescue.Rescue.sweep = _no_sweep  # type: ignore[method-assign]
     elif what:
-        engine.store.turn._change_statement = _unguarded(what)  # type: ignore[assignment]
+        engine.store.execution_tx._change_statement = _unguarded(what)  # type: ignore[assignment]
 
 
 def _tell_epochs() -> None:

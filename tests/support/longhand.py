@@ -1,4 +1,4 @@
-"""A database that knows no short turns: each turn is a transaction, as on SQLite."""
+"""A database that knows no fast path: each write is a whole transaction, as on SQLite."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from tests.support.processes import eventually
 
 BACK = "the database is back → 90 % of the throughput before, of new work, a sample a fault"
 WRITERS = 8
-# As it is prepared: its name, and how the text of a short turn begins and goes on.
+# As it is prepared: its name, and how the text of a fast write begins and goes on.
 _COMMITS_ITSELF = re.compile(rb"(_pg\w+)\x00WITH head AS [^\x00]*?written AS")
 
 

@@ -1,4 +1,4 @@
-"""One execution's turn: lock its head, change step runs, number the facts, write the head back.
+"""The transaction on one execution: lock its row, change step runs, number the events, write back.
 
 Every write to an execution goes through here, so all of them take the same lock first (executions
 by id, then their step runs), cancel and completion have one order, and events are numbered in
@@ -28,7 +28,7 @@ _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _EVENTS: Any = EventRow.__table__
 _LINES: Any = LogLine.__table__
-HEAD_COLUMNS = (
+STATE_COLUMNS = (
     "id",
     "owner_id",
     "workflow_id",
@@ -51,15 +51,15 @@ HEAD_COLUMNS = (
 
 def _lock_head() -> Any:
     return (
-        select(*(_EXECUTIONS.c[name] for name in HEAD_COLUMNS))
+        select(*(_EXECUTIONS.c[name] for name in STATE_COLUMNS))
         .where(_EXECUTIONS.c.id == bindparam("execution_id"))
         .with_for_update()
     )
 
 
 _LOCK_HEAD = Prepared(_lock_head())
-_HEADS_WIDTH = len(HEAD_COLUMNS)
-_WRITTEN = HEAD_COLUMNS[8:]
+_HEADS_WIDTH = len(STATE_COLUMNS)
+_WRITTEN = STATE_COLUMNS[8:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ class Line:
     message: str
 
 
-class Turn:
-    """One transaction on one execution. Made by ``turn``, which closes it."""
+class ExecutionTx:
+    """One transaction on one execution. Made by ``execution_tx``, which closes it."""
 
     def __init__(self, connection: Connection, execution_id: str, now: int) -> None:
         self._connection = connection
         self._execution_id = execution_id
-        self._head: ExecutionState | None = None
+        self._state: ExecutionState | None = None
         self.now = now
         self._events: list[Event] = []
         self._lines: list[Line] = []
@@ -88,27 +88,27 @@ class Turn:
         self.owed: list[str] = []  # executions that someone must look at once this has committed
 
     @property
-    def head(self) -> ExecutionState:
+    def state(self) -> ExecutionState:
         """The execution's head, locked from the first time that anybody asks for it.
 
         Raises:
             NotFound: there is no such execution.
         """
-        if self._head is None:
+        if self._state is None:
             row = _LOCK_HEAD.row(self._connection, {"execution_id": self._execution_id})
-            self._head = self._found(row)
-        return self._head
+            self._state = self._found(row)
+        return self._state
 
     @property
     def connection(self) -> Connection:
         """What statements are to be run on: only once the head is locked, or locks would cross."""
-        _ = self.head
+        _ = self.state
         return self._connection
 
     def _found(self, row: Row | None) -> ExecutionState:
         if row is None:
             raise NotFound(f"there is no execution {self._execution_id}")
-        return as_head(row[:_HEADS_WIDTH])
+        return as_state(row[:_HEADS_WIDTH])
 
     def apply(self, key: RunKey, epoch: int, change: Transition) -> int:
         """Carry out ``change`` and return the step run's count of attempts.
@@ -158,21 +158,21 @@ class Turn:
 
     def _carry_out(self, columns: Columns, values: dict[str, Any]) -> Row | None:
         """Run the guarded UPDATE; on PostgreSQL a first one locks the head in the same trip."""
-        if self._head is not None or self._connection.dialect.name != "postgresql":
+        if self._state is not None or self._connection.dialect.name != "postgresql":
             return _change_statement(*columns).row(self.connection, values)
         row = _lock_and_change(*columns).row(
             self._connection, {**values, "execution_id": self._execution_id}
         )
-        self._head = self._found(row)
+        self._state = self._found(row)
         assert row is not None
         changed = row[_HEADS_WIDTH:]
         return None if changed[0] is None else changed
 
     def _follow(self, key: RunKey, change: Transition, attempt: int | None) -> None:
-        self.head.active += change.active
-        self.head.runs_done += change.progress
+        self.state.active += change.active
+        self.state.runs_done += change.progress
         if key.item < 0:
-            self.head.steps_left -= change.ended
+            self.state.steps_left -= change.ended
         event = event_of(change, key, attempt or None)
         if event is not None:
             self._events.append(event)
@@ -192,32 +192,32 @@ class Turn:
 
     def log(self, lines: Iterable[Line]) -> int:
         """Keep what user code said, in this order; return the number that the first line gets."""
-        first = self.head.last_log + len(self._lines) + 1
+        first = self.state.last_log + len(self._lines) + 1
         self._lines.extend(lines)
         return first
 
     def forget_lines(self, numbers: Sequence[int]) -> None:
         """Delete lines that were the end of a log before it went on."""
         if numbers:
-            rows = [{"b_execution": self.head.id, "b_seq": number} for number in numbers]
+            rows = [{"b_execution": self.state.id, "b_seq": number} for number in numbers]
             self.connection.execute(_DELETE_LINE, rows)
 
     def set(self, **values: Any) -> None:
-        """Write other columns of the execution when the turn closes."""
+        """Write other columns of the execution when the transaction closes."""
         self._values.update(values)
 
     def become(self, status: ExecutionStatus) -> None:
         """Change the execution's status."""
-        self.head.status = status
+        self.state.status = status
 
     def close(self) -> None:
         """Write the head, the events and the lines."""
         self._settle_waiting()
         told, extra = self._told(), tuple(self._values)
-        self._write_lines(self.head)
-        values = {f"v_{name}": getattr(self.head, name) for name in _WRITTEN}
+        self._write_lines(self.state)
+        values = {f"v_{name}": getattr(self.state, name) for name in _WRITTEN}
         values |= {f"v_{name}": value for name, value in self._values.items()}
-        values["b_id"] = self.head.id
+        values["b_id"] = self.state.id
         if not 0 < len(told) <= _EVENTS_AT_ONCE or self.connection.dialect.name != "postgresql":
             for start in range(0, len(told), _EVENTS_AT_ONCE):
                 some = told[start : start + _EVENTS_AT_ONCE]
@@ -228,22 +228,22 @@ class Turn:
 
     def _settle_waiting(self) -> None:
         """Keep the status true: an execution with nothing queued or running is waiting."""
-        head = self.head
-        if not head.moving:
+        state = self.state
+        if not state.moving:
             return
-        if head.active > 0:
-            head.status = ExecutionStatus.RUNNING
-        elif head.steps_left > 0 and head.status is ExecutionStatus.RUNNING:
-            head.status = ExecutionStatus.WAITING
+        if state.active > 0:
+            state.status = ExecutionStatus.RUNNING
+        elif state.steps_left > 0 and state.status is ExecutionStatus.RUNNING:
+            state.status = ExecutionStatus.WAITING
             self.emit(EventType.WAITING)
 
     def _told(self) -> list[dict[str, Any]]:
         """Number the facts; return their rows."""
-        first = self.head.last_seq + 1
-        self.head.last_seq += len(self._events)
+        first = self.state.last_seq + 1
+        self.state.last_seq += len(self._events)
         return [
             {
-                "execution_id": self.head.id,
+                "execution_id": self.state.id,
                 "seq": seq,
                 "type": fact.type.value,
                 "step": fact.step,
@@ -288,24 +288,24 @@ def _insert_events(count: int) -> Prepared:
 
 
 @contextmanager
-def turn(connection: Connection, execution_id: str, now: int) -> Iterator[Turn]:
-    """Yield the execution's turn; what it changed is written when the block ends.
+def execution_tx(connection: Connection, execution_id: str, now: int) -> Iterator[ExecutionTx]:
+    """Yield the execution's transaction; what it changed is written when the block ends.
 
     Raises:
         NotFound: there is no such execution.
     """
-    taken = Turn(connection, execution_id, now)
-    yield taken
-    taken.close()
+    tx = ExecutionTx(connection, execution_id, now)
+    yield tx
+    tx.close()
 
 
-def as_head(row: Row) -> ExecutionState:
-    """Return a row of ``HEAD_COLUMNS`` as a value."""
-    head = ExecutionState(*row)
-    head.status = ExecutionStatus(head.status)
-    head.ending = ExecutionStatus(head.ending) if head.ending else None
-    head.phase = Phase(head.phase)
-    return head
+def as_state(row: Row) -> ExecutionState:
+    """Return a row of ``STATE_COLUMNS`` as a value."""
+    state = ExecutionState(*row)
+    state.status = ExecutionStatus(state.status)
+    state.ending = ExecutionStatus(state.ending) if state.ending else None
+    state.phase = Phase(state.phase)
+    return state
 
 
 Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, and adds to

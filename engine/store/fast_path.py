@@ -1,11 +1,11 @@
-"""Turns in one statement: PostgreSQL's way for the three that make up nearly all of the work.
+"""Whole transactions as one statement: PostgreSQL's way for the three that are nearly all the work.
 
-A turn takes a trip to the server for its beginning, its lock, each of its changes and its commit,
-and holds the lock meanwhile. But of a claim, of a step completed together with the claim of its
-one dependant, and of an item completed together with the claim of the next, all that is to be
-changed is known before. Such a turn is a single statement that commits itself: it locks the head
-first, changes everything or nothing, and holds the lock for a fifth of a millisecond. Whatever is
-not as foreseen is left to ``turn``, which alone decides.
+A transaction takes a trip to the server for its beginning, its lock, each of its changes and its
+commit, and holds the lock meanwhile. But of a claim, of a step completed together with the claim
+of its one dependant, and of an item completed together with the claim of the next, all that is to
+be changed is known before. Each of these is a single statement that commits itself: it locks the
+execution first, changes everything or nothing, and holds the lock for a fifth of a millisecond.
+Where anything is not as foreseen it changes nothing, and ``execution_tx`` decides.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from engine.core.event import Event
 from engine.core.execution_state import ExecutionState
 from engine.core.status import ExecutionStatus, Phase, StepStatus
 from engine.core.transitions import RunKey, Transition, event_of
+from engine.store.execution_tx import STATE_COLUMNS, Line, as_state
 from engine.store.models import EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared
-from engine.store.turn import HEAD_COLUMNS, Line, as_head
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _EVENTS: Any = EventRow.__table__
 _LINES: Any = LogLine.__table__
 _NODE = -1  # the item of what is no item
-_HEADS_WIDTH = len(HEAD_COLUMNS)
+_HEADS_WIDTH = len(STATE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Move:
+class StepWrite:
     """A change of one step run."""
 
     key: RunKey
@@ -61,7 +61,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class ShortTurn:
+class FastWrite:
     """What one statement is to do: ``first``, and with it ``then``; ``lines`` are of ``first``.
 
     Where ``first`` completes an item, ``then`` is the move of the next item of its fan-out, if
@@ -69,8 +69,8 @@ class ShortTurn:
     """
 
     now: int
-    first: Move
-    then: Move | None = None
+    first: StepWrite
+    then: StepWrite | None = None
     lines: Sequence[Line] = ()
 
 
@@ -84,16 +84,16 @@ class Then:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A short turn that has been carried out."""
+class Written:
+    """What has been written."""
 
-    head: ExecutionState
+    state: ExecutionState
     facts: list[Event]
     attempts: int  # of ``first``'s step run
     then: Then | None  # None when no item was left
 
 
-def take(connection: Connection, wanted: ShortTurn) -> Taken | None:
+def write(connection: Connection, wanted: FastWrite) -> Written | None:
     """Carry it out and return what came of it, or None: then nothing was changed.
 
     None says that the execution is ending or paused, that a step run has another epoch or status
@@ -118,13 +118,13 @@ def take(connection: Connection, wanted: ShortTurn) -> Taken | None:
         key = RunKey(then.key.execution_id, then.key.step, item)
         facts.append(event_of(then.change, key, moved.attempts))
     told = [fact for fact in facts if fact is not None]
-    return Taken(as_head(row[:_HEADS_WIDTH]), told, attempts, moved)
+    return Written(as_state(row[:_HEADS_WIDTH]), told, attempts, moved)
 
 
 # --- the values ------------------------------------------------------------------------------
 
 
-def _values(wanted: ShortTurn) -> dict[str, Any]:
+def _values(wanted: FastWrite) -> dict[str, Any]:
     values: dict[str, Any] = {"execution": wanted.first.key.execution_id, "now": wanted.now}
     for name, move in (("first", wanted.first), ("then", wanted.then)):
         if move is not None:
@@ -137,7 +137,7 @@ def _values(wanted: ShortTurn) -> dict[str, Any]:
     return values
 
 
-def _values_of(name: str, move: Move) -> dict[str, Any]:
+def _values_of(name: str, move: StepWrite) -> dict[str, Any]:
     change = move.change
     assert change.event is not None
     own = {
@@ -190,7 +190,7 @@ def _statement(first: Columns, then: Columns | None, counts: bool, lines: bool) 
 
 
 def _lock_head() -> CTE:
-    """As ``ExecutionState.moving`` has it: of a paused or ending execution a turn must decide."""
+    """As ``ExecutionState.moving``: of one that is paused or ends ``execution_tx`` decides."""
     columns = (_EXECUTIONS.c[name] for name in ("id", "last_seq", "last_log", "active"))
     return (
         select(*columns)
@@ -216,7 +216,7 @@ def _lock_step(head: CTE) -> CTE:
 
 
 def _lock_fan_out(head: CTE) -> CTE:
-    """The last item joins, which takes a turn."""
+    """The last item joins, which takes a transaction."""
     return (
         select(_RUNS.c["items"], _RUNS.c.items_next)
         .where(*_run("first", _NODE), _RUNS.c.items_left > 1, exists(select(head.c.id)))
@@ -226,7 +226,7 @@ def _lock_fan_out(head: CTE) -> CTE:
 
 
 def _lock_next_item(node: CTE) -> CTE:
-    """The next one, where its row holds its parameters: no expression runs in a turn."""
+    """The next one, where its row holds its parameters: no expression runs in a transaction."""
     following = select(node.c.items_next).scalar_subquery()
     return (
         select(_RUNS.c.item)
@@ -372,6 +372,6 @@ def _write_head(done: CTE, ridden: CTE | None, lines: bool) -> CTE:
             steps_left=_EXECUTIONS.c.steps_left - added("ended"),
             runs_done=_EXECUTIONS.c.runs_done + added("progress"),
         )
-        .returning(*(_EXECUTIONS.c[name] for name in HEAD_COLUMNS))
+        .returning(*(_EXECUTIONS.c[name] for name in STATE_COLUMNS))
         .cte("written")
     )

@@ -16,11 +16,11 @@ from engine.core import transitions
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
 from engine.settings import Settings
-from engine.store import short_turns
+from engine.store import fast_path
 from engine.store.database import Database, Work
-from engine.store.short_turns import Move, ShortTurn, Taken
+from engine.store.execution_tx import Line
+from engine.store.fast_path import FastWrite, StepWrite, Written
 from engine.store.steps import Ticket
-from engine.store.turn import Line
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.longhand import Longhand
@@ -199,32 +199,32 @@ def everything(house: House) -> list[Any]:
     return [house.query(f"SELECT * FROM {table} ORDER BY {by}") for table, by in tables.items()]
 
 
-def done(key: RunKey, epoch: int = 1) -> Move:
-    return Move(key, epoch, transitions.complete(now=NOW, output="1"))
+def done(key: RunKey, epoch: int = 1) -> StepWrite:
+    return StepWrite(key, epoch, transitions.complete(now=NOW, output="1"))
 
 
-def riding(key: RunKey) -> Move:
+def riding(key: RunKey) -> StepWrite:
     terms = {"worker_id": "w1", "now": NOW, "deadline": NOW + 1}
     if key.item < 0 and key.step > 0:
-        return Move(key, 0, transitions.ride(**terms, input="{}"))  # type: ignore[arg-type]
-    return Move(key, 0, transitions.ride_item(**terms))  # type: ignore[arg-type]
+        return StepWrite(key, 0, transitions.ride(**terms, input="{}"))  # type: ignore[arg-type]
+    return StepWrite(key, 0, transitions.ride_item(**terms))  # type: ignore[arg-type]
 
 
-def refused(house: House, wanted: ShortTurn) -> bool:
+def refused(house: House, wanted: FastWrite) -> bool:
     """Return whether it was refused, and changed nothing."""
     before = everything(house)
-    taken = house.database.write_at_once(lambda connection: short_turns.take(connection, wanted))
-    return taken is None and everything(house) == before
+    written = house.database.write_at_once(lambda connection: fast_path.write(connection, wanted))
+    return written is None and everything(house) == before
 
 
-def of_two(house: House) -> tuple[str, ShortTurn]:
+def of_two(house: House) -> tuple[str, FastWrite]:
     """Return an execution of two steps, the first claimed, and the turn that passes it on."""
     execution_id, key = claimed(house)
     lines = [Line(0, -1, 1, NOW, "info", "said")]
-    return execution_id, ShortTurn(NOW, done(key), riding(RunKey(execution_id, 1)), lines)
+    return execution_id, FastWrite(NOW, done(key), riding(RunKey(execution_id, 1)), lines)
 
 
-def of_items(house: House) -> tuple[str, ShortTurn]:
+def of_items(house: House) -> tuple[str, FastWrite]:
     """Return a fan-out of five, two of them claimed, and the turn that passes the first on."""
     execution_id = house.start(fan(house, max_parallel=2), {"xs": [1, 2, 3, 4, 5]})
     house.plan(execution_id)
@@ -233,15 +233,15 @@ def of_items(house: House) -> tuple[str, ShortTurn]:
         StepStatus.QUEUED, worker_id="w1", now=NOW, deadline=NOW + 1, input='{"x":1}'
     )
     for ticket in house.inbox:
-        assert carried_out(house, ShortTurn(NOW, Move(ticket.key, 1, claim)))
+        assert carried_out(house, FastWrite(NOW, StepWrite(ticket.key, 1, claim)))
     key = RunKey(execution_id, 0, 0)
-    return execution_id, ShortTurn(NOW, done(key), riding(RunKey(execution_id, 0)))
+    return execution_id, FastWrite(NOW, done(key), riding(RunKey(execution_id, 0)))
 
 
-def carried_out(house: House, wanted: ShortTurn) -> Taken:
-    taken = house.database.write_at_once(lambda connection: short_turns.take(connection, wanted))
-    assert taken is not None
-    return taken
+def carried_out(house: House, wanted: FastWrite) -> Written:
+    written = house.database.write_at_once(lambda connection: fast_path.write(connection, wanted))
+    assert written is not None
+    return written
 
 
 @pytest.fixture
@@ -252,11 +252,11 @@ def calm(database: Database) -> House:
 
 def test_one_as_foreseen_is_carried_out(calm: House) -> None:
     execution_id, wanted = of_two(calm)
-    taken = carried_out(calm, wanted)
+    written = carried_out(calm, wanted)
     assert statuses(calm, execution_id) == {0: "completed", 1: "running"}
-    assert (taken.attempts, taken.then) == (1, short_turns.Then(-1, 1, "{}"))
-    assert (taken.head.active, taken.head.steps_left, taken.head.last_log) == (1, 1, 1)
-    assert [fact.type for fact in taken.facts] == ["step_completed", "step_started"]
+    assert (written.attempts, written.then) == (1, fast_path.Then(-1, 1, "{}"))
+    assert (written.state.active, written.state.steps_left, written.state.last_log) == (1, 1, 1)
+    assert [fact.type for fact in written.facts] == ["step_completed", "step_started"]
 
 
 OTHERWISE = {
@@ -272,7 +272,7 @@ OTHERWISE = {
 @pytest.mark.parametrize("statement", OTHERWISE.values(), ids=OTHERWISE)
 @pytest.mark.parametrize("begun", [of_two, of_items])
 def test_nothing_is_changed_when(
-    calm: House, begun: Callable[[House], tuple[str, ShortTurn]], statement: str
+    calm: House, begun: Callable[[House], tuple[str, FastWrite]], statement: str
 ) -> None:
     _, wanted = begun(calm)
     calm.write(statement)
@@ -315,17 +315,17 @@ def test_of_an_item_nothing_is_changed_when(calm: House, statements: str) -> Non
 def test_an_item_with_none_left_to_take_along_is_completed_alone(calm: House) -> None:
     execution_id, wanted = of_items(calm)
     calm.write("UPDATE step_runs SET items_next = 5 WHERE items IS NOT NULL")
-    taken = carried_out(calm, wanted)
-    assert taken.then is None
-    assert [fact.type for fact in taken.facts] == ["step_completed"]
+    written = carried_out(calm, wanted)
+    assert written.then is None
+    assert [fact.type for fact in written.facts] == ["step_completed"]
     assert calm.execution(execution_id, "active", "runs_done") == (1, 1)
-    assert (taken.head.active, taken.head.status) == (1, "running")
+    assert (written.state.active, written.state.status) == (1, "running")
 
 
 def test_steps_that_run_at_the_end_of_a_failed_execution_are_passed_on(calm: House) -> None:
     _, wanted = of_two(calm)
     calm.write("UPDATE executions SET ending = 'failed', phase = 'closing'")
-    assert carried_out(calm, wanted).head.ending == "failed"
+    assert carried_out(calm, wanted).state.ending == "failed"
 
 
 def test_of_many_that_pass_on_one_fan_out_none_is_lost(database: Database) -> None:
