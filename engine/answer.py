@@ -13,10 +13,10 @@ from engine.core.transitions import RunKey
 from engine.definition import check_value
 from engine.definition.uses import is_name
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleClaim
-from engine.flow.commit import commit
-from engine.flow.deliver import Answer, Bad, Deliverer, Good
 from engine.flow.journal import Journal
+from engine.flow.message_delivery import Answer, Bad, Deliverer, Good
 from engine.flow.sends import Look, Sends
+from engine.flow.transaction import commit
 from engine.flow.versions import Versions
 from engine.store import executions, signals, steps, views_standing
 from engine.store.database import Connection, Database

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from engine.core.event import EventType
-from engine.core.execution_state import ExecutionState
-from engine.core.status import ExecutionStatus, Phase, Reason
+from engine.core import lifecycle
 from engine.definition import Definition
-from engine.errors import Conflict
-from engine.flow.commit import commit
-from engine.flow.ending import start_ending
 from engine.flow.sends import Look, Sends
+from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
-from engine.store import executions, steps
+from engine.store import executions
+from engine.store.carry_out import carry_out as write
 from engine.store.database import Database
 from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
@@ -67,19 +64,10 @@ def cancel_in(tx: ExecutionTx, definition: Definition, *, grace: int, note: str)
     Raises:
         Conflict: it has ended, or was cancelled before.
     """
-    state = tx.state
-    _refuse_ended(state)
-    if state.ending is not None and state.phase is not Phase.CLOSING:
-        raise Conflict(f"execution {state.id} is ending already, as {state.ending}")
-    tx.set(cancel_requested_at=tx.now, cancel_note=note[:NOTE_LIMIT] or None)
-    tx.emit(EventType.CANCEL_REQUESTED, until=tx.now + grace, **_noted(note))
-    return start_ending(
-        tx,
-        definition,
-        ExecutionStatus.CANCELLED,
-        grace=grace,
-        reason=Reason.CANCELLED_BY_USER,
+    plan = lifecycle.cancel(
+        tx.state, definition, now=tx.now, grace=grace, note=note[:NOTE_LIMIT] or None
     )
+    return carry_out(tx, definition, plan).ready
 
 
 def pause(database: Database, *, owner_id: str, execution_id: str, note: str = "") -> Look:
@@ -93,15 +81,8 @@ def pause(database: Database, *, owner_id: str, execution_id: str, note: str = "
     """
 
     def move(tx: ExecutionTx) -> Look:
-        state = tx.state
-        _refuse_ended(state)
-        if state.stopping:
-            raise Conflict(f"execution {execution_id} is ending already, as {state.ending}")
-        if state.status is ExecutionStatus.PAUSED:
-            raise Conflict(f"execution {execution_id} is paused already")
-        tx.become(ExecutionStatus.PAUSED)
-        tx.emit(EventType.PAUSED, **_noted(note))
-        return Look.of(state)
+        write(tx, lifecycle.pause(tx.state, now=tx.now, note=note[:NOTE_LIMIT] or None))
+        return Look.of(tx.state)
 
     return _owned(database, owner_id, execution_id, move, Sends())
 
@@ -116,22 +97,10 @@ def resume(database: Database, *, owner_id: str, execution_id: str) -> tuple[Loo
     sends = Sends()
 
     def move(tx: ExecutionTx) -> tuple[Look, list[Ticket]]:
-        state = tx.state
-        if state.status is not ExecutionStatus.PAUSED:
-            raise Conflict(f"execution {execution_id} is {state.status}, not paused")
-        tx.emit(EventType.RESUMED)
-        tickets: list[Ticket] = []
-        if state.runs_total == 0:
-            tx.become(ExecutionStatus.PENDING)
-            # A delay that it was started with still holds.
-            owed = executions.is_due(tx)
-        else:
-            tx.become(ExecutionStatus.RUNNING)
-            tickets = steps.requeue(tx)
-            owed = not tickets
-        if owed:
-            tx.owed.append(state.id)
-        return Look.of(state), tickets
+        # A delay that it was started with still holds.
+        due = tx.state.runs_total == 0 and executions.is_due(tx)
+        carried = write(tx, lifecycle.resume(tx.state, now=tx.now, due=due))
+        return Look.of(tx.state), carried.ready
 
     look, tickets = _owned(database, owner_id, execution_id, move, sends)
     sends.now += tickets
@@ -151,12 +120,3 @@ def _owned(
 
 def _version(database: Database, owner_id: str, execution_id: str) -> tuple[str, int]:
     return database.read(lambda connection: executions.owned(connection, owner_id, execution_id))
-
-
-def _refuse_ended(state: ExecutionState) -> None:
-    if state.over:
-        raise Conflict(f"execution {state.id} is {state.status} already")
-
-
-def _noted(note: str) -> dict[str, str]:
-    return {"note": note[:NOTE_LIMIT]} if note else {}

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from engine.core import lifecycle
 from engine.core.planning import first_rows, same_steps, still_done, without
 from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition
 from engine.errors import StaleClaim
-from engine.flow.commit import commit
-from engine.flow.deliver import Deliverer
-from engine.flow.ending import when_all_ended
 from engine.flow.finish import finish
 from engine.flow.journal import Journal
+from engine.flow.message_delivery import Deliverer
 from engine.flow.scope import Scope
 from engine.flow.sends import Look, Sends
+from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
 from engine.settings import Settings
-from engine.store import executions, notices, origins, steps
+from engine.store import executions, notices, origins
 from engine.store.database import Database
 from engine.store.execution_tx import ExecutionTx
 from engine.store.executions import Pinned
@@ -127,9 +127,8 @@ def _plan(
         if pinned.origin_id is not None:
             origins.copy_reused(tx, pinned.origin_id, reused)
             origins.copy_items(tx, pinned.origin_id, reuse.fan_outs)
-        tickets = steps.insert_first(tx, planned)
-        executions.begin(tx)
-        return tickets or when_all_ended(tx, definition)
+        plan = lifecycle.begin(tx.state, definition, planned, now=tx.now)
+        return carry_out(tx, definition, plan).ready
 
     try:
         return commit(database, pinned.id, move, journal)

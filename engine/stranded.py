@@ -14,9 +14,9 @@ from engine.again import Wish, successor
 from engine.codec import decode
 from engine.definition import Definition, check_input
 from engine.errors import Conflict, EngineError, InvalidError, NotFound, UnreadableVersion
-from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
+from engine.flow.transaction import commit
 from engine.flow.versions import Versions
 from engine.store import executions, liveness, steps, stranded, workflows
 from engine.store.database import Database

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Phase
+from engine.core.planning import PlannedRun
+from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Phase, StepStatus
+from engine.core.transitions import RunKey, Transition
 
 
 @dataclass(slots=True)
@@ -28,6 +31,22 @@ class ExecutionState:
     steps_left: int  # nodes of the present phase that have not ended
     runs_done: int
     runs_total: int
+
+    def count(self, key: RunKey, transition: Transition) -> None:
+        """Count a transition of one of its step runs."""
+        self.active += transition.active
+        self.runs_done += transition.progress
+        if key.item < 0:
+            self.steps_left -= transition.ended
+
+    def count_inserted(self, rows: Sequence[PlannedRun]) -> None:
+        """Count the rows of a phase; those taken over from an origin are counted by themselves."""
+        fresh = [row for row in rows if not row.reused]
+        skipped = sum(row.status is StepStatus.SKIPPED for row in fresh)
+        self.active += sum(row.status is StepStatus.QUEUED for row in fresh)
+        self.steps_left += len(fresh) - skipped
+        self.runs_total += len(fresh)
+        self.runs_done += skipped
 
     @property
     def stopping(self) -> bool:

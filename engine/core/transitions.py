@@ -15,6 +15,8 @@ from engine.core.event import Event, EventType
 from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.definition.model import ACTOR_QUEUE
 
+UNPLANNED = 0  # the epoch of a step run for which no message was sent yet
+
 
 @dataclass(frozen=True, slots=True)
 class RunKey:
@@ -77,10 +79,8 @@ def claim(
     )
 
 
-def ride(*, worker_id: str, now: int, deadline: int, input: str) -> Transition:
-    """Its only need completes in the same commit, and the worker of that need takes it along:
-    ``advance`` and ``claim`` in one.
-    """
+def claim_next(*, worker_id: str, now: int, deadline: int, input: str) -> Transition:
+    """Its only need completes in the same commit, and the worker of that need claims it."""
     claimed = claim(
         StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=input
     )
@@ -91,9 +91,11 @@ def ride(*, worker_id: str, now: int, deadline: int, input: str) -> Transition:
     )
 
 
-def ride_item(*, worker_id: str, now: int, deadline: int) -> Transition:
-    """Another item of its fan-out completes in the same commit, and that one's worker takes it
-    along. Its row holds its parameters."""
+def claim_next_item(*, worker_id: str, now: int, deadline: int) -> Transition:
+    """Another item of its fan-out completes in the same commit, and that one's worker claims it.
+
+    Its row holds its parameters.
+    """
     claimed = claim(StepStatus.PENDING, worker_id=worker_id, now=now, deadline=deadline, input=None)
     values = {name: value for name, value in claimed.values.items() if name != "input"}
     return replace(
@@ -249,7 +251,7 @@ def join(*, now: int, items: int) -> Transition:
     )
 
 
-def scatter(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
+def fail_fan_out(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
     """The last item of a fan-out ended and more of them failed than may."""
     return Transition(
         StepStatus.RUNNING,

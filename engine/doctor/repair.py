@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine import control
-from engine.core import transitions
+from engine.core import termination, transitions
 from engine.core.event import EventType
 from engine.core.finding import RULES, Finding, Repair, Rule
 from engine.core.status import ExecutionStatus, Reason, StepStatus
@@ -15,11 +15,10 @@ from engine.definition import Definition
 from engine.dispatch import dispatch
 from engine.doctor.examine import Examination
 from engine.errors import EngineError
-from engine.flow.commit import commit
-from engine.flow.deliver import Deliverer, expire_wait
-from engine.flow.ending import end_if_idle, when_all_ended
 from engine.flow.journal import Journal
+from engine.flow.message_delivery import Deliverer, expire_wait
 from engine.flow.sends import Sends
+from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
 from engine.rescue import Rescue
 from engine.store import histories, lost_steps, notices, repairs, steps
@@ -214,4 +213,4 @@ def _go_on(tx: ExecutionTx, definition: Definition) -> list[Ticket]:
     state = tx.state
     if state.over or not state.runs_total or state.active > 0:
         return []
-    return end_if_idle(tx, definition) if state.stopping else when_all_ended(tx, definition)
+    return carry_out(tx, definition, termination.go_on(state, definition, tx.now)).ready

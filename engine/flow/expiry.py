@@ -7,21 +7,18 @@ from typing import Any
 from engine.codec import encode
 from engine.core import transitions
 from engine.definition import Definition
-from engine.flow.follow import after_failure
+from engine.flow.transaction import after_failure
 from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import RunRow, Ticket
 
 
 def expire(tx: ExecutionTx, definition: Definition, run: RunRow, *, grace: int) -> list[Ticket]:
-    """Fail the queued step run; return tickets for what becomes ready by its policy."""
+    """Fail the queued step run; return messages for what becomes ready by its policy."""
     seconds = (run.expires_in or 0) / 1e6
     described: dict[str, Any] = {
         "message": f"no worker took it within {seconds:g} s",
         "type": "Expired",
     }
-    tx.apply(
-        run.key,
-        run.epoch,
-        transitions.expire(now=tx.now, error=encode(described), data=described),
-    )
+    expired = transitions.expire(now=tx.now, error=encode(described), data=described)
+    tx.apply(run.key, run.epoch, expired)
     return after_failure(tx, definition, run.key, error=described, grace=grace)

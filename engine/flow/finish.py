@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from engine.codec import encode
+from engine.core import termination
 from engine.core.status import Reason
 from engine.definition import Definition
 from engine.errors import EngineError, StepError, Unavailable
-from engine.flow.commit import commit
-from engine.flow.ending import complete, fail_at_the_end
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import Sends
+from engine.flow.transaction import carry_out, commit
 from engine.flow.words import describe_error
 from engine.store.database import Database
+from engine.store.execution_tx import ExecutionTx
 
 _BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)
 
@@ -64,9 +65,19 @@ def finish(
         commit(
             database,
             execution_id,
-            lambda tx: fail_at_the_end(tx, definition, reason, cause),
+            lambda tx: _fail(tx, definition, reason, cause),
             journal,
             sends,
         )
         return
     commit(database, execution_id, lambda tx: complete(tx, definition, output), journal, sends)
+
+
+def complete(tx: ExecutionTx, definition: Definition, output: str | None) -> None:
+    """Write the output and the end status, if all steps ended well and nobody has done it."""
+    carry_out(tx, definition, termination.complete(tx.state, definition, output, now=tx.now))
+
+
+def _fail(tx: ExecutionTx, definition: Definition, reason: Reason, error: str) -> None:
+    plan = termination.fail_at_the_end(tx.state, definition, reason, error, now=tx.now)
+    carry_out(tx, definition, plan)

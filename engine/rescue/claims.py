@@ -8,15 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.codec import encode
-from engine.core import retry as retries
-from engine.core import transitions
-from engine.core.stall import describe_crash
-from engine.core.status import ExecutionStatus, Reason
+from engine.core import failures, transitions
+from engine.core.failures import Failure
+from engine.core.status import Reason
 from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
-from engine.flow.ending import end_if_idle
-from engine.flow.follow import after_failure
 from engine.flow.sends import Sends
+from engine.flow.transaction import after_failure, end_if_idle
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
 from engine.store import letters, liveness, lost_steps
@@ -24,6 +21,14 @@ from engine.store.execution_tx import ExecutionTx, Line
 from engine.store.steps import RunRow, Ticket
 
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
+_TIMED_OUT = Failure(
+    Reason.TIMEOUT,
+    "TimedOut",
+    {
+        "message": "ran longer than its timeout and ignored the interruption",
+        "type": "TimedOut",
+    },
+)
 ALONE_AGAIN = 15_000_000  # µs for which its message may be on its way before the next has its turn
 
 
@@ -54,20 +59,20 @@ class ClaimRescue:
         stall = liveness.stall_of(tx.connection, run.worker_id)
         if stall is not None and not stall.blames(run.key, run.epoch):
             return self._spare(tx, run)
-        crashes, most = run.crashes + 1, self.turns.settings.max_crashes
-        described = describe_crash(stall, crashes)
-        text = encode(described)
-        if crashes < most:
-            last = crashes == most - 1
-            crashed = transitions.crash(now=tx.now, crashes=crashes, last_chance=last, error=text)
-            tx.apply(run.key, run.epoch, crashed)
-            tx.log([_line(run, tx.now, "warning", f"{described['message']}: it runs again")])
-            return [] if last else [replace(run.ticket, epoch=run.epoch + 1)]
-        over = transitions.crash_out(now=tx.now, error=text, data=described)
-        tx.apply(run.key, run.epoch, over)
-        tx.log([_line(run, tx.now, "error", described["message"])])
-        letters.keep_poison(tx, run, text)
-        return self._fail(tx, run, described)
+        crash = failures.crashed(
+            now=tx.now,
+            crashes=run.crashes + 1,
+            most=self.turns.settings.max_crashes,
+            stall=stall,
+        )
+        tx.apply(run.key, run.epoch, crash.transition)
+        message = crash.described["message"]
+        if crash.fails:
+            tx.log([_line(run, tx.now, "error", message)])
+            letters.keep_poison(tx, run, crash.error)
+            return self._fail(tx, run, crash.described)
+        tx.log([_line(run, tx.now, "warning", f"{message}: it runs again")])
+        return [] if crash.last_chance else [replace(run.ticket, epoch=run.epoch + 1)]
 
     @staticmethod
     def _spare(tx: ExecutionTx, run: RunRow) -> list[Ticket]:
@@ -116,31 +121,10 @@ class ClaimRescue:
 
     def _time_out(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
         policy = self.turns.definition(tx).steps[run.step].retry
-        decision = retries.decide(
-            policy,
-            attempts=run.attempts,
-            reason=Reason.TIMEOUT,
-            error_type="TimedOut",
-            retryable=True,
-            seed=f"{run.execution_id}.{run.step}.{run.item}",
-        )
-        described: dict[str, Any] = {
-            "message": "ran longer than its timeout and ignored the interruption",
-            "type": "TimedOut",
-            "attempt": run.attempts,
-            "of": policy.attempts,
-        }
-        text = encode(described)
-        if isinstance(decision, retries.Retry) and not tx.state.stopping:
-            due_at = tx.now + decision.delay_us
-            again = transitions.retry(
-                due_at=due_at, reason=Reason.TIMEOUT, error=text, data=described
-            )
-            tx.apply(run.key, run.epoch, again)
-            return []
-        over = transitions.fail(now=tx.now, reason=Reason.TIMEOUT, error=text, data=described)
-        tx.apply(run.key, run.epoch, over)
-        return self._fail(tx, run, described)
+        verdict = failures.judge(policy, run.key, _TIMED_OUT, attempt=run.attempts)
+        again = verdict.retries(tx.state)
+        tx.apply(run.key, run.epoch, verdict.transition(tx.state, now=tx.now))
+        return [] if again else self._fail(tx, run, verdict.described)
 
     def _fail(self, tx: ExecutionTx, run: RunRow, described: dict[str, Any]) -> list[Ticket]:
         definition, grace = self.turns.definition(tx), self.turns.grace
@@ -149,8 +133,7 @@ class ClaimRescue:
 
 def revoke(turns: Turns, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
     """Revoke a claim of an execution that ends; return what becomes ready by it."""
-    ending = tx.state.ending or ExecutionStatus.FAILED
-    tx.apply(run.key, run.epoch, transitions.revoke(now=tx.now, ending=ending))
+    tx.apply(run.key, run.epoch, failures.revoked(tx.state, now=tx.now))
     return end_if_idle(tx, turns.definition(tx))
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.codec import encode
-from engine.core.event import EventType
-from engine.core.status import ExecutionStatus, Phase, Reason
-from engine.flow.ending import end_if_idle, start_ending
+from engine.core import lifecycle
 from engine.flow.evidence import QUIET
 from engine.flow.sends import Sends
+from engine.flow.transaction import carry_out, end_if_idle
 from engine.rescue.claims import revoke
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns
-from engine.store import executions, overdue, steps
+from engine.store import overdue, steps
 from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
 
@@ -48,8 +46,8 @@ class EndRescue:
         if tx.state.active == 0:
             return end_if_idle(tx, self.turns.definition(tx))
         grace = int(self.turns.settings.cancel_interrupt_seconds * 1e6)
-        executions.interrupt(tx, grace=grace)
-        return []
+        plan = lifecycle.interrupt(tx.state, now=tx.now, grace=grace)
+        return carry_out(tx, self.turns.definition(tx), plan).ready
 
     def end_now(self, execution_id: str, sends: Sends) -> None:
         """Revoke what still runs of an execution that was told to end, and end it."""
@@ -74,14 +72,6 @@ class EndRescue:
             self.turns.take(execution_id, sends, self._miss_deadline)
 
     def _miss_deadline(self, tx: ExecutionTx) -> list[Ticket]:
-        head, grace = tx.state, self.turns.grace
-        if head.over or head.ending is not None or head.phase is not Phase.STEPS:
-            return []
         definition = self.turns.definition(tx)
-        seconds = definition.timeout or 0
-        described = {"message": f"it took longer than its {seconds:g} s", "type": "TimedOut"}
-        tx.set(error=encode({**described, "step": None}))
-        tx.emit(EventType.TIMED_OUT, until=tx.now + grace)
-        return start_ending(
-            tx, definition, ExecutionStatus.FAILED, grace=grace, reason=Reason.TIMEOUT
-        )
+        plan = lifecycle.time_out(tx.state, definition, now=tx.now, grace=self.turns.grace)
+        return carry_out(tx, definition, plan).ready

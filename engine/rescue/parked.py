@@ -9,9 +9,9 @@ from typing import Any
 from engine.core import transitions
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
-from engine.flow.deliver import Deliverer, expire_wait
 from engine.flow.expiry import expire
 from engine.flow.journal import Journal
+from engine.flow.message_delivery import Deliverer, expire_wait
 from engine.flow.sends import Sends
 from engine.rescue.resend import BATCH
 from engine.rescue.turns import Turns

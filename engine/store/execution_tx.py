@@ -169,10 +169,7 @@ class ExecutionTx:
         return None if changed[0] is None else changed
 
     def _follow(self, key: RunKey, change: Transition, attempt: int | None) -> None:
-        self.state.active += change.active
-        self.state.runs_done += change.progress
-        if key.item < 0:
-            self.state.steps_left -= change.ended
+        self.state.count(key, change)
         event = event_of(change, key, attempt or None)
         if event is not None:
             self._events.append(event)

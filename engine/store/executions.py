@@ -8,11 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, insert, select
 
 from engine.core.event import EventType
-from engine.core.status import ExecutionStatus, Phase, Reason
+from engine.core.status import ExecutionStatus, Phase
 from engine.core.transitions import RunKey
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
-from engine.store import notices
 from engine.store.execution_tx import ExecutionTx
 from engine.store.models import (
     EventRow,
@@ -311,47 +310,9 @@ def ended(connection: Connection, execution_id: str) -> Ended:
     return Ended(row.output, row.error, row.name)
 
 
-def begin(tx: ExecutionTx) -> None:
-    """Pending to running: its step runs are there now."""
-    tx.become(ExecutionStatus.RUNNING)
-    tx.set(started_at=tx.now, due_at=None, reason=None)
-    tx.emit(EventType.STARTED)
-
-
 def is_due(tx: ExecutionTx) -> bool:
     """Return whether the time is over for which someone may leave this execution alone."""
     found = tx.connection.execute(
         select(_EXECUTIONS.c.due_at).where(_EXECUTIONS.c.id == tx.state.id)
     ).scalar_one()
     return found is not None and int(found) <= tx.now
-
-
-def complete(tx: ExecutionTx, output: str | None) -> None:
-    """Running to completed, with its output as JSON text."""
-    tx.become(ExecutionStatus.COMPLETED)
-    tx.set(output=output, finished_at=tx.now, due_at=None)
-    tx.emit(EventType.COMPLETED)
-    notices.answer_parent(tx)
-
-
-def end(tx: ExecutionTx) -> None:
-    """Write the end status it was told; nothing of it runs any more."""
-    assert tx.state.ending is not None
-    tx.become(tx.state.ending)
-    tx.set(finished_at=tx.now, due_at=None, interrupting=False)
-    tx.emit(EventType(tx.state.ending.value))
-    notices.answer_parent(tx)
-
-
-def fail_unplanned(tx: ExecutionTx, *, reason: Reason, error: str) -> None:
-    """End an execution that never got or cannot give what it owes, with the cause."""
-    tx.become(ExecutionStatus.FAILED)
-    tx.set(reason=reason.value, error=error, finished_at=tx.now, due_at=None)
-    tx.emit(EventType.FAILED)
-    notices.answer_parent(tx)
-
-
-def interrupt(tx: ExecutionTx, *, grace: int) -> None:
-    """The grace of its end is over: workers interrupt what runs, and have ``grace`` µs for it."""
-    tx.set(interrupting=True, due_at=tx.now + grace)
-    tx.emit(EventType.INTERRUPTING, until=tx.now + grace)

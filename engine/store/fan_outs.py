@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from engine.core.plan import FanOut
 from engine.core.planning import opened
 from engine.core.status import Reason, StepStatus
 from engine.core.transitions import RunKey
@@ -249,17 +250,6 @@ _COUNT_ITEM = Prepared(
         _RUNS.c.epoch,
     )
 )
-
-
-@dataclass(frozen=True, slots=True)
-class FanOut:
-    """A fan-out's counters after one of its items ended."""
-
-    items: int
-    left: int
-    refill: int  # the item that may be queued now, if there is one
-    failed: int
-    epoch: int
 
 
 def count_item(tx: ExecutionTx, key: RunKey, *, failed: bool) -> FanOut:

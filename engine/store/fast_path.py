@@ -37,8 +37,9 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from engine.codec import encode
 from engine.core.event import Event
 from engine.core.execution_state import ExecutionState
+from engine.core.plan import Apply, Chained, ClaimItem, ClaimStep
 from engine.core.status import ExecutionStatus, Phase, StepStatus
-from engine.core.transitions import RunKey, Transition, event_of
+from engine.core.transitions import UNPLANNED, RunKey, Transition, event_of
 from engine.store.execution_tx import STATE_COLUMNS, Line, as_state
 from engine.store.models import EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared
@@ -52,35 +53,17 @@ _HEADS_WIDTH = len(STATE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class StepWrite:
-    """A change of one step run."""
-
-    key: RunKey
-    epoch: int
-    change: Transition
-
-
-@dataclass(frozen=True, slots=True)
 class FastWrite:
     """What one statement is to do: ``first``, and with it ``then``; ``lines`` are of ``first``.
 
-    Where ``first`` completes an item, ``then`` is the move of the next item of its fan-out, if
-    there is one, whichever that is: its key's own item says nothing.
+    Where ``then`` claims an item it is the next one of the fan-out, if there is one, whichever
+    that is: its key's own item says nothing.
     """
 
     now: int
-    first: StepWrite
-    then: StepWrite | None = None
+    first: Apply
+    then: ClaimStep | ClaimItem | None = None
     lines: Sequence[Line] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Then:
-    """The step run that ``then`` moved."""
-
-    item: int
-    attempts: int
-    input: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +73,7 @@ class Written:
     state: ExecutionState
     facts: list[Event]
     attempts: int  # of ``first``'s step run
-    then: Then | None  # None when no item was left
+    then: Chained | None  # None when no item was left
 
 
 def write(connection: Connection, wanted: FastWrite) -> Written | None:
@@ -102,8 +85,8 @@ def write(connection: Connection, wanted: FastWrite) -> Written | None:
     """
     first, then = wanted.first, wanted.then
     statement = _statement(
-        _columns(first.change),
-        None if then is None else _columns(then.change),
+        _columns(first.transition),
+        None if then is None else _columns(then.transition),
         first.key.item != _NODE and then is not None,
         bool(wanted.lines),
     )
@@ -111,12 +94,12 @@ def write(connection: Connection, wanted: FastWrite) -> Written | None:
     if row is None:
         return None
     attempts, item, *more = row[_HEADS_WIDTH:]
-    facts = [event_of(first.change, first.key, attempts)]
+    facts = [event_of(first.transition, first.key, attempts)]
     moved = None
     if then is not None and item is not None:
-        moved = Then(item, *more)
+        moved = Chained(item, *more)
         key = RunKey(then.key.execution_id, then.key.step, item)
-        facts.append(event_of(then.change, key, moved.attempts))
+        facts.append(event_of(then.transition, key, moved.attempts))
     told = [fact for fact in facts if fact is not None]
     return Written(as_state(row[:_HEADS_WIDTH]), told, attempts, moved)
 
@@ -126,9 +109,10 @@ def write(connection: Connection, wanted: FastWrite) -> Written | None:
 
 def _values(wanted: FastWrite) -> dict[str, Any]:
     values: dict[str, Any] = {"execution": wanted.first.key.execution_id, "now": wanted.now}
-    for name, move in (("first", wanted.first), ("then", wanted.then)):
-        if move is not None:
-            values |= _values_of(name, move)
+    first, then = wanted.first, wanted.then
+    values |= _values_of("first", first.key, first.epoch, first.transition)
+    if then is not None:
+        values |= _values_of("then", then.key, UNPLANNED, then.transition)
     if wanted.lines:
         values |= {
             f"lines_{name}": [getattr(line, name) for line in wanted.lines] for name in _LINE
@@ -137,19 +121,18 @@ def _values(wanted: FastWrite) -> dict[str, Any]:
     return values
 
 
-def _values_of(name: str, move: StepWrite) -> dict[str, Any]:
-    change = move.change
+def _values_of(name: str, key: RunKey, epoch: int, change: Transition) -> dict[str, Any]:
     assert change.event is not None
     own = {
-        "step": move.key.step,
-        "item": move.key.item,
-        "epoch": move.epoch,
+        "step": key.step,
+        "item": key.item,
+        "epoch": epoch,
         "source": change.source.value,
         "target": change.target.value,
         "event": change.event.value,
         "data": encode(change.data) if change.data else None,
         "active": change.active,
-        "ended": change.ended if move.key.item == _NODE else 0,
+        "ended": change.ended if key.item == _NODE else 0,
         "progress": change.progress,
         **{f"set_{column}": value for column, value in change.values.items()},
         **{f"add_{column}": value for column, value in change.adds.items()},

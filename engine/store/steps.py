@@ -168,10 +168,7 @@ def insert_first(tx: ExecutionTx, planned: Sequence[PlannedRun]) -> list[Ticket]
         data = {"reason": Reason.NOT_NEEDED}
         tx.record(Event(EventType.STEP_SKIPPED, run.step, -1, data=data))
     ready = [run for run in planned if run.status is StepStatus.QUEUED]
-    tx.state.active += len(ready)
-    tx.state.steps_left += len(rows) - len(skipped)
-    tx.state.runs_total += len(rows)
-    tx.state.runs_done += len(skipped)
+    tx.state.count_inserted(planned)
     return [Ticket(tx.state.id, run.step, -1, 1, run.queue) for run in ready]
 
 

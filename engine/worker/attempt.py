@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.definition import Step
 from engine.errors import EngineError, RateLimited, StepError, Unavailable
@@ -33,16 +34,6 @@ class Returned:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """User code raised, ran too long, or gave what cannot be kept."""
-
-    reason: str
-    type: str
-    described: dict[str, Any]
-    retryable: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Parked:
     """The step waits for a time, or for somebody else."""
 
@@ -64,7 +55,7 @@ class Lost:
     """The claim was taken away while user code ran."""
 
 
-Outcome = Returned | Failed | Parked | Released | Cancelled | Lost
+Outcome = Returned | Failure | Parked | Released | Cancelled | Lost
 
 
 def run_attempt(
@@ -146,12 +137,12 @@ def returned(value: Any, step: Step, limit: int, context: Context) -> Outcome:
         return failed(error)
 
 
-def failed(error: BaseException) -> Failed:
+def failed(error: BaseException) -> Failure:
     """Return ``error`` as the outcome of an attempt."""
     if isinstance(error, isolated.FailedThere):
-        return Failed(error.reason, error.type, error.described, error.retryable)
+        return Failure(error.reason, error.type, error.described, error.retryable)
     retryable = error.retryable if isinstance(error, StepError) else not _hopeless(error)
-    return Failed(reason_of(error), type(error).__name__, describe_error(error), retryable)
+    return Failure(reason_of(error), type(error).__name__, describe_error(error), retryable)
 
 
 def _hopeless(error: BaseException) -> bool:

@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from engine import registry, settings
+from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.errors import Cut, UnknownStep
 from engine.steps import capture
 from engine.steps.attempt_log import AttemptLog, clipped
 from engine.steps.context import Context, entered
 from engine.steps.python import Python
-from engine.worker.attempt import Failed, encoded, failed
+from engine.worker.attempt import encoded, failed
 from engine.worker.pipes import FORWARDED, line_of, message_of
 
 _PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
@@ -166,7 +167,7 @@ def _attempt(hello: dict[str, Any], control: Control, report: Report) -> dict[st
         return {"failed": asdict(_failed(error, hello["memory"]))}
 
 
-def _failed(error: BaseException, memory: int | None) -> Failed:
+def _failed(error: BaseException, memory: int | None) -> Failure:
     found = failed(error)
     if not _is_for_memory(error):
         return found

@@ -7,18 +7,19 @@ from typing import Any
 
 from engine import steps
 from engine.core import transitions
+from engine.core.plan import Apply
 from engine.core.status import Reason
 from engine.core.transitions import Transition
 from engine.definition import Step
 from engine.errors import StaleClaim, Unavailable
-from engine.flow.commit import commit, commit_fast
 from engine.flow.journal import Journal
+from engine.flow.transaction import commit, commit_fast
 from engine.registry import function_names, has_function
 from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog
 from engine.store.database import Database
 from engine.store.execution_tx import ExecutionTx
-from engine.store.fast_path import FastWrite, StepWrite
+from engine.store.fast_path import FastWrite
 from engine.worker.claims import Claim, Claims
 from engine.worker.prepare import Call, prepare
 from engine.worker.work import Stay, Work, fresh_run
@@ -64,7 +65,7 @@ class Claimer:
 
         def short() -> FastWrite:
             now = self._database.now()
-            return FastWrite(now, StepWrite(work.key, work.run.epoch, claimed(now)))
+            return FastWrite(now, Apply(work.key, work.run.epoch, claimed(now)))
 
         written = commit_fast(self._database, short, self._journal)
         if written is not None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.errors import StaleClaim
-from engine.flow.commit import commit
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.flow.transaction import commit
 from engine.store.database import Database
 from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket

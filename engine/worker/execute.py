@@ -20,13 +20,12 @@ from engine.core.stall import claim_name
 from engine.core.status import Reason, StepStatus
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
-from engine.flow.commit import commit
 from engine.flow.expiry import expire
 from engine.flow.finish import finish
-from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.scope import Scope
 from engine.flow.sends import ActorCall, Look, Sends
+from engine.flow.transaction import after_failure, after_success, commit
 from engine.flow.versions import Versions
 from engine.flow.words import describe_error
 from engine.registry import ACTOR
@@ -224,7 +223,7 @@ class Executor:
     def _skip(self, work: Work, reason: Reason, sends: Sends) -> list[Ticket]:
         def move(tx: ExecutionTx) -> list[Ticket]:
             tx.apply(work.key, work.run.epoch, transitions.skip(now=tx.now, reason=reason))
-            return after_success(tx, work.stay.definition, work.key, ran=False)
+            return after_success(tx, work.stay.definition, work.key, ran=False).ready
 
         return self._commit(work, move, sends)
 
@@ -296,7 +295,7 @@ class Executor:
         def move(tx: ExecutionTx) -> list[Ticket]:
             reused = transitions.reuse(work.run.status, now=tx.now, output=kept)
             tx.apply(work.key, work.run.epoch, reused)
-            return after_success(tx, work.stay.definition, work.key, ran=True)
+            return after_success(tx, work.stay.definition, work.key, ran=True).ready
 
         return self._commit(work, move, sends)
 

@@ -16,9 +16,9 @@ from engine.core import transitions
 from engine.core.planning import ITEM_CHUNK, expires_in, window_end, window_of
 from engine.core.status import StepStatus
 from engine.errors import StaleClaim
-from engine.flow.follow import after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.flow.transaction import after_success
 from engine.store import fan_outs, steps
 from engine.store.database import Database
 from engine.store.execution_tx import ExecutionTx
@@ -67,7 +67,7 @@ class Expander:
                 return fan_outs.queue_items(tx, work.key, 0, end)
             joined = transitions.join(now=tx.now, items=len(items))
             tx.apply(work.key, work.run.epoch, joined)
-            return after_success(tx, work.stay.definition, work.key, ran=True)
+            return after_success(tx, work.stay.definition, work.key, ran=True).ready
 
         return decide(self._database, self._journal, work, move, sends)
 

@@ -13,9 +13,9 @@ from engine.codec import encode
 from engine.core import transitions
 from engine.core.status import STEP_ENDS, StepStatus
 from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
-from engine.flow.commit import commit, commit_fast
 from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
+from engine.flow.transaction import commit, commit_fast
 from engine.steps.attempt_log import Said
 from engine.store import progress, steps
 from engine.store.database import Database
@@ -41,9 +41,9 @@ class _Told:
 
 @dataclass(frozen=True, slots=True)
 class CommonCase(Generic[T]):
-    """What most turns that end a claim come to: tried first, for it takes one trip."""
+    """What most transactions that end a claim come to: tried first, for it takes one trip."""
 
-    write: Callable[[Sequence[Line]], FastWrite]
+    write: Callable[[Sequence[Line]], FastWrite | None]
     follow: Callable[[Written], T]
 
 
@@ -54,11 +54,11 @@ def settle(
     journal: Journal,
     sends: Sends,
     *,
-    usual: CommonCase[T] | None = None,
+    common: CommonCase[T] | None = None,
 ) -> T | None:
     """Commit what came of a claim, insisting while the database is away.
 
-    ``usual`` is tried before ``work``, where it can be all that there is to do.
+    ``common`` is tried before ``work``, where it can be all that there is to do.
 
     Returns what ``work`` returns, or None when an earlier try had committed although its answer
     was lost: the messages it owed are then found by rescue.
@@ -70,17 +70,17 @@ def settle(
     with claim.writing:
         told = _told(claim, claim.log.take(over=True))
         if told.said.forget or told.progress is not None:
-            usual = None
+            common = None
 
         def with_lines(tx: ExecutionTx) -> T:
             _keep(tx, claim, told)
             return work(tx)
 
         def once() -> T:
-            if usual is not None:
-                written = commit_fast(database, lambda: usual.write(told.lines), journal)
+            if common is not None:
+                written = commit_fast(database, lambda: common.write(told.lines), journal)
                 if written is not None:
-                    return usual.follow(written)
+                    return common.follow(written)
             return commit(database, claim.key.execution_id, with_lines, journal, sends)
 
         try:

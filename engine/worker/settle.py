@@ -7,20 +7,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.codec import encode
-from engine.core import retry as retries
-from engine.core import transitions
-from engine.core.status import ExecutionStatus
+from engine.core import failures, transitions
+from engine.core.failures import Failure
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
 from engine.flow import error_text
-from engine.flow.ending import complete, end_if_idle
-from engine.flow.finish import output_text
-from engine.flow.follow import after_failure, after_success
+from engine.flow.finish import complete, output_text
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.flow.transaction import after_failure, after_success, end_if_idle
 from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.steps import ChildWanted, Park, SignalWanted
 from engine.store import artifacts, caches, executions, signals
+from engine.store.carry_out import Carried
 from engine.store.database import Database
 from engine.store.execution_tx import ExecutionTx, Line
 from engine.store.executions import NewExecution
@@ -28,7 +27,6 @@ from engine.store.signals import Wanted
 from engine.store.steps import Ticket
 from engine.worker.attempt import (
     Cancelled,
-    Failed,
     Lost,
     Outcome,
     Parked,
@@ -36,13 +34,13 @@ from engine.worker.attempt import (
     Returned,
     failed,
 )
+from engine.worker.chaining import Chaining
 from engine.worker.children import Children, waiting_for, word_of
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
 from engine.worker.insist import settle
 from engine.worker.keep import keep
 from engine.worker.prepare import Call
-from engine.worker.ride import Ride
 from engine.worker.work import Stay, Work
 
 _log = logging.getLogger(__name__)
@@ -103,7 +101,7 @@ class Settler:
         match outcome:
             case Returned():
                 return self._complete(work, claim, outcome, sends)
-            case Failed():
+            case Failure():
                 return self._fail(work, claim, outcome, sends)
             case Parked(park):
                 return self._park(work, claim, park, sends)
@@ -129,14 +127,13 @@ class Settler:
             stay.scope.remember(work.step.index, returned.value)
         assert isinstance(work.prepared, Call)
         keep_as = work.prepared.keep
-        rides = Ride(self._claimer, work)
+        chaining = Chaining(self._claimer, work)
         last = stay.steps_left == 1 and claim.key.item < 0 and stay.ends_with
         output, told = _output(stay) if last else (None, False)
 
-        def move(tx: ExecutionTx) -> list[Ticket]:
-            rides.forget()  # of a try that was rolled back nothing counts
+        def move(tx: ExecutionTx) -> Carried:
             if child is not None and tx.state.stopping:
-                return self._stop(tx, work, claim)
+                return Carried(self._stop(tx, work, claim))
             done = transitions.complete(now=tx.now, output=returned.text)
             tx.apply(claim.key, claim.epoch, done)
             artifacts.keep(tx, claim.key, claim.attempt, returned.kept)
@@ -144,51 +141,34 @@ class Settler:
                 caches.keep(tx, keep_as, returned.text)
             if child is not None:
                 _admit(tx, child)
-            tickets = after_success(tx, stay.definition, claim.key, ran=True, rides=rides)
+            chain = chaining.at(tx.now)
+            carried = after_success(tx, stay.definition, claim.key, ran=True, chain=chain)
             stay.follow(tx.state)
             if told:
                 complete(tx, stay.definition, output)
-            return tickets
+            return carried
 
         plain = child is None and not returned.kept and keep_as is None
-        usual = rides.usual(claim, returned.text) if plain else None
-        ready = settle(self._database, claim, move, self._journal, sends, usual=usual)
-        if ready is None or (told and not ready):
+        common = chaining.common_case(claim, returned.text) if plain else None
+        carried = settle(self._database, claim, move, self._journal, sends, common=common)
+        if carried is None or (told and not carried.ready):
             return OVER
-        return Settled(ready, rides.taken(), open=True)
+        return Settled(carried.ready, chaining.claimed(carried.chained), open=True)
 
-    def _fail(self, work: Work, claim: Claim, failure: Failed, sends: Sends) -> Settled:
-        stay, policy = work.stay, work.step.retry
-        decision = retries.decide(
-            policy,
-            attempts=claim.attempt,
-            reason=failure.reason,
-            error_type=failure.type,
-            retryable=failure.retryable,
-            seed=f"{claim.key.execution_id}.{claim.key.step}.{claim.key.item}",
-        )
-        described = {**failure.described, "attempt": claim.attempt, "of": policy.attempts}
-        text = encode(described)
+    def _fail(self, work: Work, claim: Claim, failure: Failure, sends: Sends) -> Settled:
+        stay = work.stay
+        verdict = failures.judge(work.step.retry, claim.key, failure, attempt=claim.attempt)
 
         def move(tx: ExecutionTx) -> tuple[int | None, list[Ticket]]:
-            if isinstance(decision, retries.Retry) and not tx.state.stopping:
-                again = transitions.retry(
-                    due_at=tx.now + decision.delay_us,
-                    reason=failure.reason,
-                    error=text,
-                    data=described,
-                )
-                tx.apply(claim.key, claim.epoch, again)
-                tx.log([_verdict(claim, tx.now, described, decision.delay_us)])
-                return decision.delay_us, []
-            over = transitions.fail(now=tx.now, reason=failure.reason, error=text, data=described)
-            tx.apply(claim.key, claim.epoch, over)
-            tx.log([_verdict(claim, tx.now, described, None)])
-            tickets = after_failure(
-                tx, stay.definition, claim.key, error=described, grace=self._grace
-            )
+            delay = verdict.delay if verdict.retries(tx.state) else None
+            tx.log([_verdict(claim, tx.now, verdict.described, delay)])
+            tx.apply(claim.key, claim.epoch, verdict.transition(tx.state, now=tx.now))
+            if delay is not None:
+                return delay, []
+            error = verdict.described
+            ready = after_failure(tx, stay.definition, claim.key, error=error, grace=self._grace)
             stay.follow(tx.state)
-            return None, tickets
+            return None, ready
 
         settled = settle(self._database, claim, move, self._journal, sends)
         if settled is None:
@@ -247,8 +227,7 @@ class Settler:
         return tickets
 
     def _revoke(self, tx: ExecutionTx, work: Work, claim: Claim) -> list[Ticket]:
-        ending = tx.state.ending or ExecutionStatus.FAILED
-        tx.apply(claim.key, claim.epoch, transitions.revoke(now=tx.now, ending=ending))
+        tx.apply(claim.key, claim.epoch, failures.revoked(tx.state, now=tx.now))
         return end_if_idle(tx, work.stay.definition)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine.codec import decode
 from engine.errors import Unavailable
 from engine.settings import Settings
+from engine.store import carry_out
 from engine.store.database import Database
-from engine.worker import ride
 from tests.support.house import House, python
 from tests.support.longhand import Longhand
 from tests.support.saying import pause, resume, signal, transform, waits
@@ -164,21 +166,20 @@ def test_an_item_whose_parameters_fail_is_left_to_whoever_claims_it(house: House
     assert reasons == [(12, "rejected_input")]
 
 
-def test_of_a_commit_that_was_rolled_back_nothing_was_taken_along(
+def test_of_a_commit_that_was_rolled_back_nothing_was_claimed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     staying = House(Longhand(database), Settings(continuation_ms=600_000))
     staying.lanes = 10
-    taken_item, broken = ride.Ride.take_item, [True]
+    claim_item, broken = carry_out._claim_item, [True]
 
-    def fails_once(self: ride.Ride, *arguments: object) -> bool:
-        found = taken_item(self, *arguments)  # type: ignore[arg-type]
+    def fails_once(*arguments: Any) -> None:
+        claim_item(*arguments)
         if broken:
             broken.pop()
             raise Unavailable("the database did not answer")
-        return found
 
-    monkeypatch.setattr(ride.Ride, "take_item", fails_once)
+    monkeypatch.setattr(carry_out, "_claim_item", fails_once)
     execution_id = begun(staying)
     staying.drain()
     assert broken == []

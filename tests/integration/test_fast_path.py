@@ -13,13 +13,14 @@ import pytest
 
 from engine import context
 from engine.core import transitions
+from engine.core.plan import Apply, Chained, ClaimItem, ClaimStep
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
 from engine.settings import Settings
 from engine.store import fast_path
 from engine.store.database import Database, Work
 from engine.store.execution_tx import Line
-from engine.store.fast_path import FastWrite, StepWrite, Written
+from engine.store.fast_path import FastWrite, Written
 from engine.store.steps import Ticket
 from tests.support.house import House, python
 from tests.support.invariants import check
@@ -199,15 +200,15 @@ def everything(house: House) -> list[Any]:
     return [house.query(f"SELECT * FROM {table} ORDER BY {by}") for table, by in tables.items()]
 
 
-def done(key: RunKey, epoch: int = 1) -> StepWrite:
-    return StepWrite(key, epoch, transitions.complete(now=NOW, output="1"))
+def done(key: RunKey, epoch: int = 1) -> Apply:
+    return Apply(key, epoch, transitions.complete(now=NOW, output="1"))
 
 
-def riding(key: RunKey) -> StepWrite:
-    terms = {"worker_id": "w1", "now": NOW, "deadline": NOW + 1}
+def chained(key: RunKey) -> ClaimStep | ClaimItem:
+    terms: dict[str, Any] = {"worker_id": "w1", "now": NOW, "deadline": NOW + 1}
     if key.item < 0 and key.step > 0:
-        return StepWrite(key, 0, transitions.ride(**terms, input="{}"))  # type: ignore[arg-type]
-    return StepWrite(key, 0, transitions.ride_item(**terms))  # type: ignore[arg-type]
+        return ClaimStep(key, transitions.claim_next(**terms, input="{}"))
+    return ClaimItem(key, transitions.claim_next_item(**terms))
 
 
 def refused(house: House, wanted: FastWrite) -> bool:
@@ -221,7 +222,7 @@ def of_two(house: House) -> tuple[str, FastWrite]:
     """Return an execution of two steps, the first claimed, and the turn that passes it on."""
     execution_id, key = claimed(house)
     lines = [Line(0, -1, 1, NOW, "info", "said")]
-    return execution_id, FastWrite(NOW, done(key), riding(RunKey(execution_id, 1)), lines)
+    return execution_id, FastWrite(NOW, done(key), chained(RunKey(execution_id, 1)), lines)
 
 
 def of_items(house: House) -> tuple[str, FastWrite]:
@@ -233,9 +234,9 @@ def of_items(house: House) -> tuple[str, FastWrite]:
         StepStatus.QUEUED, worker_id="w1", now=NOW, deadline=NOW + 1, input='{"x":1}'
     )
     for ticket in house.inbox:
-        assert carried_out(house, FastWrite(NOW, StepWrite(ticket.key, 1, claim)))
+        assert carried_out(house, FastWrite(NOW, Apply(ticket.key, 1, claim)))
     key = RunKey(execution_id, 0, 0)
-    return execution_id, FastWrite(NOW, done(key), riding(RunKey(execution_id, 0)))
+    return execution_id, FastWrite(NOW, done(key), chained(RunKey(execution_id, 0)))
 
 
 def carried_out(house: House, wanted: FastWrite) -> Written:
@@ -254,7 +255,7 @@ def test_one_as_foreseen_is_carried_out(calm: House) -> None:
     execution_id, wanted = of_two(calm)
     written = carried_out(calm, wanted)
     assert statuses(calm, execution_id) == {0: "completed", 1: "running"}
-    assert (written.attempts, written.then) == (1, fast_path.Then(-1, 1, "{}"))
+    assert (written.attempts, written.then) == (1, Chained(-1, 1, "{}"))
     assert (written.state.active, written.state.steps_left, written.state.last_log) == (1, 1, 1)
     assert [fact.type for fact in written.facts] == ["step_completed", "step_started"]
 

@@ -16,13 +16,14 @@ import pytest
 
 from engine import registry
 from engine.artifacts import kind_of
+from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.core.transitions import RunKey
 from engine.definition import Step, parse
 from engine.steps.attempt_log import AttemptLog, Progress
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
-from engine.worker.attempt import Cancelled, Failed, Lost, Outcome, Released, Returned, run_attempt
+from engine.worker.attempt import Cancelled, Lost, Outcome, Released, Returned, run_attempt
 from engine.worker.claims import Claim, Stop
 from tests.support import steps_in_a_process
 from tests.support.processes import eventually, lives
@@ -85,9 +86,9 @@ def _run(
         watchdog.close()
 
 
-def _failure(name: str, **more: Any) -> Failed:
+def _failure(name: str, **more: Any) -> Failure:
     outcome = _run(name, **more)
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failure), outcome
     return outcome
 
 
@@ -307,7 +308,7 @@ def test_a_function_leaves_no_child_behind(tmp_path: Path) -> None:
 
 def test_a_signal_from_elsewhere_is_a_death_like_others(tmp_path: Path) -> None:
     outcome = _during(tmp_path, "hold", lambda _claim: os.kill(_pids(tmp_path)[0], signal.SIGTERM))
-    assert isinstance(outcome, Failed)
+    assert isinstance(outcome, Failure)
     assert outcome.reason == Reason.PROCESS_DIED
     assert "signal 15 (SIGTERM)" in outcome.described["message"]
     _await_gone(_pids(tmp_path))

@@ -129,7 +129,7 @@ class Compared(RuleBasedStateMachine):
         self.workers[at] = f"w{self.born}"
         self.born += 1
 
-    @precondition(lambda self: self.model.table.head.status is ExecutionStatus.PAUSED)
+    @precondition(lambda self: self.model.table.state.status is ExecutionStatus.PAUSED)
     @rule()
     def resume(self) -> None:
         self.model.resume()
@@ -156,7 +156,7 @@ class Compared(RuleBasedStateMachine):
         ]
         stored = self.store.ask(ROWS)
         assert stored == rows, f"stored are {stored}, and not {rows}"
-        head = table.head
+        head = table.state
         assert self.store.ask(HEAD) == [
             (
                 head.status,

@@ -13,8 +13,8 @@ from engine.core.status import Reason
 from engine.core.transitions import RunKey
 from engine.definition import parse
 from engine.errors import Conflict, StaleClaim
-from engine.flow.commit import commit
 from engine.flow.sends import Sends
+from engine.flow.transaction import after_success, commit
 from engine.publish import publish
 from engine.steps import Context
 from engine.store import liveness, overdue
@@ -299,8 +299,6 @@ def test_all_messages_are_sent_again_when_redis_lost_its_memory(house: House) ->
 
 def test_an_execution_whose_worker_died_before_its_end_is_finished(house: House) -> None:
     execution_id, key = claimed(house)
-    from engine.flow.follow import after_success
-
     definition = house.versions.get(house.execution(execution_id, "workflow_id")[0], 1)
 
     def both(taken: Any) -> None:

@@ -151,7 +151,7 @@ def test_a_step_that_rides_along_has_what_advance_and_claim_would_have_written(
 def test_a_step_that_does_not_wait_for_its_need_any_more_cannot_ride(house: House) -> None:
     execution_id, _key = claimed(house)
     house.write("UPDATE step_runs SET status = 'cancelled' WHERE step = 1")
-    move = transitions.ride(worker_id="w1", now=1, deadline=2, input="{}")
+    move = transitions.claim_next(worker_id="w1", now=1, deadline=2, input="{}")
     with pytest.raises(StaleClaim):
         apply(house, RunKey(execution_id, 1), 0, move)
     assert house.step(execution_id, 1, "status", "attempts") == ("cancelled", 0)

@@ -34,12 +34,12 @@ SMALL = {
     "engine.store.execution_tx._told",
     "engine.store.notices.answer",
     "engine.store.letters.keep_poison",
-    "engine.flow.follow._end",
-    "engine.flow.follow._scatter",
-    "engine.flow.follow._note_failed_closing",
+    "engine.core.propagate._fail_execution",
+    "engine.core.propagate._end_fan_out",
+    "engine.core.propagate._note_failed_closing",
     "engine.flow.expiry.expire",
-    "engine.rescue.endings._miss_deadline",
-    "engine.rescue.claims._crash",
+    "engine.core.lifecycle.time_out",
+    "engine.core.failures.crashed",
 }
 SMALL_LENGTH = 2_000  # characters
 

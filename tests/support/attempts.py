@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from engine import registry
+from engine.core.failures import Failure
 from engine.core.transitions import RunKey
 from engine.definition import Step, parse
 from engine.steps import capture
@@ -15,7 +16,7 @@ from engine.steps.attempt_log import AttemptLog
 from engine.steps.context import Context
 from engine.steps.processes import Mark
 from engine.steps.watchdog import Watchdog
-from engine.worker.attempt import Failed, Outcome, Returned, run_attempt
+from engine.worker.attempt import Outcome, Returned, run_attempt
 from engine.worker.claims import Claim
 
 
@@ -75,9 +76,9 @@ def returned(outcome: Outcome) -> Any:
     return outcome.value
 
 
-def failure(outcome: Outcome) -> Failed:
+def failure(outcome: Outcome) -> Failure:
     """Return the outcome of an attempt that failed."""
-    assert isinstance(outcome, Failed), outcome
+    assert isinstance(outcome, Failure), outcome
     return outcome
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from engine.core import transitions
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
-from engine.flow.commit import commit
+from engine.flow.transaction import commit
 from tests.support.house import House, python
 
 

@@ -158,7 +158,7 @@ class Histories(RuleBasedStateMachine):
     def _signal(self, _which: int) -> None:
         self.model.signal()
 
-    @precondition(lambda self: self.model.table.head.status is ExecutionStatus.PAUSED)
+    @precondition(lambda self: self.model.table.state.status is ExecutionStatus.PAUSED)
     @rule()
     def resume(self) -> None:
         self.model.resume()
@@ -178,7 +178,7 @@ class Histories(RuleBasedStateMachine):
         for worker in self.workers:
             self.model.stopped.add(worker)
         for _ in range(PEACE):
-            if self.model.table.head.over:
+            if self.model.table.state.over:
                 break
             self._peaceful_round()
         for claim in self.claims:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from engine.core import transitions
-from engine.core.event import EventType
+from engine.core import lifecycle, termination, transitions
+from engine.core.execution_state import ExecutionState
+from engine.core.failures import Failure
+from engine.core.plan import Plan
 from engine.core.planning import expires_in, first_rows, window_of
 from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.errors import Conflict
 from engine.worker.claimer import DEADLINE_GRACE
-from tests.support.model.rescue import Notice, Rescue, Sends
-from tests.support.model.table import Key, Message, Row, StaleError, Table
+from tests.support.model.rescue import GRACE, Notice, Rescue, Sends
+from tests.support.model.table import Key, Message, Row, StaleError
 
 _STARTABLE = (StepStatus.QUEUED, StepStatus.RETRYING, StepStatus.WAITING)
 
@@ -51,10 +55,6 @@ class Claim:
 class Model(Rescue):
     """One execution under way, with whoever works on it."""
 
-    def __post_init__(self) -> None:
-        self.table = Table(self.shape.definition, self.now, self.guards)
-        self.sends.dispatch = True
-
     def pass_time(self, micros: int) -> None:
         """Let the clock go on."""
         self.now += micros
@@ -69,28 +69,29 @@ class Model(Rescue):
 
     def dispatch(self) -> None:
         """Plan the execution if it is new, give answers, finish it if that was left."""
-        table, head = self.table, self.table.head
+        table, state = self.table, self.table.state
         for notice in list(self.notices):
             self._answer(notice)
-        if head.status is ExecutionStatus.PENDING:
-            if head.ending is not None:
+        if state.status is ExecutionStatus.PENDING:
+            if state.ending is not None:
                 return
-            ready = table.insert_first(first_rows(self.definition))
-            head.status = ExecutionStatus.RUNNING
-            table.due_at = None
-            table.emit(EventType.STARTED)
+            rows = first_rows(self.definition)
+            ready = self.carry_out(lifecycle.begin(state, self.definition, rows, now=self.now))
             table.close()
             self.sends.now += ready
             finishable = not ready
         else:
-            planned = head.status in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
-            finishable = planned and head.ending is None and head.steps_left == 0
+            planned = state.status in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING)
+            finishable = planned and state.ending is None and state.steps_left == 0
         if finishable:
             self._finish()
 
     def _finish(self) -> None:
-        self.complete()
+        self._complete_execution()
         self.table.close()
+
+    def _complete_execution(self) -> None:
+        self.carry_out(termination.complete(self.table.state, self.definition, None, now=self.now))
 
     def _answer(self, notice: Notice) -> None:
         table = self.table
@@ -118,8 +119,8 @@ class Model(Rescue):
             self.sends.later.append((message, row.due_at or 0))
             return None
         woken = row.status is StepStatus.WAITING or row.woken
-        head = self.table.head
-        return Work(key, row.status, epoch, woken, head.steps_left, head.phase)
+        state = self.table.state
+        return Work(key, row.status, epoch, woken, state.steps_left, state.phase)
 
     def go(self, work: Work, worker: str) -> Claim | None:
         """Take the step run one move on; return the claim when user code is to be called now."""
@@ -131,7 +132,7 @@ class Model(Rescue):
     def _go(self, work: Work, worker: str) -> Claim | None:
         table, key = self.table, work.key
         row = table.rows[key]
-        if not table.head.moving:
+        if not table.state.moving:
             raise StaleError("the execution ends or is paused: nothing new starts")
         if self._expired(row, work):
             table.apply(key, work.epoch, transitions.expire(now=self.now, error="{}", data={}))
@@ -187,7 +188,7 @@ class Model(Rescue):
         window = window_of(step.max_parallel, count)
         expanded = transitions.expand(now=self.now, items=count, left=count, window=window)
         table.apply(work.key, work.epoch, expanded)
-        table.head.runs_total += max(count, 1) - 1
+        table.state.runs_total += max(count, 1) - 1
         if count:
             return table.queue_items(step.index, 0, window)
         table.apply(work.key, work.epoch, transitions.join(now=self.now, items=0))
@@ -196,7 +197,7 @@ class Model(Rescue):
     def _go_on(self, ready: list[Message]) -> None:
         self.table.close()
         self.sends.now += ready
-        if not ready and self.table.head.steps_left == 0:
+        if not ready and self.table.state.steps_left == 0:
             self._finish()
 
     def settle(self, claim: Claim, outcome: Outcome) -> bool:
@@ -225,25 +226,24 @@ class Model(Rescue):
         ready = self.after_success(work.key, ran=True)
         ends = work.phase is Phase.CLOSING or not self.definition.closing
         if work.steps_left == 1 and work.key[1] < 0 and ends:
-            self.complete()
+            self._complete_execution()
             table.close()
             return
         self._go_on(ready)
 
     def _fail(self, claim: Claim, *, retryable: bool) -> None:
         work, table = claim.work, self.table
-        if self._try_again(work.key, work.epoch, claim.attempt, Reason.ERROR, retryable=retryable):
+        failure = Failure(Reason.ERROR, "ValueError", {}, retryable)
+        if self.fail(work.key, work.epoch, claim.attempt, failure) is not None:
             table.close()
             row = table.rows[work.key]
             self.sends.later.append((table.message(work.key), row.due_at or 0))
             return
-        failed = transitions.fail(now=self.now, reason=Reason.ERROR, error="{}", data={})
-        table.apply(work.key, work.epoch, failed)
         self._go_on(self.after_failure(work.key))
 
     def _park(self, claim: Claim, kind: str) -> None:
         work, table = claim.work, self.table
-        if table.head.stopping:
+        if table.state.stopping:
             self._go_on(self._revoke(work.key, work.epoch))
             return
         given = self.definition.document["steps"][self.definition.steps[work.key[0]].name]["with"]
@@ -259,7 +259,7 @@ class Model(Rescue):
 
     def _give_up(self, claim: Claim, *, sent: bool) -> None:
         work, table = claim.work, self.table
-        if table.head.stopping:
+        if table.state.stopping:
             self.sends.now += self._revoke(work.key, work.epoch)
         else:
             table.apply(work.key, work.epoch, transitions.release(now=self.now))
@@ -271,45 +271,33 @@ class Model(Rescue):
 
     def cancel(self) -> bool:
         """Cancel the execution; return whether that was possible."""
-        head = self.table.head
-        if head.over or (head.ending is not None and head.phase is not Phase.CLOSING):
-            return False
-        self.table.emit(EventType.CANCEL_REQUESTED)
-        self.sends.now += self.start_ending(ExecutionStatus.CANCELLED)
-        self.table.close()
-        return True
+        return self._steer(
+            lambda state: lifecycle.cancel(
+                state, self.definition, now=self.now, grace=GRACE, note=None
+            )
+        )
 
     def pause(self) -> bool:
         """Pause the execution; return whether that was possible."""
-        head = self.table.head
-        if head.over or head.stopping or head.status is ExecutionStatus.PAUSED:
-            return False
-        head.status = ExecutionStatus.PAUSED
-        self.table.emit(EventType.PAUSED)
-        self.table.close()
-        return True
+        return self._steer(lambda state: lifecycle.pause(state, now=self.now, note=None))
 
     def resume(self) -> bool:
         """Let it go on; return whether that was possible."""
-        table, head = self.table, self.table.head
-        if head.status is not ExecutionStatus.PAUSED:
+        due = self.table.due_at is not None and self.table.due_at <= self.now
+        return self._steer(lambda state: lifecycle.resume(state, now=self.now, due=due))
+
+    def _steer(self, decide: Callable[[ExecutionState], Plan]) -> bool:
+        try:
+            plan = decide(self.table.state)
+        except Conflict:
             return False
-        table.emit(EventType.RESUMED)
-        if head.runs_total == 0:
-            head.status = ExecutionStatus.PENDING
-            owed = table.due_at is not None and table.due_at <= self.now
-        else:
-            head.status = ExecutionStatus.RUNNING
-            ready = table.requeue()
-            self.sends.now += ready
-            owed = not ready
-        self.sends.dispatch = self.sends.dispatch or owed
-        table.close()
+        self.sends.now += self.carry_out(plan)
+        self.table.close()
         return True
 
     def signal(self) -> bool:
         """Send the signal that steps of the shapes wait for; return whether that was possible."""
-        if self.table.head.over:
+        if self.table.state.over:
             return False
         self.taken.append(False)
         self._offer(len(self.taken) - 1)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from engine.core import retry as retries
-from engine.core import transitions
-from engine.core.event import EventType
-from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.core import failures, lifecycle, propagate, termination, transitions
+from engine.core.failures import Failure
+from engine.core.plan import Plan
+from engine.core.status import ExecutionStatus, Reason, StepStatus
+from engine.core.transitions import RunKey
+from engine.definition import Definition
 from engine.flow.evidence import QUIET
 from engine.rescue import ALONE_AGAIN, HEAD_START, LATE_RETRY
-from tests.support.model.flow import Flow
 from tests.support.model.shapes import Shape
-from tests.support.model.table import ID, Guards, Key, Message
+from tests.support.model.table import ID, Guards, Key, Message, Table
 
 MAX_CRASHES = 3
+GRACE = 10_000_000  # µs that what runs has once its execution is told to end
 INTERRUPT = 5_000_000  # µs that interrupted steps have
 
 
@@ -38,7 +40,7 @@ class Notice:
 
 
 @dataclass
-class Rescue(Flow):
+class Rescue:
     """One execution, and the sweeps over it."""
 
     shape: Shape
@@ -50,6 +52,50 @@ class Rescue(Flow):
     notices: list[Notice] = field(default_factory=list)
     taken: list[bool] = field(default_factory=list)  # per signal: whether it has a taker
     sends: Sends = field(default_factory=Sends)
+
+    def __post_init__(self) -> None:
+        self.table = Table(self.shape.definition, self.now, self.guards)
+        self.sends.dispatch = True
+
+    @property
+    def definition(self) -> Definition:
+        """The pinned version."""
+        return self.table.definition
+
+    # --- what follows from a transition -------------------------------------------------------
+
+    def carry_out(self, plan: Plan) -> list[Message]:
+        """Do what the core has planned; return messages for what is ready."""
+        ready = self.table.carry_out(plan)
+        self.sends.dispatch |= self.table.wants_dispatch
+        self.table.wants_dispatch = False
+        return ready
+
+    def after_success(self, key: Key, *, ran: bool) -> list[Message]:
+        """Do what follows when the step run completed or was skipped."""
+        fan_out = self.table.count_item(key, failed=False)
+        state, run = self.table.state, RunKey(ID, *key)
+        return self.carry_out(
+            propagate.after_success(
+                state, self.definition, run, now=self.now, ran=ran, fan_out=fan_out
+            )
+        )
+
+    def after_failure(self, key: Key) -> list[Message]:
+        """Do what the failed step's policy says."""
+        fan_out = self.table.count_item(key, failed=True)
+        state, run = self.table.state, RunKey(ID, *key)
+        return self.carry_out(
+            propagate.after_failure(
+                state, self.definition, run, now=self.now, error={}, grace=GRACE, fan_out=fan_out
+            )
+        )
+
+    def end_if_idle(self) -> list[Message]:
+        """Do what is left of an ending execution once nothing of it runs any more."""
+        return self.carry_out(termination.idle(self.table.state, self.definition, self.now))
+
+    # --- the sweeps ---------------------------------------------------------------------------
 
     def sweep(self) -> None:
         """Look once for what is owed and has nobody to carry it out."""
@@ -70,13 +116,9 @@ class Rescue(Flow):
         """Return whether an answer is under way to the waiting step run."""
         return any((notice.key, notice.epoch) == (key, epoch) for notice in self.notices)
 
-    def owe_finish(self) -> None:
-        """All steps have ended: somebody must look, and write the output."""
-        self.sends.dispatch = True
-
     @property
     def _paused(self) -> bool:
-        return self.table.head.status is ExecutionStatus.PAUSED
+        return self.table.state.status is ExecutionStatus.PAUSED
 
     def _due(self, status: StepStatus, before: int) -> list[Key]:
         if self._paused and status is not StepStatus.RUNNING:
@@ -95,18 +137,17 @@ class Rescue(Flow):
             if row.status is not StepStatus.RUNNING or row.worker_id not in self.stopped:
                 continue
             crashes = row.crashes + 1
-            if table.head.stopping:
+            if table.state.stopping:
                 self.sends.now += self._revoke(key, row.epoch)
-            elif crashes < MAX_CRASHES:
-                last = crashes == MAX_CRASHES - 1
-                moved = transitions.crash(now=self.now, crashes=crashes, last_chance=last)
-                table.apply(key, row.epoch, moved)
-                self.sends.now += [] if last else [table.message(key)]
             else:
-                table.apply(
-                    key, row.epoch, transitions.crash_out(now=self.now, error="{}", data={})
+                crash = failures.crashed(
+                    now=self.now, crashes=crashes, most=MAX_CRASHES, stall=None
                 )
-                self.sends.now += self.after_failure(key)
+                table.apply(key, row.epoch, crash.transition)
+                if crash.fails:
+                    self.sends.now += self.after_failure(key)
+                elif not crash.last_chance:
+                    self.sends.now.append(table.message(key))
             table.close()
 
     def _try_last_chance(self) -> None:
@@ -133,9 +174,8 @@ class Rescue(Flow):
             row = table.rows[key]
             if row.status is not StepStatus.RUNNING:
                 continue
-            if not self._try_again(key, row.epoch, row.attempts, Reason.TIMEOUT):
-                over = transitions.fail(now=self.now, reason=Reason.TIMEOUT, error="{}", data={})
-                table.apply(key, row.epoch, over)
+            failure = Failure(Reason.TIMEOUT, "TimedOut", {})
+            if self.fail(key, row.epoch, row.attempts, failure) is None:
                 self.sends.now += self.after_failure(key)
             table.close()
 
@@ -145,7 +185,7 @@ class Rescue(Flow):
         late = self._due(StepStatus.RETRYING, self.now - LATE_RETRY)
         for status, key in waiting + [(StepStatus.RETRYING, key) for key in late]:
             row = table.rows[key]
-            if not table.head.moving or row.status is not status:
+            if not table.state.moving or row.status is not status:
                 continue
             if row.wait_for is None:
                 table.apply(key, row.epoch, transitions.wake(status, now=self.now))
@@ -165,7 +205,7 @@ class Rescue(Flow):
             row = table.rows[key]
             if row.status is not StepStatus.QUEUED or row.expires_in is None:
                 continue
-            if not table.head.moving:
+            if not table.state.moving:
                 return
             if (row.queued_at or 0) + row.expires_in < self.now:
                 table.apply(key, row.epoch, transitions.expire(now=self.now, error="{}", data={}))
@@ -173,34 +213,33 @@ class Rescue(Flow):
                 table.close()
 
     def _miss_deadline(self) -> None:
-        table, head = self.table, self.table.head
-        late = table.deadline_at is not None and table.deadline_at <= self.now
-        if late and not head.over and head.ending is None and head.phase is Phase.STEPS:
-            table.emit(EventType.TIMED_OUT)
-            self.sends.now += self.start_ending(ExecutionStatus.FAILED)
-            table.close()
+        table = self.table
+        if table.deadline_at is not None and table.deadline_at <= self.now:
+            plan = lifecycle.time_out(table.state, self.definition, now=self.now, grace=GRACE)
+            if plan.orders:
+                self.sends.now += self.carry_out(plan)
+                table.close()
 
     def _end_execution(self) -> None:
-        table, head = self.table, self.table.head
+        table, state = self.table, self.table.state
         owed = table.due_at is not None and table.due_at <= self.now
-        if not owed or head.over or self._paused or head.status is ExecutionStatus.PENDING:
+        if not owed or state.over or self._paused or state.status is ExecutionStatus.PENDING:
             return
-        if head.ending is None:
+        if state.ending is None:
             self.sends.dispatch = True
             table.due_at = self.now + 5 * QUIET
         elif table.interrupting:
             self._end_now()
-        elif head.stopping:
-            if head.active == 0:
+        elif state.stopping:
+            if state.active == 0:
                 self.sends.now += self.end_if_idle()
             else:
-                table.interrupting, table.due_at = True, self.now + INTERRUPT
-                table.emit(EventType.INTERRUPTING)
+                self.carry_out(lifecycle.interrupt(state, now=self.now, grace=INTERRUPT))
             table.close()
 
     def _end_now(self) -> None:
         table = self.table
-        if not table.head.stopping:
+        if not table.state.stopping:
             return
         for key in table.running():
             self.sends.now += self._revoke(key, table.rows[key].epoch)
@@ -208,7 +247,7 @@ class Rescue(Flow):
         table.close()
 
     def _send_lost(self) -> None:
-        table, head = self.table, self.table.head
+        table, state = self.table, self.table.state
         forgot, self.broker_forgot = self.broker_forgot, False
         before = self.now if forgot else self.now - QUIET if self.broker_is_empty else 0
         for key in self._due(StepStatus.QUEUED, before):
@@ -218,30 +257,19 @@ class Rescue(Flow):
             if row.reason != Reason.WORKER_CRASHED and (forgot or patient):
                 row.due_at = self.now
                 self.sends.now.append(table.message(key))
-        pending = head.status is ExecutionStatus.PENDING and head.ending is None
+        pending = state.status is ExecutionStatus.PENDING and state.ending is None
         if pending and table.due_at is not None and table.due_at < before:
             table.due_at = self.now
             self.sends.dispatch = True
 
-    def _try_again(
-        self, key: Key, epoch: int, attempts: int, reason: Reason, *, retryable: bool = True
-    ) -> bool:
-        decision = retries.decide(
-            self.definition.steps[key[0]].retry,
-            attempts=attempts,
-            reason=reason,
-            error_type="ValueError",
-            retryable=retryable,
-            seed=ID,
-        )
-        if not isinstance(decision, retries.Retry) or self.table.head.stopping:
-            return False
-        due_at = self.now + decision.delay_us
-        again = transitions.retry(due_at=due_at, reason=reason, error="{}", data={})
-        self.table.apply(key, epoch, again)
-        return True
+    def fail(self, key: Key, epoch: int, attempt: int, failure: Failure) -> int | None:
+        """End an attempt that failed; return the µs until the next one, None if there is none."""
+        policy, state = self.definition.steps[key[0]].retry, self.table.state
+        verdict = failures.judge(policy, RunKey(ID, *key), failure, attempt=attempt)
+        again = verdict.retries(state)
+        self.table.apply(key, epoch, verdict.transition(state, now=self.now))
+        return verdict.delay if again else None
 
     def _revoke(self, key: Key, epoch: int) -> list[Message]:
-        ending = self.table.head.ending or ExecutionStatus.FAILED
-        self.table.apply(key, epoch, transitions.revoke(now=self.now, ending=ending))
+        self.table.apply(key, epoch, failures.revoked(self.table.state, now=self.now))
         return self.end_if_idle()

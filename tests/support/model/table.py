@@ -6,11 +6,31 @@ out one by one, to see whether anybody would notice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from engine.core import termination
 from engine.core.event import Event, EventType
 from engine.core.execution_state import ExecutionState
+from engine.core.plan import (
+    AnswerParent,
+    Apply,
+    CancelChildren,
+    CountNeeds,
+    Dispatch,
+    DropOpen,
+    Emit,
+    FailFanOut,
+    FanOut,
+    InsertRuns,
+    MarkEnding,
+    Order,
+    Plan,
+    QueueItem,
+    Requeue,
+    SetColumns,
+)
 from engine.core.planning import PlannedRun
 from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.core.transitions import RunKey, Transition, event_of
@@ -66,7 +86,7 @@ class Guards:
 
 
 def new_head() -> ExecutionState:
-    """Return the head of an execution that was just admitted."""
+    """Return the state of an execution that was just admitted."""
     return ExecutionState(
         id=ID,
         owner_id="owner",
@@ -95,11 +115,12 @@ class Table:
     definition: Definition
     now: int
     guards: Guards = field(default_factory=Guards)
-    head: ExecutionState = field(default_factory=new_head)
+    state: ExecutionState = field(default_factory=new_head)
     rows: dict[Key, Row] = field(default_factory=dict)
     events: list[Event] = field(default_factory=lambda: [Event(EventType.CREATED)])
     due_at: int | None = None
     interrupting: bool = False
+    wants_dispatch: bool = False
     deadline_at: int | None = None
 
     def __post_init__(self) -> None:
@@ -121,11 +142,7 @@ class Table:
             setattr(row, name, value)
         for name, more in change.adds.items():
             setattr(row, name, getattr(row, name) + more)
-        head = self.head
-        head.active += change.active
-        head.runs_done += change.progress
-        if key[1] < 0:
-            head.steps_left -= change.ended
+        self.state.count(RunKey(ID, *key), change)
         attempt = row.attempts - min(change.adds.get("attempts", 0), 0)
         event = event_of(change, RunKey(ID, *key), attempt or None)
         if event is not None:
@@ -145,43 +162,98 @@ class Table:
             raise StaleError(f"{key} is {row.status}, not {status}")
         return row
 
-    def emit(self, event: EventType) -> None:
-        """Leave a fact about the execution itself."""
-        self.events.append(Event(event))
-
     def close(self) -> None:
         """End a turn: an execution with nothing queued or running is waiting."""
-        head = self.head
-        head.last_seq = len(self.events)
-        if not head.moving:
+        state = self.state
+        state.last_seq = len(self.events)
+        if not state.moving:
             return
-        if head.active > 0:
-            head.status = ExecutionStatus.RUNNING
-        elif head.steps_left > 0 and head.status is ExecutionStatus.RUNNING:
-            head.status = ExecutionStatus.WAITING
-            self.emit(EventType.WAITING)
-            head.last_seq += 1
+        if state.active > 0:
+            state.status = ExecutionStatus.RUNNING
+        elif state.steps_left > 0 and state.status is ExecutionStatus.RUNNING:
+            state.status = ExecutionStatus.WAITING
+            self.events.append(Event(EventType.WAITING))
+            state.last_seq += 1
+
+    # --- a plan of the core -------------------------------------------------------------------
+
+    def carry_out(self, plan: Plan) -> list[Message]:
+        """Do what it orders, and what is left when nothing runs by that any more.
+
+        Returns messages for what is ready.
+        """
+        ready: list[Message] = []
+        for order in plan.orders:
+            ready += self._carry_out_one(order)
+        if plan.asks_again:
+            ready = self.carry_out(termination.idle(self.state, self.definition, self.now))
+        return ready if self.state.moving else []
+
+    def _carry_out_one(self, order: Order) -> list[Message]:
+        match order:
+            case Apply(key, epoch, transition):
+                self.apply((key.step, key.item), epoch, transition)
+            case CountNeeds(dependants, ran):
+                return self.advance(dependants, ran=ran)
+            case QueueItem(key):
+                return self.queue_items(key.step, key.item, key.item + 1)
+            case InsertRuns(rows):
+                return self.insert_first(rows)
+            case DropOpen(target, reason):
+                self.drop_open(target, reason)
+            case Requeue():
+                found = self.requeue()
+                self.wants_dispatch |= not found
+                return found
+            case SetColumns(values):
+                self._set(values)
+            case Emit(event):
+                self.events.append(event)
+            case Dispatch(wanted):
+                self.wants_dispatch = wanted
+            case FailFanOut(step):
+                node = self.rows[(step, -1)]
+                node.status, node.reason = StepStatus.FAILED, Reason.STEP_FAILED
+            case MarkEnding() | CancelChildren() | AnswerParent():
+                pass  # of these the model keeps nothing
+            case _:
+                raise AssertionError(f"{order} is none of the model's")
+        return []
+
+    def _set(self, values: Mapping[str, Any]) -> None:
+        for name, value in values.items():
+            where = self.state if hasattr(self.state, name) else self
+            if hasattr(where, name):
+                setattr(where, name, value)
+
+    def count_item(self, key: Key, *, failed: bool) -> FanOut | None:
+        """Count an item that ended; None for what is no item, or when nobody asks any more."""
+        if key[1] < 0 or self.state.stopping:
+            return None
+        node = self.rows[(key[0], -1)]
+        assert node.items is not None
+        node.items_left -= 1
+        node.items_failed += failed
+        node.items_next += 1
+        return FanOut(
+            node.items, node.items_left, node.items_next - 1, node.items_failed, node.epoch
+        )
 
     # --- what SQL does to several rows at once ------------------------------------------------
 
     def insert_first(self, planned: Sequence[PlannedRun]) -> list[Message]:
         """Make the nodes' rows and return messages for those that are ready."""
         ready: list[Message] = []
-        head = self.head
+        self.state.count_inserted(planned)
         for run in planned:
             row = Row(run.status, needs_left=run.needs_left, needs_ran=run.needs_ran)
             row.expires_in = run.expires_in
             self.rows[(run.step, -1)] = row
-            head.runs_total += 1
             if run.status is StepStatus.SKIPPED:
                 row.reason = Reason.NOT_NEEDED
-                head.runs_done += 1
                 self.events.append(Event(EventType.STEP_SKIPPED, run.step, -1))
-                continue
-            head.steps_left += 1
-            if run.status is StepStatus.QUEUED:
+            elif run.status is StepStatus.QUEUED:
                 row.epoch, row.due_at, row.queued_at = 1, self.now, self.now
-                head.active += 1
                 ready.append((run.step, -1, 1))
         return ready
 
@@ -217,7 +289,7 @@ class Table:
         row.status = StepStatus.QUEUED
         row.epoch += 1
         row.due_at = row.queued_at = self.now
-        self.head.active += 1
+        self.state.active += 1
         return (*key, row.epoch)
 
     def drop_open(self, target: StepStatus, reason: Reason) -> None:
@@ -226,7 +298,7 @@ class Table:
         for (_step, item), row in self.rows.items():
             fan_out = row.status is StepStatus.RUNNING and row.items is not None and item < 0
             if row.status is StepStatus.QUEUED:
-                self.head.active -= 1
+                self.state.active -= 1
             elif row.status not in parked and not fan_out:
                 continue
             row.status = StepStatus.CANCELLED if fan_out else target

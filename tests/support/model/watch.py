@@ -139,35 +139,35 @@ class Watch:
         return {event.type for event in self.model.table.events}
 
     def _head(self) -> None:
-        head, rows = self.model.table.head, self.model.table.rows
+        state, rows = self.model.table.state, self.model.table.rows
         if self.end is not None:
-            assert head.status is self.end, f"{self.end} became {head.status}"
-        if head.over:
-            self.end = head.status
+            assert state.status is self.end, f"{self.end} became {state.status}"
+        if state.over:
+            self.end = state.status
             left = [key for key, row in rows.items() if row.status not in STEP_ENDS]
-            assert not left, f"{head.status} with {left} open"
+            assert not left, f"{state.status} with {left} open"
         active = sum(
             row.status is _S.QUEUED or (row.status is _S.RUNNING and row.items is None)
             for row in rows.values()
         )
-        assert head.active == active, f"active is {head.active}, {active} are"
-        alike = {head.status.value, self.told} <= {"running", "waiting"}
-        assert head.status == self.told or alike, f"{head.status}, the events say {self.told}"
-        assert head.last_seq == len(self.model.table.events)
+        assert state.active == active, f"active is {state.active}, {active} are"
+        alike = {state.status.value, self.told} <= {"running", "waiting"}
+        assert state.status == self.told or alike, f"{state.status}, the events say {self.told}"
+        assert state.last_seq == len(self.model.table.events)
 
     def ended_well(self) -> None:
         """Check what must hold of an execution that has been left in peace."""
         table = self.model.table
-        assert table.head.over, f"it never ended: {table.head.status}, {table.rows}"
+        assert table.state.over, f"it never ended: {table.state.status}, {table.rows}"
         told: dict[Key, StepStatus] = {}
         for event in table.events:
             if event.step is not None and event.item is not None and event.type in _STEP_TOLD:
                 told[(event.step, event.item)] = _STEP_TOLD[event.type]
         for key, status in told.items():
             found = table.rows[key].status
-            dropped = table.head.ending is not None and status not in STEP_ENDS
+            dropped = table.state.ending is not None and status not in STEP_ENDS
             assert found is status or dropped, f"{key} is {found}, its events say {status}"
-        if table.head.status is ExecutionStatus.COMPLETED:
-            head = table.head
-            assert (head.steps_left, head.active) == (0, 0)
-            assert head.runs_done == head.runs_total
+        if table.state.status is ExecutionStatus.COMPLETED:
+            state = table.state
+            assert (state.steps_left, state.active) == (0, 0)
+            assert state.runs_done == state.runs_total

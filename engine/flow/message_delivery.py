@@ -6,17 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import decode, encode
-from engine.core import retry as retries
-from engine.core import transitions
-from engine.core.event import EventType
-from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.core import failures, lifecycle, transitions
+from engine.core.failures import Failure
+from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.definition import Definition, check_value
 from engine.errors import InvalidInput, PayloadLost, StaleClaim, StepError, TooLarge
-from engine.flow.commit import commit
-from engine.flow.ending import start_ending
-from engine.flow.follow import after_failure, after_success
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
+from engine.flow.transaction import after_failure, after_success, carry_out, commit
 from engine.flow.words import describe_error
 from engine.payloads import place
 from engine.steps.waits import look_back
@@ -80,18 +77,10 @@ class Deliverer:
     def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
         def move(tx: ExecutionTx) -> list[Ticket]:
             notices.settled(tx.connection, notice.id)
-            state = tx.state
-            if state.over or state.ending is not None or state.phase is not Phase.STEPS:
-                return []  # what runs at its end has its turn
-            tx.set(cancel_requested_at=tx.now)
-            tx.emit(EventType.CANCEL_REQUESTED, reason=Reason.PARENT_ENDED)
-            return start_ending(
-                tx,
-                self.definition,
-                ExecutionStatus.CANCELLED,
-                grace=self.grace,
-                reason=Reason.PARENT_ENDED,
+            plan = lifecycle.cancel_for_parent(
+                tx.state, self.definition, now=tx.now, grace=self.grace
             )
+            return carry_out(tx, self.definition, plan).ready
 
         return commit(self.database, notice.execution_id, move, self.journal, sends)
 
@@ -146,7 +135,7 @@ class Deliverer:
                 tx.apply(
                     run.key, run.epoch, transitions.answer(now=tx.now, output=output, data=told)
                 )
-                return after_success(tx, self.definition, run.key, ran=True)
+                return after_success(tx, self.definition, run.key, ran=True).ready
             case Bad():
                 return self._settle_badly(tx, run, answer)
             case Unfit(why, other):
@@ -155,30 +144,25 @@ class Deliverer:
                 return []
 
     def _settle_badly(self, tx: ExecutionTx, run: RunRow, bad: Bad) -> list[Ticket]:
-        policy = self.definition.steps[run.step].retry
-        attempt = run.attempts + 1
-        described = {**bad.described, "attempt": attempt, "of": policy.attempts}
-        text = encode(described)
-        decision = retries.decide(
-            policy,
-            attempts=attempt,
-            reason=bad.reason,
-            error_type=str(bad.described["type"]),
+        failure = Failure(
+            bad.reason,
+            str(bad.described["type"]),
+            bad.described,
             retryable=bad.reason in _MAY_END_DIFFERENTLY,
-            seed=f"{run.execution_id}.{run.step}.{run.item}",
         )
-        if isinstance(decision, retries.Retry) and not tx.state.stopping:
-            again = transitions.ask_again(
-                due_at=tx.now + decision.delay_us,
-                reason=bad.reason,
-                error=text,
-                data=described,
-            )
-            tx.apply(run.key, run.epoch, again)
+        verdict = failures.judge(
+            self.definition.steps[run.step].retry,
+            run.key,
+            failure,
+            attempt=run.attempts + 1,
+            waited=True,
+        )
+        again = verdict.retries(tx.state)
+        tx.apply(run.key, run.epoch, verdict.transition(tx.state, now=tx.now))
+        if again:
             return []
-        over = transitions.answer_badly(now=tx.now, reason=bad.reason, error=text, data=described)
-        tx.apply(run.key, run.epoch, over)
-        return after_failure(tx, self.definition, run.key, error=described, grace=self.grace)
+        error = verdict.described
+        return after_failure(tx, self.definition, run.key, error=error, grace=self.grace)
 
     def _came_too_late(self, notice: Owed, sends: Sends) -> None:
         now = self.database.now()
