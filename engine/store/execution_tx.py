@@ -23,6 +23,7 @@ from engine.core.transitions import RunKey, Transition, event_of
 from engine.errors import NotFound, StaleClaim
 from engine.store.models import Attempt, EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared, Row, insert_many, numbered
+from engine.store.transition_sql import Columns, assignments, columns_of, parameters
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
@@ -49,7 +50,7 @@ STATE_COLUMNS = (
 )
 
 
-def _lock_head() -> Any:
+def _lock_state() -> Any:
     return (
         select(*(_EXECUTIONS.c[name] for name in STATE_COLUMNS))
         .where(_EXECUTIONS.c.id == bindparam("execution_id"))
@@ -57,8 +58,8 @@ def _lock_head() -> Any:
     )
 
 
-_LOCK_HEAD = Prepared(_lock_head())
-_HEADS_WIDTH = len(STATE_COLUMNS)
+_LOCK_STATE = Prepared(_lock_state())
+_STATE_WIDTH = len(STATE_COLUMNS)
 _WRITTEN = STATE_COLUMNS[8:]
 
 
@@ -95,7 +96,7 @@ class ExecutionTx:
             NotFound: there is no such execution.
         """
         if self._state is None:
-            row = _LOCK_HEAD.row(self._connection, {"execution_id": self._execution_id})
+            row = _LOCK_STATE.row(self._connection, {"execution_id": self._execution_id})
             self._state = self._found(row)
         return self._state
 
@@ -108,25 +109,22 @@ class ExecutionTx:
     def _found(self, row: Row | None) -> ExecutionState:
         if row is None:
             raise NotFound(f"there is no execution {self._execution_id}")
-        return as_state(row[:_HEADS_WIDTH])
+        return as_state(row[:_STATE_WIDTH])
 
-    def apply(self, key: RunKey, epoch: int, change: Transition) -> int:
-        """Carry out ``change`` and return the step run's count of attempts.
+    def apply(self, key: RunKey, epoch: int, transition: Transition) -> int:
+        """Carry out ``transition`` and return the step run's count of attempts.
 
         Raises:
             StaleClaim: the step run has another epoch or status by now; nothing was changed.
         """
         row = self._carry_out(
-            (tuple(change.values), tuple(change.adds)),
+            columns_of(transition),
             {
-                **{f"v_{name}": value for name, value in change.values.items()},
-                **{f"a_{name}": value for name, value in change.adds.items()},
+                **parameters("run", transition),
                 "b_execution": key.execution_id,
                 "b_step": key.step,
                 "b_item": key.item,
                 "b_epoch": epoch,
-                "b_source": change.source.value,
-                "v_status": change.target.value,
             },
         )
         if row is None:
@@ -135,9 +133,9 @@ class ExecutionTx:
             )
         attempts, worker_id, started_at = row
         # A move that takes the attempt back speaks of the attempt it takes back.
-        attempt = attempts - min(change.adds.get("attempts", 0), 0)
-        self._follow(key, change, attempt)
-        if change.tried is not None:
+        attempt = attempts - min(transition.adds.get("attempts", 0), 0)
+        self._follow(key, transition, attempt)
+        if transition.tried is not None:
             self.connection.execute(
                 insert(Attempt),
                 {
@@ -146,12 +144,12 @@ class ExecutionTx:
                     "item": key.item,
                     "epoch": epoch,
                     "attempt": attempt,
-                    "outcome": change.tried.outcome,
-                    "reason": change.tried.reason,
+                    "outcome": transition.tried.outcome,
+                    "reason": transition.tried.reason,
                     "worker_id": worker_id,
                     "started_at": started_at,
                     "finished_at": self.now,
-                    "error": change.tried.error,
+                    "error": transition.tried.error,
                 },
             )
         return int(attempts)
@@ -159,18 +157,18 @@ class ExecutionTx:
     def _carry_out(self, columns: Columns, values: dict[str, Any]) -> Row | None:
         """Run the guarded UPDATE; on PostgreSQL a first one locks the head in the same trip."""
         if self._state is not None or self._connection.dialect.name != "postgresql":
-            return _change_statement(*columns).row(self.connection, values)
-        row = _lock_and_change(*columns).row(
+            return _change_statement(columns).row(self.connection, values)
+        row = _lock_and_change(columns).row(
             self._connection, {**values, "execution_id": self._execution_id}
         )
         self._state = self._found(row)
         assert row is not None
-        changed = row[_HEADS_WIDTH:]
+        changed = row[_STATE_WIDTH:]
         return None if changed[0] is None else changed
 
-    def _follow(self, key: RunKey, change: Transition, attempt: int | None) -> None:
-        self.state.count(key, change)
-        event = event_of(change, key, attempt or None)
+    def _follow(self, key: RunKey, transition: Transition, attempt: int | None) -> None:
+        self.state.count(key, transition)
+        event = event_of(transition, key, attempt or None)
         if event is not None:
             self._events.append(event)
 
@@ -219,7 +217,7 @@ class ExecutionTx:
             for start in range(0, len(told), _EVENTS_AT_ONCE):
                 some = told[start : start + _EVENTS_AT_ONCE]
                 _insert_events(len(some)).run(self.connection, numbered(some))
-            _write_head(extra).run(self.connection, values)
+            _write_state(extra).run(self.connection, values)
             return
         _tell_and_write(len(told), extra).run(self.connection, {**numbered(told), **values})
 
@@ -305,13 +303,7 @@ def as_state(row: Row) -> ExecutionState:
     return state
 
 
-Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, and adds to
-
-
-def _change(values: Sequence[str], adds: Sequence[str]) -> Any:
-    columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in values}
-    columns |= {name: _RUNS.c[name] + bindparam(f"a_{name}") for name in adds}
-    columns["status"] = bindparam("v_status")
+def _change(columns: Columns) -> Any:
     return (
         update(_RUNS)
         .where(
@@ -319,38 +311,38 @@ def _change(values: Sequence[str], adds: Sequence[str]) -> Any:
             _RUNS.c.step == bindparam("b_step"),
             _RUNS.c.item == bindparam("b_item"),
             _RUNS.c.epoch == bindparam("b_epoch"),
-            _RUNS.c.status == bindparam("b_source"),
+            _RUNS.c.status == bindparam("run_source"),
         )
-        .values(columns)
+        .values(assignments("run", columns))
         .returning(_RUNS.c.attempts, _RUNS.c.worker_id, _RUNS.c.started_at)
     )
 
 
 @lru_cache(maxsize=256)
-def _change_statement(values: Sequence[str], adds: Sequence[str]) -> Prepared:
-    return Prepared(_change(values, adds))
+def _change_statement(columns: Columns) -> Prepared:
+    return Prepared(_change(columns))
 
 
 @lru_cache(maxsize=256)
-def _lock_and_change(values: Sequence[str], adds: Sequence[str]) -> Prepared:
-    """Both in one statement. The head is locked first: without it nothing is changed."""
-    head = _lock_head().cte("head")
-    changed = _change(values, adds).where(exists(select(head.c.id))).cte("changed")
-    return Prepared(select(head, changed).select_from(head.outerjoin(changed, true())))
+def _lock_and_change(columns: Columns) -> Prepared:
+    """Both in one statement. The execution is locked first: without it nothing is changed."""
+    locked = _lock_state().cte("locked")
+    changed = _change(columns).where(exists(select(locked.c.id))).cte("changed")
+    return Prepared(select(locked, changed).select_from(locked.outerjoin(changed, true())))
 
 
-def _head(extra: Sequence[str]) -> Any:
+def _state(extra: Sequence[str]) -> Any:
     columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in (*_WRITTEN, *extra)}
     return update(_EXECUTIONS).where(_EXECUTIONS.c.id == bindparam("b_id")).values(columns)
 
 
 @lru_cache(maxsize=64)
-def _write_head(extra: Sequence[str]) -> Prepared:
-    return Prepared(_head(extra))
+def _write_state(extra: Sequence[str]) -> Prepared:
+    return Prepared(_state(extra))
 
 
 @lru_cache(maxsize=256)
 def _tell_and_write(count: int, extra: Sequence[str]) -> Prepared:
     """Both in one statement."""
     events = insert_many(_EVENTS, _EVENTS.c.keys(), count)
-    return Prepared(_head(extra).add_cte(events.cte("told")))
+    return Prepared(_state(extra).add_cte(events.cte("told")))

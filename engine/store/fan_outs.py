@@ -16,6 +16,7 @@ from engine.store.execution_tx import ExecutionTx
 from engine.store.models import NARROW, Execution, StepRun, literally
 from engine.store.prepared import Prepared, insert_unless_there
 from engine.store.steps import Ticket, chunks
+from engine.store.transition_sql import item_counted
 
 _RUNS: Any = StepRun.__table__
 _EXECUTIONS: Any = Execution.__table__
@@ -236,12 +237,7 @@ _COUNT_ITEM = Prepared(
         _RUNS.c.step == bindparam("b_step"),
         _RUNS.c.item == -1,
     )
-    .values(
-        items_left=_RUNS.c.items_left - 1,
-        items_next=_RUNS.c.items_next + 1,
-        # Null where an earlier release expanded it: it counted none, for the first one ended all.
-        items_failed=func.coalesce(_RUNS.c.items_failed, 0) + bindparam("b_failed"),
-    )
+    .values(item_counted(bindparam("b_failed")))
     .returning(
         _RUNS.c["items"],
         _RUNS.c.items_left,

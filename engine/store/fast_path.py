@@ -38,18 +38,26 @@ from engine.codec import encode
 from engine.core.event import Event
 from engine.core.execution_state import ExecutionState
 from engine.core.plan import Apply, Chained, ClaimItem, ClaimStep
-from engine.core.status import ExecutionStatus, Phase, StepStatus
+from engine.core.status import ExecutionStatus, StepStatus
 from engine.core.transitions import UNPLANNED, RunKey, Transition, event_of
 from engine.store.execution_tx import STATE_COLUMNS, Line, as_state
 from engine.store.models import EventRow, Execution, LogLine, StepRun
 from engine.store.prepared import Prepared
+from engine.store.transition_sql import (
+    Columns,
+    assignments,
+    columns_of,
+    is_moving,
+    item_counted,
+    parameters,
+)
 
 _EXECUTIONS: Any = Execution.__table__
 _RUNS: Any = StepRun.__table__
 _EVENTS: Any = EventRow.__table__
 _LINES: Any = LogLine.__table__
 _NODE = -1  # the item of what is no item
-_HEADS_WIDTH = len(STATE_COLUMNS)
+_STATE_WIDTH = len(STATE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,15 +93,15 @@ def write(connection: Connection, wanted: FastWrite) -> Written | None:
     """
     first, then = wanted.first, wanted.then
     statement = _statement(
-        _columns(first.transition),
-        None if then is None else _columns(then.transition),
+        columns_of(first.transition),
+        None if then is None else columns_of(then.transition),
         first.key.item != _NODE and then is not None,
         bool(wanted.lines),
     )
     row = statement.row(connection, _values(wanted))
     if row is None:
         return None
-    attempts, item, *more = row[_HEADS_WIDTH:]
+    attempts, item, *more = row[_STATE_WIDTH:]
     facts = [event_of(first.transition, first.key, attempts)]
     moved = None
     if then is not None and item is not None:
@@ -101,7 +109,7 @@ def write(connection: Connection, wanted: FastWrite) -> Written | None:
         key = RunKey(then.key.execution_id, then.key.step, item)
         facts.append(event_of(then.transition, key, moved.attempts))
     told = [fact for fact in facts if fact is not None]
-    return Written(as_state(row[:_HEADS_WIDTH]), told, attempts, moved)
+    return Written(as_state(row[:_STATE_WIDTH]), told, attempts, moved)
 
 
 # --- the values ------------------------------------------------------------------------------
@@ -121,68 +129,56 @@ def _values(wanted: FastWrite) -> dict[str, Any]:
     return values
 
 
-def _values_of(name: str, key: RunKey, epoch: int, change: Transition) -> dict[str, Any]:
-    assert change.event is not None
+def _values_of(name: str, key: RunKey, epoch: int, transition: Transition) -> dict[str, Any]:
+    assert transition.event is not None
     own = {
         "step": key.step,
         "item": key.item,
         "epoch": epoch,
-        "source": change.source.value,
-        "target": change.target.value,
-        "event": change.event.value,
-        "data": encode(change.data) if change.data else None,
-        "active": change.active,
-        "ended": change.ended if key.item == _NODE else 0,
-        "progress": change.progress,
-        **{f"set_{column}": value for column, value in change.values.items()},
-        **{f"add_{column}": value for column, value in change.adds.items()},
+        "event": transition.event.value,
+        "data": encode(transition.data) if transition.data else None,
+        "active": transition.active,
+        "ended": transition.ended if key.item == _NODE else 0,
+        "progress": transition.progress,
     }
-    return {f"{name}_{word}": value for word, value in own.items()}
+    return parameters(name, transition) | {f"{name}_{word}": value for word, value in own.items()}
 
 
 # --- the statement -----------------------------------------------------------------------------
 
-Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a change sets, and adds to
 _LINE = ("at", "level", "message")
-
-
-def _columns(change: Transition) -> Columns:
-    return tuple(change.values), tuple(change.adds)
 
 
 @lru_cache(maxsize=256)
 def _statement(first: Columns, then: Columns | None, counts: bool, lines: bool) -> Prepared:
     """Lock all that must be as foreseen; then ``first`` decides, and what follows hangs on it."""
-    head = _lock_head()
+    head = _lock_execution()
     if then is None:
         done = _finish(first, exists(select(head.c.id)))
         return _closed(head, done, None, lines)
     if not counts:
         following = _lock_step(head)
         done = _finish(first, exists(select(following.c.item)))
-        ridden = _ride(then, following, done)
-        return _closed(head, done, ridden, lines)
+        chained = _claim_next(then, following, done)
+        return _closed(head, done, chained, lines)
     node = _lock_fan_out(head)
     following = _lock_next_item(node)
     # With none left to take along, others must be under way: or the execution waits.
     none_left = select(node.c.items_next >= node.c["items"]).scalar_subquery()
     others = select(head.c.active > 1).scalar_subquery()
     done = _finish(first, or_(exists(select(following.c.item)), and_(none_left, others)))
-    ridden = _ride(then, following, done)
-    return _closed(head, done, ridden, lines, _count(done))
+    chained = _claim_next(then, following, done)
+    return _closed(head, done, chained, lines, _count(done))
 
 
-def _lock_head() -> CTE:
-    """As ``ExecutionState.moving``: of one that is paused or ends ``execution_tx`` decides."""
+def _lock_execution() -> CTE:
+    """Of an execution that is paused or ends ``execution_tx`` decides."""
     columns = (_EXECUTIONS.c[name] for name in ("id", "last_seq", "last_log", "active"))
     return (
         select(*columns)
         .where(
             _EXECUTIONS.c.id == bindparam("execution"),
-            _EXECUTIONS.c.status.in_(
-                [literal(s.value) for s in (ExecutionStatus.RUNNING, ExecutionStatus.WAITING)]
-            ),
-            or_(_EXECUTIONS.c.ending.is_(None), _EXECUTIONS.c.phase == Phase.CLOSING.value),
+            *is_moving(),
         )
         .with_for_update()
         .cte("head")
@@ -230,17 +226,13 @@ def _finish(columns: Columns, *ready: Any) -> CTE:
     ).cte("done")
 
 
-def _ride(columns: Columns, following: CTE, done: CTE) -> CTE:
+def _claim_next(columns: Columns, following: CTE, done: CTE) -> CTE:
     item = select(following.c.item).scalar_subquery()
-    return _move("then", columns, *_pending(item), exists(select(done.c.item))).cte("ridden")
+    return _move("then", columns, *_pending(item), exists(select(done.c.item))).cte("chained")
 
 
 def _move(name: str, columns: Columns, *where: Any) -> ReturningUpdate[Any]:
-    given, added = columns
-    values: dict[str, Any] = {column: bindparam(f"{name}_set_{column}") for column in given}
-    values |= {column: _RUNS.c[column] + bindparam(f"{name}_add_{column}") for column in added}
-    values["status"] = bindparam(f"{name}_target")
-    moved = update(_RUNS).where(*where).values(values)
+    moved = update(_RUNS).where(*where).values(assignments(name, columns))
     return moved.returning(_RUNS.c.item, _RUNS.c.attempts, _RUNS.c.input)
 
 
@@ -249,11 +241,7 @@ def _count(done: CTE) -> CTE:
     return (
         update(_RUNS)
         .where(*_run("first", _NODE), exists(select(done.c.item)))
-        .values(
-            items_left=_RUNS.c.items_left - 1,
-            items_next=_RUNS.c.items_next + 1,
-            items_failed=func.coalesce(_RUNS.c.items_failed, 0),
-        )
+        .values(item_counted(0))
         .cte("counted")
     )
 
@@ -274,18 +262,18 @@ def _pending(item: Any) -> list[Any]:
     ]
 
 
-def _closed(head: CTE, done: CTE, ridden: CTE | None, lines: bool, *more: CTE) -> Prepared:
+def _closed(head: CTE, done: CTE, chained: CTE | None, lines: bool, *more: CTE) -> Prepared:
     """Number the facts and lines, write the head, return it and what the moves returned."""
-    moves = {"first": done} | ({} if ridden is None else {"then": ridden})
-    written = _write_head(done, ridden, lines)
+    moves = {"first": done} | ({} if chained is None else {"then": chained})
+    written = _write_state(done, chained, lines)
     none = literal(None)
     taken: tuple[Any, ...] = (none, none, none)
-    if ridden is not None:
-        taken = (ridden.c.item, ridden.c.attempts, ridden.c.input)
+    if chained is not None:
+        taken = (chained.c.item, chained.c.attempts, chained.c.input)
     answer = select(written, done.c.attempts, *taken).select_from(
         written.join(done, true())
-        if ridden is None
-        else written.join(done, true()).outerjoin(ridden, true())
+        if chained is None
+        else written.join(done, true()).outerjoin(chained, true())
     )
     answer = answer.add_cte(_tell(head, moves), *more)
     if lines:
@@ -332,24 +320,24 @@ def _keep_lines(head: CTE, done: CTE) -> CTE:
     return insert(_LINES).from_select(columns_of, rows).cte("kept")
 
 
-def _write_head(done: CTE, ridden: CTE | None, lines: bool) -> CTE:
+def _write_state(done: CTE, chained: CTE | None, lines: bool) -> CTE:
     """Something runs when this has been done, so the execution does."""
-    rides: Any = literal(0)
-    if ridden is not None:
-        rides = select(func.count(ridden.c.item)).scalar_subquery()
+    chains: Any = literal(0)
+    if chained is not None:
+        chains = select(func.count(chained.c.item)).scalar_subquery()
 
     def added(word: str) -> Any:
         own = bindparam(f"first_{word}", type_=_EXECUTIONS.c.active.type)
-        if ridden is None:
+        if chained is None:
             return own
-        return own + rides * bindparam(f"then_{word}", type_=_EXECUTIONS.c.active.type)
+        return own + chains * bindparam(f"then_{word}", type_=_EXECUTIONS.c.active.type)
 
     return (
         update(_EXECUTIONS)
         .where(_EXECUTIONS.c.id == bindparam("execution"), exists(select(done.c.item)))
         .values(
             status=ExecutionStatus.RUNNING.value,
-            last_seq=_EXECUTIONS.c.last_seq + 1 + rides,
+            last_seq=_EXECUTIONS.c.last_seq + 1 + chains,
             last_log=_EXECUTIONS.c.last_log + (bindparam("lines") if lines else 0),
             active=_EXECUTIONS.c.active + added("active"),
             steps_left=_EXECUTIONS.c.steps_left - added("ended"),
