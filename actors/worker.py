@@ -25,7 +25,7 @@ from engine.flow.sends import Sends
 from engine.flow.versions import Versions
 from engine.ids import new_id
 from engine.payloads import Payloads
-from engine.rescue import Rescue
+from engine.recovery import Rescue
 from engine.settings import Settings
 from engine.steps import capture, event_loop
 from engine.steps.threads import on_death, start_vital

@@ -19,8 +19,8 @@ from benchmarks import measure, report
 from benchmarks.measure import Result, repeated, timed
 from benchmarks.product import Product, product
 from engine.flow.versions import Versions
-from engine.rescue import Rescue
-from engine.rescue.resend import LEASE
+from engine.recovery import Rescue
+from engine.recovery.redelivery import LEASE
 
 SLEEP, SIGNAL, IO = "bench-sleep", "bench-signal", "bench-io"
 SIGNAL_NAME = "bench"

@@ -11,7 +11,7 @@ from engine.core.planning import WINDOW
 from engine.dispatch import dispatch
 from engine.flow.sends import Sends
 from engine.flow.versions import Versions
-from engine.rescue import Rescue
+from engine.recovery import Rescue
 from engine.settings import Settings
 from engine.store import liveness, users
 from engine.store.database import Database

@@ -10,15 +10,15 @@ import typer
 
 from engine import stranded
 from engine.core.finding import RULES, Finding
-from engine.doctor import Examination, Report, patience_of
 from engine.flow.versions import Versions
+from engine.recovery.doctor import Examination, Report, patience_of
 from engine.store.database import Database
 from engine.stranded import Stranded
 from engine_app.cli.local import Json, database, engine, settings
 from engine_app.cli.output import clean, console, errors, print_json
 
 if TYPE_CHECKING:
-    from engine.doctor.repair import Repaired
+    from engine.recovery.doctor.repair import Repaired
 
 _MOST_HOURS = 24 * 36_525
 FAULTY = 1  # the exit code when something is wrong and was not repaired
@@ -123,8 +123,8 @@ def _repair(findings: Sequence[Finding], *, asking: bool) -> list[Repaired]:
     # Importing actors makes this process's broker, which needs Redis: to look does without.
     from actors import messages  # noqa: PLC0415
     from actors.looks import Looks  # noqa: PLC0415
-    from engine.doctor import Repairer  # noqa: PLC0415
-    from engine.rescue import Rescue  # noqa: PLC0415
+    from engine.recovery import Rescue  # noqa: PLC0415
+    from engine.recovery.doctor import Repairer  # noqa: PLC0415
 
     with engine() as client:
         looks = Looks(client.redis)

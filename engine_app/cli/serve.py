@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.errors import Unavailable
-from engine.rescue import Rescue
+from engine.recovery import Rescue
 from engine.store import revision
 from engine_app.cli.local import engine, settings
 from engine_app.cli.output import clean, console, errors

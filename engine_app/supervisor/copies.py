@@ -44,7 +44,7 @@ _SHARED = (
     "periodiq",
     "engine.calendar_tick",
     "engine.dispatch",
-    "engine.rescue",
+    "engine.recovery",
     "engine.start",
     "engine.stranded",
     "engine.authoring",

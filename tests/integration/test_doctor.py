@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from engine.core.finding import Finding, Rule
-from engine.doctor import Examination, Repairer
-from engine.doctor.repair import Repaired
+from engine.recovery.doctor import Examination, Repairer
+from engine.recovery.doctor.repair import Repaired
 from engine.store.database import Database
 from tests.support.house import House, python
 from tests.support.transitions import chain, claimed, fan, inc

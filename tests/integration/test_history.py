@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import history
 from engine.core.status import ExecutionStatus
-from engine.doctor import Examination
+from engine.recovery.doctor import Examination
 from engine.settings import Settings
 from engine.store import liveness, users, views
 from engine.store.database import Database

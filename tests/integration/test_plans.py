@@ -16,7 +16,7 @@ from engine import prune
 from engine.core.status import StepStatus
 from engine.flow.versions import Versions
 from engine.ids import first_id, new_id
-from engine.rescue import Rescue
+from engine.recovery import Rescue
 from engine.settings import Settings
 from engine.store import (
     glance,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from engine.rescue import SWEEPS
-from engine.rescue.resend import LEASE
+from engine.recovery import SWEEPS
+from engine.recovery.redelivery import LEASE
 from engine.store import glance, liveness
 from engine.store.database import Database
 from tests.support.house import House, python

@@ -9,9 +9,9 @@ import pytest
 
 from actors.broker import EngineBroker
 from engine.core.finding import Rule
-from engine.doctor import Examination
 from engine.errors import UnreadableVersion
-from engine.rescue import Rescue
+from engine.recovery import Rescue
+from engine.recovery.doctor import Examination
 from engine.settings import Settings
 from engine.store import liveness, views, workflows
 from engine.store.database import Database
@@ -64,7 +64,7 @@ def started(house: House, name: str, step: dict[str, Any]) -> str:
 
 # What makes a sweep look at an execution, by the stage that does; the good one comes after the bad.
 STAGES: dict[str, str] = {
-    "claims of the dead": "UPDATE step_runs SET status = 'running', worker_id = 'gone',"
+    "lost claims": "UPDATE step_runs SET status = 'running', worker_id = 'gone',"
     " crashes = 2, due_at = NULL, started_at = 1 WHERE execution_id = :id",
     "overdue claims": "UPDATE step_runs SET status = 'running', worker_id = 'w1', due_at = 1,"
     " attempts = 9,"
@@ -106,7 +106,7 @@ def test_what_the_other_stages_owe_is_sent(house: House) -> None:
 def test_more_bad_ones_than_a_sweep_looks_at_hide_nothing(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.rescue.parked.BATCH", 2)
+    monkeypatch.setattr("engine.recovery.due_steps.BATCH", 2)
     bad = [started(house, "bad", ASK) for _ in range(3)]
     asleep = started(house, "nap", NAP)
     house.write("UPDATE step_runs SET due_at = 1")
@@ -156,8 +156,8 @@ def test_a_stage_that_fails_whole_stops_no_other(
 ) -> None:
     asleep = started(house, "nap", NAP)
     house.write("UPDATE step_runs SET due_at = 1")
-    monkeypatch.setattr("engine.rescue.claims.ClaimRescue.take_from_the_dead", broken)
-    monkeypatch.setattr("engine.rescue.resend.Resend.send_lost", broken)
+    monkeypatch.setattr("engine.recovery.lost_claims.LostClaims.take_back", broken)
+    monkeypatch.setattr("engine.recovery.redelivery.Redelivery.send_lost", broken)
     sends = house.sweep_as("w1")
     assert [ticket.execution_id for ticket in sends.now] == [asleep]
 
@@ -170,10 +170,10 @@ def test_a_broker_that_does_not_tell_is_one_line_and_stops_nothing_else(
     house.write("UPDATE step_runs SET due_at = 1")
     house.beat("w1")
     rescue = Rescue(house.settings, house.database, house.versions, nobody, lambda _look: None)
-    with caplog.at_level(logging.WARNING, logger="engine.rescue.sweep"):
+    with caplog.at_level(logging.WARNING, logger="engine.recovery.rescue"):
         sent = [rescue.sweep("w1", steady=True).now for _ in range(3)]
     assert [ticket.execution_id for tickets in sent for ticket in tickets] == [asleep]
-    told = [one for one in caplog.records if one.name == "engine.rescue.sweep"]
+    told = [one for one in caplog.records if one.name == "engine.recovery.rescue"]
     assert [one.getMessage().partition(",")[0] for one in told] == [
         "rescue of lost messages failed"
     ]
@@ -188,7 +188,7 @@ def broken(*_arguments: Any) -> None:
 def test_what_is_right_again_is_looked_after_again(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.rescue.turns.FAULTY_AGAIN", 0.0)
+    monkeypatch.setattr("engine.recovery.sweeper.FAULTY_AGAIN", 0.0)
     bad = started(house, "nap", ASK)
     house.write("UPDATE step_runs SET due_at = 1")
     spoil(house, bad)
@@ -257,7 +257,7 @@ def test_the_doctor_names_it_once_and_what_rescue_leaves_alone(house: House) -> 
     house.write("UPDATE step_runs SET due_at = 1 WHERE execution_id = :id", id=bad)
     spoil(house, bad)
     rescue = house.rescue
-    rescue._turns.leave_alone(other, RuntimeError("surprise"))
+    rescue._sweeper.quarantine(other, RuntimeError("surprise"))
     rescue.sweep("w1", steady=True)
     report = Examination(house.database, Settings(), lambda _seconds: None).run(hours=None)
     found = {(one.rule, one.execution_id) for one in report.findings}

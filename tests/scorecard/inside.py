@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, update
 
-import engine.rescue
+import engine.recovery
 import engine.store.execution_tx
 from engine import failpoints
 from engine.flow.sends import Sends
@@ -36,7 +36,7 @@ def prepare() -> None:
     _shift_clock(float(os.environ.get(CLOCK, "0")))
     what = os.environ.get(SABOTAGE)
     if what == "rescue":
-        engine.rescue.Rescue.sweep = _no_sweep  # type: ignore[method-assign]
+        engine.recovery.Rescue.sweep = _no_sweep  # type: ignore[method-assign]
     elif what:
         engine.store.execution_tx._change_statement = _unguarded(what)  # type: ignore[assignment]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from engine.core.finding import Finding
 from engine.core.invariants import judge
 from engine.core.status import EXECUTION_ENDS
-from engine.doctor import Examination, check_slots
+from engine.recovery.doctor import Examination, check_slots
 from engine.settings import Settings
 from engine.store import histories
 from engine.store.database import Database

@@ -1,4 +1,4 @@
-"""What rescue does, over a :class:`Table`: ``engine/rescue`` in the plainest way."""
+"""What rescue does, over a :class:`Table`: ``engine/recovery`` in the plainest way."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from engine.core.plan import Plan
 from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.core.transitions import RunKey
 from engine.definition import Definition
-from engine.flow.evidence import QUIET
-from engine.rescue import ALONE_AGAIN, HEAD_START, LATE_RETRY
+from engine.recovery import ALONE_AGAIN, HEAD_START, LATE_RETRY
+from engine.recovery.message_loss import QUIET
 from tests.support.model.shapes import Shape
 from tests.support.model.table import ID, Guards, Key, Message, Table
 

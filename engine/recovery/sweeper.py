@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class Quarantined:
     """An execution that is left alone until ``until`` (``time.monotonic``).
 
     ``why`` is what is wrong with it; empty when it is only held by another transaction.
@@ -38,14 +38,14 @@ class Rest:
 
 
 @dataclass(slots=True)
-class Turns:
-    """Makes moves, and remembers which executions it could not move."""
+class Sweeper:
+    """What the stages of a sweep share: a transaction per execution, and which ones have failed."""
 
     settings: Settings
     database: Database
     versions: Versions
     look: Callable[[Look], None]
-    _resting: dict[str, Rest] = field(default_factory=dict)
+    _quarantined: dict[str, Quarantined] = field(default_factory=dict)
     _told: set[tuple[str, str]] = field(default_factory=set)  # what was logged, once
 
     @property
@@ -57,34 +57,34 @@ class Turns:
         """Return the definition of the execution that the transaction is on."""
         return self.versions.get(tx.state.workflow_id, tx.state.version)
 
-    def resting(self) -> list[str]:
-        """Return the executions to be left alone now: no question need find them."""
+    def quarantined(self) -> list[str]:
+        """Return the executions to be left alone now: no query need find them."""
         now = time.monotonic()
-        for name, rest in list(self._resting.items()):
-            if rest.until <= now:
-                self._resting.pop(name, None)
-        return list(self._resting)
+        for name, entry in list(self._quarantined.items()):
+            if entry.until <= now:
+                self._quarantined.pop(name, None)
+        return list(self._quarantined)
 
     def faulty(self) -> dict[str, str]:
         """Return what is wrong with each execution that could not be looked after."""
-        self.resting()
-        return {name: rest.why for name, rest in list(self._resting.items()) if rest.why}
+        self.quarantined()
+        return {name: entry.why for name, entry in list(self._quarantined.items()) if entry.why}
 
     def each(
         self, run: RunRow, sends: Sends, move: Callable[[ExecutionTx, RunRow], list[Ticket]]
     ) -> None:
-        """Make one move of a step run; a row that moved on meanwhile needs none."""
-        self.take(run.execution_id, sends, lambda tx: move(tx, run))
+        """Change one step run; a row that moved on meanwhile needs nothing."""
+        self.change(run.execution_id, sends, lambda tx: move(tx, run))
 
-    def take(
+    def change(
         self, execution_id: str, sends: Sends, move: Callable[[ExecutionTx], list[Ticket]]
     ) -> None:
-        """Make one move of an execution; its messages go to ``sends``.
+        """Change one execution; its messages go to ``sends``.
 
         Raises:
             Unavailable: the database does not answer, whatever it is asked.
         """
-        if execution_id in self._resting:
+        if execution_id in self._quarantined:
             return
 
         def work(tx: ExecutionTx) -> tuple[list[Ticket], Look]:
@@ -99,18 +99,18 @@ class Turns:
             self._wait_for(execution_id, error)
             return
         except Exception as error:
-            self.leave_alone(execution_id, error)
+            self.quarantine(execution_id, error)
             return
         self.look(look)
         sends.now += tickets
 
-    def leave_alone(self, execution_id: str, error: Exception) -> None:
-        """Leave an execution alone that fails each time: all others must not pay for it."""
+    def quarantine(self, execution_id: str, error: Exception) -> None:
+        """Leave an execution alone for a while that fails each time: others must not pay for it."""
         if isinstance(error, EngineError):
             why, trace = error.message, None
         else:
             why, trace = f"a fault of the engine: {type(error).__name__}: {error}", error
-        self._rest(execution_id, Rest(time.monotonic() + FAULTY_AGAIN, why))
+        self._set_apart(execution_id, Quarantined(time.monotonic() + FAULTY_AGAIN, why))
         if (execution_id, why) not in self._told:
             if len(self._told) >= MOST:
                 self._told.clear()
@@ -128,11 +128,11 @@ class Turns:
         """
         if not patience.is_held(error):
             self.database.read(patience.answers)
-        self._rest(execution_id, Rest(time.monotonic() + HELD_AGAIN))
+        self._set_apart(execution_id, Quarantined(time.monotonic() + HELD_AGAIN))
         _log.warning("execution %s is looked after later: %s", execution_id, error.message)
 
-    def _rest(self, execution_id: str, rest: Rest) -> None:
-        while len(self._resting) >= MOST:
-            resting = list(self._resting.items())
-            self._resting.pop(min(resting, key=lambda one: one[1].until)[0], None)
-        self._resting[execution_id] = rest
+    def _set_apart(self, execution_id: str, entry: Quarantined) -> None:
+        while len(self._quarantined) >= MOST:
+            apart = list(self._quarantined.items())
+            self._quarantined.pop(min(apart, key=lambda one: one[1].until)[0], None)
+        self._quarantined[execution_id] = entry

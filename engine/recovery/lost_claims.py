@@ -14,8 +14,8 @@ from engine.core.status import Reason
 from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
 from engine.flow.sends import Sends
 from engine.flow.transaction import after_failure, end_if_idle
-from engine.rescue.resend import BATCH
-from engine.rescue.turns import Turns
+from engine.recovery.redelivery import BATCH
+from engine.recovery.sweeper import Sweeper
 from engine.store import letters, liveness, lost_steps
 from engine.store.execution_tx import ExecutionTx, Line
 from engine.store.steps import RunRow, Ticket
@@ -33,36 +33,36 @@ ALONE_AGAIN = 15_000_000  # µs for which its message may be on its way before t
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimRescue:
+class LostClaims:
     """Takes claims back, and sends step runs on their last chance one at a time."""
 
-    turns: Turns
+    sweeper: Sweeper
 
-    def take_from_the_dead(self, sends: Sends, dead_before: int | None) -> None:
+    def take_back(self, sends: Sends, dead_before: int | None) -> None:
         """Take back the claims of workers that ended, or whose last beat is before this (µs)."""
-        turns, resting = self.turns, self.turns.resting()
-        rows = turns.database.read(
+        sweeper, apart = self.sweeper, self.sweeper.quarantined()
+        rows = sweeper.database.read(
             lambda connection: lost_steps.abandoned(
-                connection, dead_before=dead_before, limit=BATCH, but=resting
+                connection, dead_before=dead_before, limit=BATCH, but=apart
             )
         )
         for run in rows:
-            turns.each(run, sends, self._crash)
+            sweeper.each(run, sends, self._crash)
 
     def give_back(self, run: RunRow, sends: Sends) -> None:
         """Take back one claim that no thread of its worker works on."""
-        self.turns.each(run, sends, self._crash)
+        self.sweeper.each(run, sends, self._crash)
 
     def _crash(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
         if tx.state.stopping:
-            return revoke(self.turns, tx, run)
+            return revoke(self.sweeper, tx, run)
         stall = liveness.stall_of(tx.connection, run.worker_id)
         if stall is not None and not stall.blames(run.key, run.epoch):
             return self._spare(tx, run)
         crash = failures.crashed(
             now=tx.now,
             crashes=run.crashes + 1,
-            most=self.turns.settings.max_crashes,
+            most=self.sweeper.settings.max_crashes,
             stall=stall,
         )
         tx.apply(run.key, run.epoch, crash.transition)
@@ -89,7 +89,7 @@ class ClaimRescue:
         and the innocent would be failed with it. One that nobody claims holds the others up for a
         moment only, and one that nobody could claim not at all.
         """
-        database, settings = self.turns.database, self.turns.settings
+        database, settings = self.sweeper.database, self.sweeper.settings
         now = database.now()
 
         def next_one(connection: Any) -> RunRow | None:
@@ -112,29 +112,29 @@ class ClaimRescue:
 
     def end_overdue(self, sends: Sends, now: int) -> None:
         """Settle claims whose thread outlived its timeout although it was interrupted."""
-        turns, resting = self.turns, self.turns.resting()
-        rows = turns.database.read(
-            lambda connection: lost_steps.overrun(connection, now, BATCH, resting)
+        sweeper, apart = self.sweeper, self.sweeper.quarantined()
+        rows = sweeper.database.read(
+            lambda connection: lost_steps.overrun(connection, now, BATCH, apart)
         )
         for run in rows:
-            turns.each(run, sends, self._time_out)
+            sweeper.each(run, sends, self._time_out)
 
     def _time_out(self, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
-        policy = self.turns.definition(tx).steps[run.step].retry
+        policy = self.sweeper.definition(tx).steps[run.step].retry
         verdict = failures.judge(policy, run.key, _TIMED_OUT, attempt=run.attempts)
         again = verdict.retries(tx.state)
         tx.apply(run.key, run.epoch, verdict.transition(tx.state, now=tx.now))
         return [] if again else self._fail(tx, run, verdict.described)
 
     def _fail(self, tx: ExecutionTx, run: RunRow, described: dict[str, Any]) -> list[Ticket]:
-        definition, grace = self.turns.definition(tx), self.turns.grace
+        definition, grace = self.sweeper.definition(tx), self.sweeper.grace
         return after_failure(tx, definition, run.key, error=described, grace=grace)
 
 
-def revoke(turns: Turns, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
+def revoke(sweeper: Sweeper, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
     """Revoke a claim of an execution that ends; return what becomes ready by it."""
     tx.apply(run.key, run.epoch, failures.revoked(tx.state, now=tx.now))
-    return end_if_idle(tx, turns.definition(tx))
+    return end_if_idle(tx, sweeper.definition(tx))
 
 
 def _line(run: RunRow, now: int, level: str, message: str) -> Line:

@@ -9,8 +9,8 @@ from engine.core.finding import Finding, Rule
 from engine.core.history import History, World
 from engine.core.invariants import judge
 from engine.core.liveness_checks import judge_owed
-from engine.rescue import SWEEPS
-from engine.rescue.resend import LEASE
+from engine.recovery import SWEEPS
+from engine.recovery.redelivery import LEASE
 from engine.settings import Settings
 from engine.store import histories, liveness
 from engine.store.database import Connection, Database

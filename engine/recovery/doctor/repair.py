@@ -13,14 +13,14 @@ from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.core.transitions import RunKey
 from engine.definition import Definition
 from engine.dispatch import dispatch
-from engine.doctor.examine import Examination
 from engine.errors import EngineError
 from engine.flow.journal import Journal
 from engine.flow.message_delivery import Deliverer, expire_wait
 from engine.flow.sends import Sends
 from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
-from engine.rescue import Rescue
+from engine.recovery import Rescue
+from engine.recovery.doctor.examine import Examination
 from engine.store import histories, lost_steps, notices, repairs, steps
 from engine.store.database import Connection
 from engine.store.execution_tx import ExecutionTx

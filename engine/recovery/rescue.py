@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 
 from engine.codec import encode
 from engine.errors import EngineError, Unavailable
-from engine.flow.evidence import Evidence, forgot
 from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
-from engine.rescue.claims import ClaimRescue
-from engine.rescue.endings import EndRescue
-from engine.rescue.parked import ParkedRescue
-from engine.rescue.resend import LEASE, Resend
-from engine.rescue.turns import Turns
+from engine.recovery.due_executions import DueExecutions
+from engine.recovery.due_steps import DueSteps
+from engine.recovery.lost_claims import LostClaims
+from engine.recovery.message_loss import Evidence, forgot
+from engine.recovery.redelivery import LEASE, Redelivery
+from engine.recovery.sweeper import Sweeper
 from engine.settings import Settings
 from engine.store import glance, liveness
 from engine.store.database import Database
@@ -51,12 +51,12 @@ class Rescue:
     evidence: Evidence
     look: Callable[[Look], None]
     interrupted: bool = False
-    _turns: Turns = field(init=False)
+    _sweeper: Sweeper = field(init=False)
     _failing: dict[str, str] = field(default_factory=dict)  # stages, and what they said last
     _noted: str | None = None  # what was noted last of executions that cannot be looked after
 
     def __post_init__(self) -> None:
-        self._turns = Turns(self.settings, self.database, self.versions, self.look)
+        self._sweeper = Sweeper(self.settings, self.database, self.versions, self.look)
 
     def sweep(self, holder: str, *, steady: bool) -> Sends:
         """Sweep once if the lease is ``holder``'s; return the messages to send.
@@ -88,21 +88,24 @@ class Rescue:
 
     def _stages(self, now: int, *, steady: bool) -> list[tuple[str, Stage]]:
         dead_before = now - int(self.settings.lease_seconds * 1e6)
-        claims, parked = ClaimRescue(self._turns), ParkedRescue(self._turns)
-        ends, resend = EndRescue(self._turns), Resend(self._turns, self.evidence)
+        claims, due = LostClaims(self._sweeper), DueSteps(self._sweeper)
+        ends, redelivery = (
+            DueExecutions(self._sweeper),
+            Redelivery(self._sweeper, self.evidence),
+        )
         return [
             (
-                "claims of the dead",
-                lambda sends: claims.take_from_the_dead(sends, dead_before if steady else None),
+                "lost claims",
+                lambda sends: claims.take_back(sends, dead_before if steady else None),
             ),
             ("last chances", claims.try_last_chance),
             ("overdue claims", lambda sends: claims.end_overdue(sends, now)),
-            ("parked steps", lambda sends: parked.wake(sends, now)),
-            ("fan-outs", lambda sends: parked.widen(sends, now)),
-            ("expired steps", lambda sends: parked.expire(sends, now)),
+            ("parked steps", lambda sends: due.wake(sends, now)),
+            ("fan-outs", lambda sends: due.widen(sends, now)),
+            ("expired steps", lambda sends: due.expire(sends, now)),
             ("deadlines", lambda sends: ends.end_late(sends, now)),
             ("ends", lambda sends: ends.end_executions(sends, now)),
-            ("lost messages", lambda sends: resend.send_lost(sends, now, dead_before)),
+            ("lost messages", lambda sends: redelivery.send_lost(sends, now, dead_before)),
         ]
 
     def _run(self, name: str, stage: Stage, sends: Sends) -> None:
@@ -130,7 +133,7 @@ class Rescue:
 
     def _note_faulty(self, now: int) -> None:
         """Let others see which executions could not be looked after."""
-        faulty = self._turns.faulty()
+        faulty = self._sweeper.faulty()
         shown = [{"execution": name, "why": faulty[name]} for name in sorted(faulty)[:SHOWN]]
         noted = encode({"count": len(faulty), "shown": shown})
         if noted != self._noted:
@@ -159,9 +162,9 @@ class Rescue:
         It counts as a crash, so that a step whose settlement fails each time comes to an end.
         """
         sends = Sends()
-        ClaimRescue(self._turns).give_back(run, sends)
+        LostClaims(self._sweeper).give_back(run, sends)
         return sends
 
     def end_now(self, execution_id: str, sends: Sends) -> None:
         """Revoke what still runs of an execution that was told to end, and end it."""
-        EndRescue(self._turns).end_now(execution_id, sends)
+        DueExecutions(self._sweeper).end_now(execution_id, sends)

@@ -5,28 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.core import lifecycle
-from engine.flow.evidence import QUIET
 from engine.flow.sends import Sends
 from engine.flow.transaction import carry_out, end_if_idle
-from engine.rescue.claims import revoke
-from engine.rescue.resend import BATCH
-from engine.rescue.turns import Turns
+from engine.recovery.lost_claims import revoke
+from engine.recovery.message_loss import QUIET
+from engine.recovery.redelivery import BATCH
+from engine.recovery.sweeper import Sweeper
 from engine.store import overdue, steps
 from engine.store.execution_tx import ExecutionTx
 from engine.store.steps import Ticket
 
 
 @dataclass(frozen=True, slots=True)
-class EndRescue:
+class DueExecutions:
     """Brings executions to their end."""
 
-    turns: Turns
+    sweeper: Sweeper
 
     def end_executions(self, sends: Sends, now: int) -> None:
         """End what was told to end and whose grace is over; finish what nobody finished."""
-        turns, resting = self.turns, self.turns.resting()
-        rows = turns.database.read(
-            lambda connection: overdue.overdue(connection, now, BATCH, resting)
+        sweeper, apart = self.sweeper, self.sweeper.quarantined()
+        rows = sweeper.database.read(
+            lambda connection: overdue.overdue(connection, now, BATCH, apart)
         )
         for row in rows:
             if not row.ending:
@@ -34,20 +34,22 @@ class EndRescue:
             elif row.interrupting:
                 self.end_now(row.id, sends)
             else:
-                turns.take(row.id, sends, self._interrupt)
+                sweeper.change(row.id, sends, self._interrupt)
         unfinished = [row.id for row in rows if not row.ending]
         if unfinished:
             later = now + 5 * QUIET
-            turns.database.write(lambda connection: overdue.postpone(connection, unfinished, later))
+            sweeper.database.write(
+                lambda connection: overdue.postpone(connection, unfinished, later)
+            )
 
     def _interrupt(self, tx: ExecutionTx) -> list[Ticket]:
         if not tx.state.stopping or tx.state.over:
             return []
         if tx.state.active == 0:
-            return end_if_idle(tx, self.turns.definition(tx))
-        grace = int(self.turns.settings.cancel_interrupt_seconds * 1e6)
+            return end_if_idle(tx, self.sweeper.definition(tx))
+        grace = int(self.sweeper.settings.cancel_interrupt_seconds * 1e6)
         plan = lifecycle.interrupt(tx.state, now=tx.now, grace=grace)
-        return carry_out(tx, self.turns.definition(tx), plan).ready
+        return carry_out(tx, self.sweeper.definition(tx), plan).ready
 
     def end_now(self, execution_id: str, sends: Sends) -> None:
         """Revoke what still runs of an execution that was told to end, and end it."""
@@ -57,21 +59,21 @@ class EndRescue:
                 return []
             tickets: list[Ticket] = []
             for run in steps.running(tx.connection, execution_id):
-                tickets += revoke(self.turns, tx, run)
-            return tickets + end_if_idle(tx, self.turns.definition(tx))
+                tickets += revoke(self.sweeper, tx, run)
+            return tickets + end_if_idle(tx, self.sweeper.definition(tx))
 
-        self.turns.take(execution_id, sends, move)
+        self.sweeper.change(execution_id, sends, move)
 
     def end_late(self, sends: Sends, now: int) -> None:
         """Fail executions whose deadline is over."""
-        resting = self.turns.resting()
-        late = self.turns.database.read(
-            lambda connection: overdue.late(connection, now, BATCH, resting)
+        apart = self.sweeper.quarantined()
+        late = self.sweeper.database.read(
+            lambda connection: overdue.late(connection, now, BATCH, apart)
         )
         for execution_id in late:
-            self.turns.take(execution_id, sends, self._miss_deadline)
+            self.sweeper.change(execution_id, sends, self._miss_deadline)
 
     def _miss_deadline(self, tx: ExecutionTx) -> list[Ticket]:
-        definition = self.turns.definition(tx)
-        plan = lifecycle.time_out(tx.state, definition, now=tx.now, grace=self.turns.grace)
+        definition = self.sweeper.definition(tx)
+        plan = lifecycle.time_out(tx.state, definition, now=tx.now, grace=self.sweeper.grace)
         return carry_out(tx, definition, plan).ready

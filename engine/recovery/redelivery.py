@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import NotFound, UnreadableVersion
-from engine.flow.evidence import QUIET, Evidence, forgot, lost_before
 from engine.flow.sends import Sends
-from engine.rescue.turns import Turns
+from engine.recovery.message_loss import QUIET, Evidence, forgot, lost_before
+from engine.recovery.sweeper import Sweeper
 from engine.store import executions, liveness, lost_steps, notices, overdue
 from engine.store.database import Database
 from engine.store.steps import RunRow
@@ -23,16 +23,16 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Resend:
+class Redelivery:
     """One sweep's part of it, in the name of the lease's holder."""
 
-    turns: Turns
+    sweeper: Sweeper
     evidence: Evidence
 
     @property
     def database(self) -> Database:
         """The database of the sweep."""
-        return self.turns.database
+        return self.sweeper.database
 
     def send_lost(self, sends: Sends, now: int, dead_before: int) -> None:
         """Send again what is owed and provably has no message on its way."""
@@ -92,8 +92,8 @@ class Resend:
         if pinned is None:
             return None
         try:
-            definition = self.turns.versions.get(pinned.workflow_id, pinned.version)
+            definition = self.sweeper.versions.get(pinned.workflow_id, pinned.version)
         except (NotFound, UnreadableVersion) as error:
-            self.turns.leave_alone(run.execution_id, error)
+            self.sweeper.quarantine(run.execution_id, error)
             return None
         return definition.steps[run.step].function
