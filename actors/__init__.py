@@ -17,7 +17,7 @@ from engine import settings
 from engine.calendar_tick import tick as tick_calendar
 from engine.dispatch import dispatch as plan
 from engine.flow.sends import Sends
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 
 __all__ = ["ActorSteps", "actor_step", "broker", "crew", "dispatch", "run_step", "tick"]
 

@@ -23,10 +23,10 @@ from engine.flow.sends import Look, Sends
 from engine.flow.versions import Versions
 from engine.payloads import Payloads
 from engine.settings import Settings
-from engine.store import letters
-from engine.store.database import Database
-from engine.store.executions import Admitted
-from engine.store.signals import Received
+from engine.store.db.database import Database
+from engine.store.writes import dead_letters
+from engine.store.writes.executions import Admitted
+from engine.store.writes.signals import Received
 
 # That accepted work waits for the waker at most: what was not sent by then, rescue sends.
 SEND_SECONDS = 0.8
@@ -207,11 +207,11 @@ class Client:
         """Send a dead letter's execution again, or run it again; return the execution's id.
 
         Raises:
-            NotFound, Conflict: as ``engine.store.letters.find``.
+            NotFound, Conflict: as ``engine.store.writes.dead_letters.find``.
         """
         now = self.database.now()
         found = self.database.read(
-            lambda connection: letters.find(connection, owner_id, dead_letter_id)
+            lambda connection: dead_letters.find(connection, owner_id, dead_letter_id)
         )
         if found.again:
             # The letter is the key: of two replays at once, and of one after a process that died
@@ -223,11 +223,11 @@ class Client:
                 idempotency_key=f"dead-letter-{dead_letter_id}",
             )
             self.database.write(
-                lambda connection: letters.replayed(connection, dead_letter_id, now)
+                lambda connection: dead_letters.replayed(connection, dead_letter_id, now)
             )
             return started.execution_id
         self.database.write(
-            lambda connection: letters.dispatch_again(
+            lambda connection: dead_letters.dispatch_again(
                 connection, dead_letter_id, found.execution_id, now
             )
         )

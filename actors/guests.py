@@ -27,7 +27,7 @@ from engine.errors import StepError
 from engine.flow.sends import Look
 from engine.registry import Remote
 from engine.steps.context import entered
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 from engine.worker.guest import Visit
 
 OPTION = "engine_step"  # of a message that works for a step run: its key and epoch

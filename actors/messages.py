@@ -15,7 +15,7 @@ from engine import failpoints, registry
 from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
 from engine.errors import EngineError
 from engine.flow.sends import ActorCall, Sends
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 
 RUN_STEP = "run_step"
 DISPATCH = "dispatch"

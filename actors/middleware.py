@@ -13,7 +13,7 @@ from actors import messages
 from actors.worker import Crew
 from engine.errors import EngineError
 from engine.settings import Settings
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 
 _log = logging.getLogger(__name__)
 

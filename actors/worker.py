@@ -29,9 +29,10 @@ from engine.recovery import Rescue
 from engine.settings import Settings
 from engine.steps import capture, event_loop
 from engine.steps.threads import on_death, start_vital
-from engine.store import letters, liveness
-from engine.store.database import Database
-from engine.store.steps import RunRow
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
+from engine.store.writes import dead_letters
+from engine.store.writes.step_runs import RunRow
 from engine.worker.claimer import known_code
 from engine.worker.claims import Claim, Claims, Stop
 from engine.worker.execute import Executor
@@ -212,8 +213,8 @@ class Crew:
     def bury_message(self, message: dict[str, Any], queue: str, actor: str, error: str) -> None:
         """Keep a message that could not be carried out."""
         now = self.database.now()
-        letter = letters.Letter.of(message, queue=queue, actor=actor, error=error)
-        self.database.write(lambda connection: letters.keep(connection, letter, now))
+        letter = dead_letters.Letter.of(message, queue=queue, actor=actor, error=error)
+        self.database.write(lambda connection: dead_letters.keep(connection, letter, now))
         _log.error("message for %s is a dead letter: %s", actor, error.strip().splitlines()[-1:])
 
     # --- threads ------------------------------------------------------------------------------

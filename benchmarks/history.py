@@ -26,9 +26,10 @@ import benchmarks.workflows
 from benchmarks import sizes
 from benchmarks.samples import KEYS, Sample, publish_all, samples
 from engine.ids import ALPHABET, first_id, new_id
-from engine.store import migrate, revision, users
-from engine.store.database import Database
-from engine.store.models import Base
+from engine.store.db import migrate, schema_version
+from engine.store.db.database import Database
+from engine.store.tables import Base
+from engine.store.writes import users
 
 DAYS = 90
 PORTION = 10_000  # executions copied in one transaction
@@ -159,7 +160,7 @@ def _copies(
 @contextmanager
 def _bulk(url: str) -> Iterator[Connection]:
     """Yield a connection that waits for no disk and checks no foreign key until it is done."""
-    engine = create_engine(revision.parsed(url), poolclass=pool.NullPool)
+    engine = create_engine(schema_version.parsed(url), poolclass=pool.NullPool)
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             for pragma in ("journal_mode = WAL", "synchronous = OFF", "cache_size = -1000000"):

@@ -24,7 +24,7 @@ from benchmarks.servers import free_port, process
 from engine.definition import parse
 from engine.publish import publish
 from engine.settings import Settings
-from engine.store import users
+from engine.store.writes import users
 
 BUSY = 0.15  # CPU seconds in one second above which the product is not at rest
 READY_SECONDS = 300  # a first start builds the pages

@@ -17,7 +17,7 @@ from engine.again import start_again
 from engine.definition import parse
 from engine.flow.sends import Sends
 from engine.publish import publish
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine.testing import Harness, Run
 
 Document = dict[str, Any]

@@ -25,7 +25,7 @@ from benchmarks.history import DAY_US, DAYS, fill
 from benchmarks.measure import TEN, WARM_UP, Result, at_once, medians, milliseconds
 from benchmarks.product import Product, product
 from engine.ids import first_id
-from engine.store import migrate, revision
+from engine.store.db import migrate, schema_version
 from engine_app.auth.tokens import create_token
 from engine_app.plain import iso
 from engine_app.states import monitoring
@@ -212,8 +212,8 @@ def _warm_up(running: Product) -> None:
 @contextmanager
 def _empty_beside(url: str) -> Iterator[str]:
     """Yield an empty database of the same kind, on the same server."""
-    here = revision.parsed(url)
-    if revision.is_sqlite(here):
+    here = schema_version.parsed(url)
+    if schema_version.is_sqlite(here):
         with tempfile.TemporaryDirectory(prefix="engine-scale-") as folder:
             yield f"sqlite:///{folder}/empty.db"
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import create_engine, pool
 
-from engine.store import revision
+from engine.store.db import schema_version
 
 _SQLITE = "SELECT name, pgsize FROM dbstat WHERE aggregate = TRUE AND pgsize > 4096"
 _POSTGRES = (
@@ -20,7 +20,7 @@ def of(url: str) -> dict[str, int]:
     A table's own bytes leave out its indexes. SQLite's tables without row ids are their primary
     key; ``sqlite_autoindex_…`` is a primary key or a unique constraint of the others.
     """
-    engine = create_engine(revision.parsed(url), poolclass=pool.NullPool)
+    engine = create_engine(schema_version.parsed(url), poolclass=pool.NullPool)
     with engine.connect() as connection:
         sql = _SQLITE if connection.dialect.name == "sqlite" else _POSTGRES
         rows = [(str(row[0]), int(row[1])) for row in connection.exec_driver_sql(sql)]

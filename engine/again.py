@@ -19,9 +19,9 @@ from engine.errors import Conflict, InvalidQuery
 from engine.expressions import did_you_mean
 from engine.flow.versions import Versions
 from engine.start import deadline_of, find_asked
-from engine.store import executions, origins, prune, workflows
-from engine.store.database import Connection, Database
-from engine.store.executions import Admitted, NewExecution, Origin
+from engine.store.db.database import Connection, Database
+from engine.store.writes import executions, prune, reuse, workflows
+from engine.store.writes.executions import Admitted, NewExecution, Origin
 
 NEWEST = "newest"
 
@@ -159,8 +159,8 @@ def preview(
     before = versions.get(origin.wanted.workflow_id, origin.wanted.version)
     ended, begun = database.read(
         lambda connection: (
-            origins.reusable(connection, execution_id),
-            origins.begun(connection, execution_id),
+            reuse.reusable(connection, execution_id),
+            reuse.begun(connection, execution_id),
         )
     )
     ended = still_done(before, ended, begun)

@@ -18,13 +18,14 @@ from engine.flow.message_delivery import Answer, Bad, Deliverer, Good
 from engine.flow.sends import Look, Sends
 from engine.flow.transaction import commit
 from engine.flow.versions import Versions
-from engine.store import executions, signals, steps, views_standing
-from engine.store.database import Connection, Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.signals import NewSignal, Received
-from engine.store.steps import RunRow, Ticket
-from engine.store.views_standing import Place
-from engine.store.views_words import decision_words
+from engine.store.db.database import Connection, Database
+from engine.store.reads import pending_actions
+from engine.store.reads.pending_actions import Place
+from engine.store.reads.summaries import decision_words
+from engine.store.writes import executions, signals, step_runs
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.signals import NewSignal, Received
+from engine.store.writes.step_runs import RunRow, Ticket
 
 APPROVAL = "approval"
 MAX_NAME = 63
@@ -188,7 +189,7 @@ def _too_late(database: Database, user_id: str, name: str, place: Place) -> Conf
     told = f"step {place.step!r} of execution {place.execution_id} waits for no approval"
     try:
         row = database.read(
-            lambda connection: views_standing.decision(connection, user_id, name, place)
+            lambda connection: pending_actions.decision(connection, user_id, name, place)
         )
     except NotFound:
         row = None  # it never waited
@@ -227,7 +228,7 @@ def _answer(asked: Asked, decision: Decision, step: str, now: int) -> Answer:
 
 
 def _asked(connection: Connection, key: RunKey) -> tuple[RunRow | None, str | None]:
-    return steps.get(connection, key), steps.input_of(connection, key)
+    return step_runs.get(connection, key), step_runs.input_of(connection, key)
 
 
 def _check_open(database: Database, owner_id: str, execution_id: str) -> None:

@@ -11,9 +11,10 @@ from engine.core.calendar import Missed, Skipped
 from engine.errors import EngineError, Unavailable
 from engine.flow.versions import Versions
 from engine.start import admit_slot, slot_start
-from engine.store import patience, schedules
-from engine.store.database import Connection, Database
-from engine.store.schedules import DueSchedule, Firing
+from engine.store.db import lock_timeout
+from engine.store.db.database import Connection, Database
+from engine.store.writes import schedules
+from engine.store.writes.schedules import DueSchedule, Firing
 
 _PAGE = 200
 
@@ -40,7 +41,9 @@ def tick(database: Database, versions: Versions, new_message_id: Callable[[], st
         try:
             started += _fire(database, versions, schedule, new_message_id, now)
         except Unavailable as error:
-            database.read(patience.answers)  # if it answers others, only this one waits a minute
+            database.read(
+                lock_timeout.answers
+            )  # if it answers others, only this one waits a minute
             _log.warning("schedule %s (%s) starts later: %s", schedule.name, schedule.id, error)
         except EngineError as error:
             _hold_up(database, schedule, str(error), now)

@@ -10,11 +10,11 @@ from engine.definition import Definition
 from engine.flow.sends import Look, Sends
 from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
-from engine.store import executions
-from engine.store.carry_out import carry_out as write
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes import executions
+from engine.store.writes.carry_out import carry_out as write
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import Ticket
 
 T = TypeVar("T")
 

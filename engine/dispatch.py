@@ -17,11 +17,11 @@ from engine.flow.sends import Look, Sends
 from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
 from engine.settings import Settings
-from engine.store import executions, notices, origins
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.executions import Pinned
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes import executions, outbox, reuse
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.executions import Pinned
+from engine.store.writes.step_runs import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def dispatch(
     """
     pinned = database.read(lambda connection: executions.pinned(connection, execution_id))
     if pinned is None:
-        database.write(lambda connection: notices.forget(connection, execution_id))
+        database.write(lambda connection: outbox.forget(connection, execution_id))
         return Dispatched()
     definition = versions.get(pinned.workflow_id, pinned.version)
     journal = Journal(versions)
@@ -98,9 +98,9 @@ class _Reuse:
             return cls({}, {}, {})
         ended, begun, failed = database.read(
             lambda connection: (
-                origins.reusable(connection, origin_id),
-                origins.begun(connection, origin_id),
-                origins.failed_fan_outs(connection, origin_id),
+                reuse.reusable(connection, origin_id),
+                reuse.begun(connection, origin_id),
+                reuse.failed_fan_outs(connection, origin_id),
             )
         )
         here = versions.get(pinned.workflow_id, pinned.version)
@@ -115,18 +115,18 @@ class _Reuse:
 
 
 def _plan(
-    database: Database, pinned: Pinned, definition: Definition, reuse: _Reuse, journal: Journal
+    database: Database, pinned: Pinned, definition: Definition, again: _Reuse, journal: Journal
 ) -> list[Ticket] | None:
-    ended = {step: reuse.ended[there] for step, there in reuse.steps.items()}
+    ended = {step: again.ended[there] for step, there in again.steps.items()}
     planned = first_rows(definition, ended)
-    reused = {run.step: reuse.steps[run.step] for run in planned if run.reused}
+    reused = {run.step: again.steps[run.step] for run in planned if run.reused}
 
     def move(tx: ExecutionTx) -> list[Ticket]:
         if tx.state.status is not ExecutionStatus.PENDING or tx.state.ending is not None:
             raise StaleClaim("it was planned, or cancelled, by another")
         if pinned.origin_id is not None:
-            origins.copy_reused(tx, pinned.origin_id, reused)
-            origins.copy_items(tx, pinned.origin_id, reuse.fan_outs)
+            reuse.copy_reused(tx, pinned.origin_id, reused)
+            reuse.copy_items(tx, pinned.origin_id, again.fan_outs)
         plan = lifecycle.begin(tx.state, definition, planned, now=tx.now)
         return carry_out(tx, definition, plan).ready
 

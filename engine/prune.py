@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine.store import prune as store
-from engine.store import stored
-from engine.store.database import Connection, Database
+from engine.store.db.database import Connection, Database
+from engine.store.writes import payload_refs
+from engine.store.writes import prune as store
 
 ROWS = 5_000  # deleted at once: what SQLite's one writer does in a fraction of a second
 
@@ -79,7 +79,7 @@ def _forget_payloads(database: Database, gone: list[str]) -> None:
     left = set(gone) & set(database.payloads.executions())
     if not left:
         return
-    for execution_id in left - database.read(stored.taken_over):
+    for execution_id in left - database.read(payload_refs.taken_over):
         database.payloads.remove(execution_id)
 
 

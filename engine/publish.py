@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from engine.definition import Checked, Definition, checked
 from engine.registry import workflows as registered
-from engine.store import workflows
-from engine.store.database import Database
-from engine.store.workflows import NewVersion, Published
+from engine.store.db.database import Database
+from engine.store.writes import workflows
+from engine.store.writes.workflows import NewVersion, Published
 
 
 def publish(

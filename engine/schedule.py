@@ -7,9 +7,9 @@ from typing import Any
 from engine.codec import encode
 from engine.core.calendar import Missed
 from engine.definition import check_input
-from engine.store import schedules, workflows
-from engine.store.database import Database
-from engine.store.schedules import NewSchedule
+from engine.store.db.database import Database
+from engine.store.writes import schedules, workflows
+from engine.store.writes.schedules import NewSchedule
 
 
 def create(

@@ -11,10 +11,10 @@ from engine.core.status import Trigger
 from engine.definition import Definition, check_input
 from engine.errors import InvalidInput, InvalidQuery
 from engine.flow.versions import Versions
-from engine.store import executions, workflows
-from engine.store.database import Connection, Database
-from engine.store.executions import Admitted, NewExecution, Parent
-from engine.store.schedules import DueSchedule
+from engine.store.db.database import Connection, Database
+from engine.store.writes import executions, workflows
+from engine.store.writes.executions import Admitted, NewExecution, Parent
+from engine.store.writes.schedules import DueSchedule
 
 MAX_DELAY = 366 * 86_400  # seconds
 

@@ -18,11 +18,12 @@ from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.flow.transaction import commit
 from engine.flow.versions import Versions
-from engine.store import executions, liveness, steps, stranded, workflows
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import Ticket
-from engine.store.stranded import Candidate, OpenVersion
+from engine.store.db.database import Database
+from engine.store.recovery import liveness, missing_code
+from engine.store.recovery.missing_code import Candidate, OpenVersion
+from engine.store.writes import executions, step_runs, workflows
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import Ticket
 
 AT_ONCE = 500  # executions that one call moves or cancels
 RUNS = "a step of it runs: ask again once that has ended"
@@ -95,14 +96,14 @@ def find(
         owner_id: whose executions; None for everybody's.
     """
     found = []
-    for of in database.read(lambda connection: stranded.open_versions(connection, owner_id)):
+    for of in database.read(lambda connection: missing_code.open_versions(connection, owner_id)):
         definition = _readable(versions, of)
         lacking = _lacking(definition, known) if definition is not None else []
         if definition is None or not lacking:
             continue
         at_end = any(definition.steps[index].closing for index in lacking)
         executions = database.read(
-            lambda connection, of=of, lacking=lacking, at_end=at_end: stranded.count(  # type: ignore[misc]
+            lambda connection, of=of, lacking=lacking, at_end=at_end: missing_code.count(  # type: ignore[misc]
                 connection, of, owner_id, lacking, at_end=at_end
             )
         )
@@ -178,7 +179,7 @@ def settle(
         )
     bulk = Bulk()
     work = _Work(database, versions, owner_id, grace_seconds, newest, record.latest_version, bulk)
-    for of in database.read(lambda connection: stranded.open_versions(connection, owner_id)):
+    for of in database.read(lambda connection: missing_code.open_versions(connection, owner_id)):
         if of.workflow_id == record.id and version in (None, of.version):
             _settle_version(work, of, known, move=move, dry_run=dry_run)
     return bulk
@@ -207,7 +208,7 @@ def _settle_version(
     at_end = any(definition.steps[index].closing for index in lacking)
     room = AT_ONCE - len(work.bulk.done) - len(work.bulk.left)
     found = work.database.read(
-        lambda connection: stranded.candidates(
+        lambda connection: missing_code.candidates(
             connection, of, work.owner_id, lacking, at_end=at_end, limit=room + 1
         )
     )
@@ -286,7 +287,7 @@ def _move(work: _Work, definition: Definition, one: Candidate) -> str:
 
     def move(tx: ExecutionTx) -> tuple[Look, list[Ticket], str]:
         # Asked again: a worker that has the code may have come since it was found.
-        if steps.running(tx.connection, one.id):
+        if step_runs.running(tx.connection, one.id):
             raise Conflict(RUNS)
         tickets = control.cancel_in(tx, definition, grace=grace, note=note)
         if not tx.state.over:

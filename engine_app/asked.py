@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from engine.store import views
+from engine.store import reads
 from engine_app.auth.viewer import Viewer
 from engine_app.live import hub
 from engine_app.reading import database
@@ -34,7 +34,7 @@ class Asked:
         """Return the number as the database has it now, counted to ``ASKED_CAP``."""
         words = hub.words
         page = database().read(
-            lambda connection: views.approvals(connection, viewer.id, viewer.name, limit=ASKED_CAP)
+            lambda connection: reads.approvals(connection, viewer.id, viewer.name, limit=ASKED_CAP)
         )
         if len(self._told) >= _KEPT:
             self._told.clear()

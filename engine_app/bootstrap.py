@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from engine import publish, registry
 from engine.errors import InvalidError, Unavailable
 from engine.settings import Settings
-from engine.store import liveness, users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
+from engine.store.writes import users
 from engine_app.auth.links import create_link
 from engine_app.auth.names import check_name
 
@@ -37,7 +38,7 @@ def prepare(settings: Settings) -> Prepared:
     To be called in a process that ends with it: it imports the user's modules.
     """
     # Here and not above: alembic would stay in the supervisor for as long as it runs.
-    from engine.store import migrate  # noqa: PLC0415
+    from engine.store.db import migrate  # noqa: PLC0415
 
     migrate.upgrade(settings.database)
     registry.load_modules(settings.modules)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.settings import Settings
-from engine.store import revision
+from engine.store.db import schema_version
 from engine_app import embedded
 
 MIB = 1024 * 1024
@@ -48,8 +48,8 @@ def places(settings: Settings) -> list[Place]:
     """Return the folders of this machine that the engine writes to."""
     home = settings.home.absolute()
     found = [Place(home, "ENGINE_HOME", "ENGINE_HOME")]
-    address = revision.parsed(settings.database)
-    if revision.is_sqlite(address) and address.database:
+    address = schema_version.parsed(settings.database)
+    if schema_version.is_sqlite(address) and address.database:
         folder = Path(address.database).absolute().parent
         found.append(Place(folder, "the database", "DATABASE_URL"))
     if "://" not in settings.payload_store:

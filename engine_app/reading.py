@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from actors.client import Client, open_client
 from engine.settings import current
-from engine.store.database import Database
+from engine.store.db.database import Database
 
 T = TypeVar("T")
 

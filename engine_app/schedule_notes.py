@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.core.calendar import COUNTED
-from engine.store.views import ScheduleRow, SkippedRow
+from engine.store.reads import ScheduleRow, SkippedRow
 
 
 def note(row: ScheduleRow) -> str:

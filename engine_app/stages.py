@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.core.status import EXECUTION_ENDS, Phase
 from engine.settings import Settings
-from engine.store.views import ExecutionRow
+from engine.store.reads import ExecutionRow
 
 
 @dataclass(frozen=True, slots=True)

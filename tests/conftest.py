@@ -13,8 +13,8 @@ import hypothesis
 import pytest
 
 from engine.payloads import Payloads
-from engine.store import migrate
-from engine.store.database import Database
+from engine.store.db import migrate
+from engine.store.db.database import Database
 from tests.support.browser import chromium
 from tests.support.budget import BUDGET, Clock, level_of
 from tests.support.postgres import create_database, drop_database, postgres

@@ -8,8 +8,8 @@ from engine.codec import encode
 from engine.core import transitions
 from engine.definition import Definition
 from engine.flow.transaction import after_failure
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import RunRow, Ticket
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import RunRow, Ticket
 
 
 def expire(tx: ExecutionTx, definition: Definition, run: RunRow, *, grace: int) -> list[Ticket]:

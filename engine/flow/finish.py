@@ -14,8 +14,8 @@ from engine.flow.scope import Scope
 from engine.flow.sends import Sends
 from engine.flow.transaction import carry_out, commit
 from engine.flow.words import describe_error
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
+from engine.store.db.database import Database
+from engine.store.writes.execution_tx import ExecutionTx
 
 _BROKEN = (Reason.TOO_LARGE, Reason.PAYLOAD_LOST)
 

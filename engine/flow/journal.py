@@ -7,8 +7,8 @@ import logging
 from engine.core.event import Event, EventType
 from engine.errors import EngineError
 from engine.flow.versions import Versions
-from engine.store.execution_tx import ExecutionTx
-from engine.store.fast_path import Written
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.fast_path import Written
 
 _log = logging.getLogger("engine.lifecycle")
 _LEVELS = {

@@ -17,12 +17,12 @@ from engine.flow.transaction import after_failure, after_success, carry_out, com
 from engine.flow.words import describe_error
 from engine.payloads import place
 from engine.steps.waits import look_back
-from engine.store import executions, notices, signals, steps
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx, Line
-from engine.store.notices import Kind, Owed
-from engine.store.signals import Wanted
-from engine.store.steps import RunRow, Ticket
+from engine.store.db.database import Database
+from engine.store.writes import executions, outbox, signals, step_runs
+from engine.store.writes.execution_tx import ExecutionTx, Line
+from engine.store.writes.outbox import Kind, Owed
+from engine.store.writes.signals import Wanted
+from engine.store.writes.step_runs import RunRow, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Deliverer:
 
         Its messages go to ``sends``.
         """
-        owed = self.database.read(lambda connection: notices.owed_to(connection, execution_id))
+        owed = self.database.read(lambda connection: outbox.owed_to(connection, execution_id))
         for notice in owed:
             if notice.kind is Kind.CANCEL:
                 sends.now += self._cancel(notice, sends)
@@ -76,7 +76,7 @@ class Deliverer:
 
     def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
         def move(tx: ExecutionTx) -> list[Ticket]:
-            notices.settled(tx.connection, notice.id)
+            outbox.settled(tx.connection, notice.id)
             plan = lifecycle.cancel_for_parent(
                 tx.state, self.definition, now=tx.now, grace=self.grace
             )
@@ -85,14 +85,14 @@ class Deliverer:
         return commit(self.database, notice.execution_id, move, self.journal, sends)
 
     def _answer(self, notice: Owed, sends: Sends) -> list[Ticket]:
-        run = self.database.read(lambda connection: steps.get(connection, notice.key))
+        run = self.database.read(lambda connection: step_runs.get(connection, notice.key))
         if run is None or run.status is not StepStatus.WAITING or run.epoch != notice.epoch:
             self._came_too_late(notice, sends)
             return []
         answer = self.kept(run, self._read(notice, run))
 
         def move(tx: ExecutionTx) -> list[Ticket]:
-            if not notices.settled(tx.connection, notice.id):
+            if not outbox.settled(tx.connection, notice.id):
                 return []  # another has carried it out
             return self.settle(tx, run, answer)
 
@@ -168,7 +168,7 @@ class Deliverer:
         now = self.database.now()
 
         def forget(connection: Any) -> str | None:
-            if not notices.settled(connection, notice.id) or notice.signal_id is None:
+            if not outbox.settled(connection, notice.id) or notice.signal_id is None:
                 return None
             return signals.give_back(connection, notice.signal_id, now)
 
@@ -185,7 +185,7 @@ class Deliverer:
         sent, text = self.database.read(
             lambda connection: (
                 signals.get(connection, signal_id),
-                steps.input_of(connection, run.key),
+                step_runs.input_of(connection, run.key),
             )
         )
         try:

@@ -9,10 +9,10 @@ from engine.codec import decode
 from engine.core.status import ExecutionStatus, Phase
 from engine.definition import Definition
 from engine.payloads import place
-from engine.store import outputs
-from engine.store.database import Database
-from engine.store.executions import Pinned
-from engine.store.steps import RunRow
+from engine.store.db.database import Database
+from engine.store.writes import step_outputs
+from engine.store.writes.executions import Pinned
+from engine.store.writes.step_runs import RunRow
 
 
 class Scope:
@@ -65,7 +65,7 @@ class Scope:
         if not missing:
             return
         found = self._database.read(
-            lambda connection: outputs.of(connection, self._execution_id, missing)
+            lambda connection: step_outputs.of(connection, self._execution_id, missing)
         )
         for output in found:
             self._outputs[output.step] = {
@@ -75,7 +75,7 @@ class Scope:
                 "failures": [_failure(item, error) for item, error in output.failures],
             }
 
-    def _value(self, output: outputs.Output) -> Any:
+    def _value(self, output: step_outputs.Output) -> Any:
         whose = f"steps.{self._definition.steps[output.step].name}"
         if output.items is not None:
             texts = enumerate(output.items)

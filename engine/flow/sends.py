@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from engine.core.execution_state import ExecutionState
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ from engine.core.transitions import RunKey
 from engine.definition import Definition
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
-from engine.store import carry_out as writer
-from engine.store import fan_outs, fast_path
-from engine.store.carry_out import Carried
-from engine.store.database import Connection, Database
-from engine.store.execution_tx import ExecutionTx, execution_tx
-from engine.store.fast_path import FastWrite, Written
-from engine.store.steps import Ticket
+from engine.store.db.database import Connection, Database
+from engine.store.writes import carry_out as writer
+from engine.store.writes import fan_outs, fast_path
+from engine.store.writes.carry_out import Carried
+from engine.store.writes.execution_tx import ExecutionTx, execution_tx
+from engine.store.writes.fast_path import FastWrite, Written
+from engine.store.writes.step_runs import Ticket
 
 T = TypeVar("T")
 

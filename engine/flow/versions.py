@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from engine.definition import Definition
-from engine.store import workflows
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import workflows
 
 
 class Versions:

@@ -11,9 +11,10 @@ from engine.recovery.lost_claims import revoke
 from engine.recovery.message_loss import QUIET
 from engine.recovery.redelivery import BATCH
 from engine.recovery.sweeper import Sweeper
-from engine.store import overdue, steps
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import Ticket
+from engine.store.recovery import due_executions
+from engine.store.writes import step_runs
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class DueExecutions:
         """End what was told to end and whose grace is over; finish what nobody finished."""
         sweeper, apart = self.sweeper, self.sweeper.quarantined()
         rows = sweeper.database.read(
-            lambda connection: overdue.overdue(connection, now, BATCH, apart)
+            lambda connection: due_executions.overdue(connection, now, BATCH, apart)
         )
         for row in rows:
             if not row.ending:
@@ -39,7 +40,7 @@ class DueExecutions:
         if unfinished:
             later = now + 5 * QUIET
             sweeper.database.write(
-                lambda connection: overdue.postpone(connection, unfinished, later)
+                lambda connection: due_executions.postpone(connection, unfinished, later)
             )
 
     def _interrupt(self, tx: ExecutionTx) -> list[Ticket]:
@@ -58,7 +59,7 @@ class DueExecutions:
             if not tx.state.stopping:
                 return []
             tickets: list[Ticket] = []
-            for run in steps.running(tx.connection, execution_id):
+            for run in step_runs.running(tx.connection, execution_id):
                 tickets += revoke(self.sweeper, tx, run)
             return tickets + end_if_idle(tx, self.sweeper.definition(tx))
 
@@ -68,7 +69,7 @@ class DueExecutions:
         """Fail executions whose deadline is over."""
         apart = self.sweeper.quarantined()
         late = self.sweeper.database.read(
-            lambda connection: overdue.late(connection, now, BATCH, apart)
+            lambda connection: due_executions.late(connection, now, BATCH, apart)
         )
         for execution_id in late:
             self.sweeper.change(execution_id, sends, self._miss_deadline)

@@ -15,9 +15,10 @@ from engine.flow.message_delivery import Deliverer, expire_wait
 from engine.flow.sends import Sends
 from engine.recovery.redelivery import BATCH
 from engine.recovery.sweeper import Sweeper
-from engine.store import fan_outs, liveness, lost_steps, notices
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import RunRow, Ticket
+from engine.store.recovery import liveness, lost_steps
+from engine.store.writes import fan_outs, outbox
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import RunRow, Ticket
 
 LATE_RETRY = 1_000_000  # µs beyond due_at after which a retry's own message counts as lost
 NARROW_FOR = 1_000_000  # µs after which a fan-out that has not ended is opened wider
@@ -45,7 +46,7 @@ class DueSteps:
         if not tx.state.moving:
             return []
         if run.wait_for is not None:
-            if notices.is_owed(tx.connection, run.key, run.epoch):
+            if outbox.is_owed(tx.connection, run.key, run.epoch):
                 return []  # it came in time, only the message that brings it is late
             sweeper = self.sweeper
             journal = Journal(sweeper.versions)

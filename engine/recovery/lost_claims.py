@@ -16,9 +16,10 @@ from engine.flow.sends import Sends
 from engine.flow.transaction import after_failure, end_if_idle
 from engine.recovery.redelivery import BATCH
 from engine.recovery.sweeper import Sweeper
-from engine.store import letters, liveness, lost_steps
-from engine.store.execution_tx import ExecutionTx, Line
-from engine.store.steps import RunRow, Ticket
+from engine.store.recovery import liveness, lost_steps
+from engine.store.writes import dead_letters
+from engine.store.writes.execution_tx import ExecutionTx, Line
+from engine.store.writes.step_runs import RunRow, Ticket
 
 HEAD_START = 60_000_000  # µs that a step run on its last chance is kept apart from others on theirs
 _TIMED_OUT = Failure(
@@ -69,7 +70,7 @@ class LostClaims:
         message = crash.described["message"]
         if crash.fails:
             tx.log([_line(run, tx.now, "error", message)])
-            letters.keep_poison(tx, run, crash.error)
+            dead_letters.keep_poison(tx, run, crash.error)
             return self._fail(tx, run, crash.described)
         tx.log([_line(run, tx.now, "warning", f"{message}: it runs again")])
         return [] if crash.last_chance else [replace(run.ticket, epoch=run.epoch + 1)]

@@ -10,9 +10,10 @@ from engine.errors import NotFound, UnreadableVersion
 from engine.flow.sends import Sends
 from engine.recovery.message_loss import QUIET, Evidence, forgot, lost_before
 from engine.recovery.sweeper import Sweeper
-from engine.store import executions, liveness, lost_steps, notices, overdue
-from engine.store.database import Database
-from engine.store.steps import RunRow
+from engine.store.db.database import Database
+from engine.store.recovery import due_executions, liveness, lost_steps
+from engine.store.writes import executions, outbox
+from engine.store.writes.step_runs import RunRow
 
 LEASE = "rescue"
 QUEUES = ("steps", "steps.long", ACTOR_QUEUE)
@@ -61,17 +62,19 @@ class Redelivery:
         sends.now += [run.ticket for run in free]
 
     def _send_dispatches(self, sends: Sends, before: int, now: int) -> None:
-        ids = self.database.read(lambda connection: overdue.undispatched(connection, before, BATCH))
+        ids = self.database.read(
+            lambda connection: due_executions.undispatched(connection, before, BATCH)
+        )
         if ids:
             sends.dispatches += self.database.write(
-                lambda connection: overdue.postpone(connection, ids, now)
+                lambda connection: due_executions.postpone(connection, ids, now)
             )
 
     def _send_notices(self, sends: Sends, before: int, now: int) -> None:
-        ids = self.database.read(lambda connection: notices.left(connection, before, BATCH))
+        ids = self.database.read(lambda connection: outbox.left(connection, before, BATCH))
         if ids:
             sends.dispatches += self.database.write(
-                lambda connection: notices.sent_again(connection, ids, now)
+                lambda connection: outbox.sent_again(connection, ids, now)
             )
 
     def _send_unknown(self, sends: Sends, alive: liveness.Alive, now: int) -> None:

@@ -27,9 +27,9 @@ from engine.recovery.message_loss import Evidence, forgot
 from engine.recovery.redelivery import LEASE, Redelivery
 from engine.recovery.sweeper import Sweeper
 from engine.settings import Settings
-from engine.store import glance, liveness
-from engine.store.database import Database
-from engine.store.steps import RunRow
+from engine.store.db.database import Database
+from engine.store.recovery import liveness, precheck
+from engine.store.writes.step_runs import RunRow
 
 SWEEPS = 5  # for which the lease to sweep holds: when its holder dies, another goes on after them
 SHOWN = 50  # executions that could not be looked after and are named, beside their number
@@ -75,7 +75,7 @@ class Rescue:
         if not self._holds_lease(holder, now):
             self._noted = None
             return sends
-        if not self.database.read(lambda connection: glance.anything_owed(connection, now)):
+        if not self.database.read(lambda connection: precheck.anything_owed(connection, now)):
             # Noted, or it would count against messages yet to be sent.
             self._run("evidence", lambda _: self._note_generation(), sends)
         else:

@@ -14,10 +14,10 @@ from engine.flow.sends import Look, Sends
 from engine.flow.transaction import commit
 from engine.flow.versions import Versions
 from engine.settings import Settings
-from engine.store import patience
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import RunRow, Ticket
+from engine.store.db import lock_timeout
+from engine.store.db.database import Database
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import RunRow, Ticket
 
 HELD_AGAIN = 10.0  # seconds until an execution that another transaction holds is tried again
 FAULTY_AGAIN = 60.0  # seconds until one that cannot be looked after is: others may have mended it
@@ -91,7 +91,7 @@ class Sweeper:
             return move(tx), Look.of(tx.state)
 
         try:
-            journal, first = Journal(self.versions), patience.impatient
+            journal, first = Journal(self.versions), lock_timeout.impatient
             tickets, look = commit(self.database, execution_id, work, journal, sends, first=first)
         except (StaleClaim, NotFound):
             return
@@ -126,8 +126,8 @@ class Sweeper:
         Raises:
             Unavailable: it is the database that does not answer.
         """
-        if not patience.is_held(error):
-            self.database.read(patience.answers)
+        if not lock_timeout.is_held(error):
+            self.database.read(lock_timeout.answers)
         self._set_apart(execution_id, Quarantined(time.monotonic() + HELD_AGAIN))
         _log.warning("execution %s is looked after later: %s", execution_id, error.message)
 

@@ -13,8 +13,9 @@ from engine.flow.sends import Sends
 from engine.flow.versions import Versions
 from engine.recovery import Rescue
 from engine.settings import Settings
-from engine.store import liveness, users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
+from engine.store.writes import users
 from engine.testing.faults import Faults, FaultyExecutor
 from engine.worker.claims import Claims
 from engine.worker.execute import Executor

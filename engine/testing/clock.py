@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from engine.definition import seconds
 from engine.errors import InvalidInput
-from engine.store.database import Connection, Database
+from engine.store.db.database import Connection, Database
 
 T = TypeVar("T")
 

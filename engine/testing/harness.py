@@ -20,8 +20,9 @@ from engine.publish import publish
 from engine.settings import Settings
 from engine.start import start
 from engine.steps import capture
-from engine.store import agenda, views
-from engine.store.database import Connection
+from engine.store import reads
+from engine.store.db.database import Connection
+from engine.store.reads import due_times
 from engine.testing import scratch
 from engine.testing.bench import Bench
 from engine.testing.clock import Clock, Clocked
@@ -265,7 +266,7 @@ class Harness:
 
     def _next_due(self) -> int | None:
         now = self.clock.micros
-        stored = self.bench.database.read(lambda connection: agenda.next_due(connection, now))
+        stored = self.bench.database.read(lambda connection: due_times.next_due(connection, now))
         return min((at for at in (stored, self.post.next_due) if at is not None), default=None)
 
     def catch_up(self) -> None:
@@ -289,7 +290,7 @@ class Harness:
 
     def _refuse_unknown(self, run: Run) -> None:
         found = self.bench.database.read(
-            lambda connection: agenda.unknown_functions(connection, run.id)
+            lambda connection: due_times.unknown_functions(connection, run.id)
         )
         if found:
             step = self._definition_of(run).steps[found[0]]
@@ -299,7 +300,7 @@ class Harness:
             )
 
     def _definition_of(self, run: Run) -> Definition:
-        return self.read(views.pinned, run.id)
+        return self.read(reads.pinned, run.id)
 
     def read(self, view: Callable[..., T], *arguments: Any, **named: Any) -> T:
         """Return what a view for people tells the owner of everything here."""

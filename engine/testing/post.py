@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from engine.flow.sends import ActorCall, Sends
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 from engine.testing.bench import Bench
 from engine.testing.clock import Clock
 from engine.worker.execute import Executor

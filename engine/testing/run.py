@@ -11,8 +11,15 @@ from engine.answer import Decision
 from engine.codec import decode
 from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
-from engine.store import downloads, views
-from engine.store.views import AttemptRow, EventView, ExecutionDetail, LogView, StepDetail
+from engine.store import reads
+from engine.store.reads import (
+    AttemptRow,
+    EventView,
+    ExecutionDetail,
+    LogView,
+    StepDetail,
+    downloads,
+)
 
 if TYPE_CHECKING:
     from engine.testing.harness import Harness
@@ -94,12 +101,12 @@ class Run:
     @property
     def events(self) -> list[EventView]:
         """Its facts in order."""
-        return self._harness.read(views.events, self.id, 0, _MANY)
+        return self._harness.read(reads.events, self.id, 0, _MANY)
 
     @property
     def logs(self) -> list[LogView]:
         """What its steps wrote, in order."""
-        return self._harness.read(views.logs, self.id, 0, _MANY)
+        return self._harness.read(reads.logs, self.id, 0, _MANY)
 
     def step(self, name: str, item: int | None = None) -> StepView:
         """Return the step's run, or that of one item of a fan-out.
@@ -107,7 +114,7 @@ class Run:
         Raises:
             NotFound: the workflow has no such step, or the step no such item.
         """
-        detail = self._harness.read(views.step, self.id, name, item)
+        detail = self._harness.read(reads.step, self.id, name, item)
         values = {"input": detail.input, "output": detail.output}
         for kind in values.keys() & detail.large.keys():
             values[kind] = self._whole(name, item, kind)
@@ -131,7 +138,7 @@ class Run:
         cursor: str | None = None
         while True:
             page = self._harness.read(
-                views.items, self.id, name, cursor=cursor, limit=views.MAX_LIMIT
+                reads.items, self.id, name, cursor=cursor, limit=reads.MAX_LIMIT
             )
             found += [self.step(name, row.item) for row in page.rows]
             cursor = page.next_cursor
@@ -140,7 +147,7 @@ class Run:
 
     @property
     def _detail(self) -> ExecutionDetail:
-        return self._harness.read(views.execution, self.id, now=self._harness.clock.micros)
+        return self._harness.read(reads.execution, self.id, now=self._harness.clock.micros)
 
     # --- doing --------------------------------------------------------------------------------
 

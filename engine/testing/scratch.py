@@ -8,8 +8,8 @@ from pathlib import Path
 
 from engine.payloads import Payloads
 from engine.settings import Settings
-from engine.store import migrate
-from engine.store.database import Database
+from engine.store.db import migrate
+from engine.store.db.database import Database
 
 
 @cache

@@ -18,7 +18,7 @@ from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
 from engine.steps.processes import Mark, Processes
 from engine.steps.watchdog import Interrupted, Watchdog, waking
-from engine.store.artifacts import Kept
+from engine.store.writes.artifacts import Kept
 from engine.worker import isolated
 from engine.worker.claims import Claim, Stop
 

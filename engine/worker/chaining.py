@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from engine.codec import decode
 from engine.core import propagate, transitions
 from engine.core.plan import Apply, Chain, Chained, ClaimStep
-from engine.store.carry_out import Carried
-from engine.store.execution_tx import Line
-from engine.store.fast_path import FastWrite, Written
+from engine.store.writes.carry_out import Carried
+from engine.store.writes.execution_tx import Line
+from engine.store.writes.fast_path import FastWrite, Written
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim
 from engine.worker.insist import CommonCase

@@ -11,9 +11,9 @@ from engine.flow.versions import Versions
 from engine.ids import new_id
 from engine.start import child_of
 from engine.steps import ApprovalWanted, ChildWanted, SignalWanted
-from engine.store.database import Database
-from engine.store.executions import NewExecution, Parent
-from engine.store.signals import wait_for
+from engine.store.db.database import Database
+from engine.store.writes.executions import NewExecution, Parent
+from engine.store.writes.signals import wait_for
 from engine.worker.claims import Claim
 from engine.worker.work import Work
 

@@ -17,9 +17,9 @@ from engine.flow.transaction import commit, commit_fast
 from engine.registry import function_names, has_function
 from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.fast_path import FastWrite
+from engine.store.db.database import Database
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.fast_path import FastWrite
 from engine.worker.claims import Claim, Claims
 from engine.worker.prepare import Call, prepare
 from engine.worker.work import Stay, Work, fresh_run

@@ -8,9 +8,9 @@ from engine.errors import StaleClaim
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.flow.transaction import commit
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import Ticket
 from engine.worker.work import Work
 
 

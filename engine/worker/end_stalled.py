@@ -22,8 +22,8 @@ from pathlib import Path
 from engine import settings
 from engine.core.stall import Stall, busiest, culprits
 from engine.errors import EngineError
-from engine.store import liveness
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
 from engine.worker.guardian import kill, stat, threads_of
 from engine.worker.vital_signs import VitalSigns
 

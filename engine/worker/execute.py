@@ -31,11 +31,11 @@ from engine.flow.words import describe_error
 from engine.registry import ACTOR
 from engine.settings import Settings
 from engine.steps.watchdog import Watchdog
-from engine.store import caches, executions, steps
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.executions import Pinned
-from engine.store.steps import RunRow, Ticket
+from engine.store.db.database import Database
+from engine.store.writes import executions, result_cache, step_runs
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.executions import Pinned
+from engine.store.writes.step_runs import RunRow, Ticket
 from engine.worker.attempt import Outcome, failed, run_attempt
 from engine.worker.claimer import Claimer, knows
 from engine.worker.claims import Claim, Claims
@@ -107,7 +107,7 @@ class Executor:
         pinned, run = self._database.read(
             lambda connection: (
                 executions.pinned(connection, ticket.execution_id),
-                steps.get(connection, ticket.key),
+                step_runs.get(connection, ticket.key),
             )
         )
         if pinned is None or run is None or run.epoch != ticket.epoch:
@@ -201,7 +201,7 @@ class Executor:
             sends.now += ready
             return None
         sends.now += ready[1:]
-        run = self._database.read(lambda connection: steps.get(connection, ready[0].key))
+        run = self._database.read(lambda connection: step_runs.get(connection, ready[0].key))
         if run is None or run.status is not StepStatus.QUEUED:
             return None
         try:
@@ -278,7 +278,7 @@ class Executor:
             return None
         owner_id, now = work.stay.pinned.owner_id, self._database.now()
         found = self._database.read(
-            lambda connection: caches.find(connection, owner_id, keep.key, now)
+            lambda connection: result_cache.find(connection, owner_id, keep.key, now)
         )
         scope, what = work.stay.scope, f"steps.{work.step.name}: the cached result"
         try:

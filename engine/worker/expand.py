@@ -19,11 +19,11 @@ from engine.errors import StaleClaim
 from engine.flow.journal import Journal
 from engine.flow.sends import Sends
 from engine.flow.transaction import after_success
-from engine.store import fan_outs, steps
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx
-from engine.store.fan_outs import NewItem
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes import fan_outs, step_runs
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.fan_outs import NewItem
+from engine.store.writes.step_runs import Ticket
 from engine.worker.decide import decide
 from engine.worker.prepare import input_of_item
 from engine.worker.work import Work
@@ -75,7 +75,7 @@ class Expander:
         """Make rows of items under the execution's lock, as long as their node is owed."""
 
         def move(tx: ExecutionTx) -> list[Ticket]:
-            run = steps.get(tx.connection, work.key)
+            run = step_runs.get(tx.connection, work.key)
             if run is None or (run.status, run.epoch) != (StepStatus.QUEUED, work.run.epoch):
                 # It ended meanwhile: its items would stay open for ever.
                 raise StaleClaim(f"step {work.step.name} is not queued any more")

@@ -18,9 +18,9 @@ from engine.flow.sends import Sends
 from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.steps.context import Context
-from engine.store import executions, steps
-from engine.store.database import Database
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes import executions, step_runs
+from engine.store.writes.step_runs import Ticket
 from engine.worker.attempt import Outcome, Released, failed, returned
 from engine.worker.claimer import Claimer
 from engine.worker.claims import Claim, Claims
@@ -108,7 +108,7 @@ class Guest:
         pinned, run = self._database.read(
             lambda connection: (
                 executions.pinned(connection, ticket.execution_id),
-                steps.get(connection, ticket.key),
+                step_runs.get(connection, ticket.key),
             )
         )
         if pinned is None or run is None or run.epoch != ticket.epoch:

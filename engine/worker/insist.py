@@ -17,11 +17,11 @@ from engine.flow.journal import Journal
 from engine.flow.sends import Look, Sends
 from engine.flow.transaction import commit, commit_fast
 from engine.steps.attempt_log import Said
-from engine.store import progress, steps
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx, Line
-from engine.store.fast_path import FastWrite, Written
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes import progress, step_runs
+from engine.store.writes.execution_tx import ExecutionTx, Line
+from engine.store.writes.fast_path import FastWrite, Written
+from engine.store.writes.step_runs import Ticket
 from engine.worker.claims import Claim, Stop
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ def _insist(database: Database, claim: Claim, once: Callable[[], T]) -> T | None
 
 
 def _was_settled(database: Database, claim: Claim) -> bool:
-    run = database.read(lambda connection: steps.get(connection, claim.key))
+    run = database.read(lambda connection: step_runs.get(connection, claim.key))
     if run is None:
         return False
     waits = (StepStatus.RETRYING, StepStatus.WAITING)
@@ -130,7 +130,7 @@ def release(database: Database, claim: Claim) -> list[Ticket]:
         if tx.state.stopping:
             return []
         tx.apply(claim.key, claim.epoch, transitions.release(now=tx.now))
-        run = steps.get(tx.connection, claim.key)
+        run = step_runs.get(tx.connection, claim.key)
         return [] if run is None else [run.ticket]
 
     try:

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from engine.errors import EngineError, StepError, Unavailable
 from engine.payloads import Payloads, place
-from engine.store import artifacts
+from engine.store.writes import artifacts
 from engine.worker.attempt import Outcome, Returned, failed
 from engine.worker.claims import Claim
 from engine.worker.work import Work

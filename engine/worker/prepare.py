@@ -13,8 +13,8 @@ from engine.expressions import Template
 from engine.flow.scope import Scope
 from engine.payloads import reference
 from engine.steps.waits import Approval, asks
-from engine.store.caches import Keep, key_of
-from engine.store.steps import RunRow
+from engine.store.writes.result_cache import Keep, key_of
+from engine.store.writes.step_runs import RunRow
 
 MAX_ITEMS = 20_000
 LARGEST_INPUT = 4096  # characters; thousands of items hold theirs before they are begun

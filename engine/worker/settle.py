@@ -18,13 +18,13 @@ from engine.flow.transaction import after_failure, after_success, end_if_idle
 from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.steps import ChildWanted, Park, SignalWanted
-from engine.store import artifacts, caches, executions, signals
-from engine.store.carry_out import Carried
-from engine.store.database import Database
-from engine.store.execution_tx import ExecutionTx, Line
-from engine.store.executions import NewExecution
-from engine.store.signals import Wanted
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes import artifacts, executions, result_cache, signals
+from engine.store.writes.carry_out import Carried
+from engine.store.writes.execution_tx import ExecutionTx, Line
+from engine.store.writes.executions import NewExecution
+from engine.store.writes.signals import Wanted
+from engine.store.writes.step_runs import Ticket
 from engine.worker.attempt import (
     Cancelled,
     Lost,
@@ -138,7 +138,7 @@ class Settler:
             tx.apply(claim.key, claim.epoch, done)
             artifacts.keep(tx, claim.key, claim.attempt, returned.kept)
             if keep_as is not None:
-                caches.keep(tx, keep_as, returned.text)
+                result_cache.keep(tx, keep_as, returned.text)
             if child is not None:
                 _admit(tx, child)
             chain = chaining.at(tx.now)

@@ -11,8 +11,8 @@ from engine.core.transitions import RunKey
 from engine.definition import Definition, Step
 from engine.flow.scope import Scope
 from engine.steps.context import Context
-from engine.store.executions import Pinned
-from engine.store.steps import RunRow, Ticket
+from engine.store.writes.executions import Pinned
+from engine.store.writes.step_runs import RunRow, Ticket
 from engine.worker.claims import Claim
 from engine.worker.prepare import Prepared
 

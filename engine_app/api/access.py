@@ -6,8 +6,9 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
 from engine.errors import Forbidden
-from engine.store import users, views
-from engine.store.users import TokenRecord
+from engine.store import reads
+from engine.store.writes import users
+from engine.store.writes.users import TokenRecord
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import Body, up_to
@@ -38,7 +39,7 @@ def me(me: Me) -> Response:
 
 @router.get("/tokens", response_model=shapes.page_of(TokenRecord))
 def tokens(
-    me: Me, parts: With, cursor: shapes.Cursor = None, limit: shapes.Limit = views.PAGE
+    me: Me, parts: With, cursor: shapes.Cursor = None, limit: shapes.Limit = reads.PAGE
 ) -> Response:
     """Your API tokens, newest first, without their secrets."""
     return shapes.page(

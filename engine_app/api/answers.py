@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from engine.answer import MAX_CORRELATION, MAX_NAME, Decision
-from engine.store import views
+from engine.store import reads
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
@@ -19,7 +19,7 @@ from engine_app.plain import shape
 
 router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["executions"])
 _APPROVAL = "/executions/{execution_id}/approvals/{step}"
-_ROW = shapes.model_of(views.ApprovalRow)
+_ROW = shapes.model_of(reads.ApprovalRow)
 Item = Annotated[int | None, Query(ge=0, le=LARGEST, description="of a fan-out")]
 
 
@@ -85,18 +85,18 @@ def _send(
     return shapes.json(shape(received), status=202)
 
 
-@router.get("/approvals", response_model=shapes.page_of(views.ApprovalRow))
+@router.get("/approvals", response_model=shapes.page_of(reads.ApprovalRow))
 def approvals(
     me: Me,
     parts: With,
     cursor: shapes.Cursor = None,
-    limit: shapes.Limit = views.PAGE,
+    limit: shapes.Limit = reads.PAGE,
 ) -> Response:
     """What waits for your decision: approvals of your executions that name nobody, and those of
     anybody's that name you."""
     return shapes.page(
         parts.database.read(
-            lambda connection: views.approvals(
+            lambda connection: reads.approvals(
                 connection, me.id, me.name, cursor=cursor, limit=limit
             )
         )
@@ -108,7 +108,7 @@ def approval(execution_id: str, step: str, me: Me, parts: With, item: Item = Non
     """One of them. Who is named sees this of another's execution, and nothing else."""
     return shapes.json(
         shape(
-            views.approval(
+            reads.approval(
                 parts.database, me.id, me.name, execution_id=execution_id, step=step, item=item
             )
         )

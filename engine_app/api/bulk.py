@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from engine.core.status import EXECUTION_OPEN, ExecutionStatus
 from engine.errors import EngineError, Unavailable
-from engine.store import views
+from engine.store import reads
 from engine_app.api import shapes
 from engine_app.api.executions import by
 from engine_app.api.guard import Me, Parts, With
@@ -41,17 +41,17 @@ class Filter(Body):
     until: str | None = Field(None, description="ISO 8601, not included")
     schedule: str | None = Field(None, description="the id of what started them")
 
-    def fitting(self, action: str) -> views.Filter | None:
+    def fitting(self, action: str) -> reads.Filter | None:
         """Return what the list is asked for: of these, those that the action fits. None: none.
 
         Raises:
             InvalidQuery: a status or a time that means nothing.
         """
-        views.check_status(self.status or ())
+        reads.check_status(self.status or ())
         fitting = _FITTING[action] if self.status is None else _FITTING[action] & set(self.status)
         if not fitting:
             return None
-        return views.Filter(
+        return reads.Filter(
             workflow=self.workflow,
             status=sorted(fitting),
             trigger=self.trigger,
@@ -66,7 +66,7 @@ class Bulk(Body):
     """What to do to which executions: ``ids`` or ``filter``."""
 
     action: Literal["cancel", "pause", "resume", "retry"]
-    ids: list[str] | None = Field(None, min_length=1, max_length=views.MAX_LIMIT)
+    ids: list[str] | None = Field(None, min_length=1, max_length=reads.MAX_LIMIT)
     filter: Filter | None = None
     cursor: str | None = Field(None, description="`next_cursor` of the call before, by filter")
     note: str = Field("", max_length=256)
@@ -165,7 +165,7 @@ def bulk(
     work, matched, next_cursor = _Work(parts, me, wanted, idempotency_key), 0, None
     if given is not None:
         given = replace(given, ids=wanted.ids)
-        matched = parts.database.read(lambda connection: views.matching(connection, me.id, given))
+        matched = parts.database.read(lambda connection: reads.matching(connection, me.id, given))
     if given is not None and not wanted.dry_run:
         ids, next_cursor = (
             (wanted.ids, None) if wanted.ids is not None else _listed(parts, me, wanted, given)
@@ -183,12 +183,12 @@ def bulk(
 
 
 def _listed(
-    parts: Parts, me: Viewer, wanted: Bulk, given: views.Filter
+    parts: Parts, me: Viewer, wanted: Bulk, given: reads.Filter
 ) -> tuple[list[str], str | None]:
     now = parts.database.now()
     page = parts.database.read(
-        lambda connection: views.executions(
-            connection, me.id, given, now=now, cursor=wanted.cursor, limit=views.MAX_LIMIT
+        lambda connection: reads.executions(
+            connection, me.id, given, now=now, cursor=wanted.cursor, limit=reads.MAX_LIMIT
         )
     )
     return [row.id for row in page.rows], page.next_cursor

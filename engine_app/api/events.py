@@ -14,8 +14,8 @@ from fastapi.responses import StreamingResponse
 from engine.codec import encode
 from engine.core.status import EXECUTION_ENDS
 from engine.errors import EngineError, InvalidQuery, NotFound, Unauthenticated
-from engine.store import views
-from engine.store.views import EventView
+from engine.store import reads
+from engine.store.reads import EventView
 from engine_app.api.guard import Me, With, viewer_of
 from engine_app.api.strict import LARGEST, Strict
 from engine_app.live import Bell, execution_topic, hub
@@ -63,7 +63,7 @@ class _Stream:
             said = "the session or the token is not valid any more"
             return _News([], refusal=Unauthenticated(said))
         events, status, last_seq = self._request.app.state.parts.database.read(
-            lambda connection: views.news(
+            lambda connection: reads.news(
                 connection, self._owner_id, self._execution_id, self.after, _BATCH
             )
         )

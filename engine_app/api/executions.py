@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 from engine import artifacts as kinds
 from engine.core.status import Trigger
 from engine.start import MAX_DELAY
-from engine.store import downloads, views
+from engine.store import reads
+from engine.store.reads import downloads
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, Body, up_to
@@ -85,7 +86,7 @@ def accepted(execution_id: str, message_id: str) -> Response:
     )
 
 
-@router.get("/executions", response_model=shapes.page_of(views.ExecutionRow))
+@router.get("/executions", response_model=shapes.page_of(reads.ExecutionRow))
 def listed(
     *,
     me: Me,
@@ -99,11 +100,11 @@ def listed(
     schedule: Annotated[str | None, Query(description="the id of what started them")] = None,
     cursor: shapes.Cursor = None,
     offset: Annotated[int, Query(ge=0, le=10_000)] = 0,
-    limit: shapes.Limit = views.PAGE,
+    limit: shapes.Limit = reads.PAGE,
 ) -> Response:
     """Your executions, newest first. What no index tells is looked for among 5,000 at once: with a
     `next_cursor` there are more to look through, however few are listed."""
-    wanted = views.Filter(
+    wanted = reads.Filter(
         workflow=workflow,
         status=status,
         trigger=trigger,
@@ -115,7 +116,7 @@ def listed(
     now = parts.database.now()
     return shapes.page(
         parts.database.read(
-            lambda connection: views.executions(
+            lambda connection: reads.executions(
                 connection, me.id, wanted, now=now, cursor=cursor, offset=offset, limit=limit
             )
         )
@@ -125,23 +126,23 @@ def listed(
 @router.get("/executions/counts", response_model=dict[str, int])
 def counts(me: Me, parts: With) -> Response:
     """How many of your executions stand where; each count stops at 1000."""
-    return shapes.json(parts.database.read(lambda connection: views.counts(connection, me.id)))
+    return shapes.json(parts.database.read(lambda connection: reads.counts(connection, me.id)))
 
 
-@router.get("/executions/{execution_id}", response_model=shapes.model_of(views.ExecutionDetail))
+@router.get("/executions/{execution_id}", response_model=shapes.model_of(reads.ExecutionDetail))
 def detail(execution_id: str, me: Me, parts: With) -> Response:
     """One execution with its steps, input, output and failed attempts, what its steps wait for,
     its parent, its children, its origin and what it was run again as."""
     now = parts.database.now()
     found = parts.database.read(
-        lambda connection: views.execution(connection, me.id, execution_id, now=now)
+        lambda connection: reads.execution(connection, me.id, execution_id, now=now)
     )
     here = f"/api/executions/{execution_id}"
     return shapes.json(with_links(shape(found), found.large, here + "/{}"))
 
 
 @router.get(
-    "/executions/{execution_id}/steps/{step}", response_model=shapes.model_of(views.StepDetail)
+    "/executions/{execution_id}/steps/{step}", response_model=shapes.model_of(reads.StepDetail)
 )
 def step(
     execution_id: str,
@@ -152,7 +153,7 @@ def step(
 ) -> Response:
     """One step, or one item of it, with the values that flowed and its failed attempts."""
     found = parts.database.read(
-        lambda connection: views.step(connection, me.id, execution_id, step, item)
+        lambda connection: reads.step(connection, me.id, execution_id, step, item)
     )
     here = f"/api/executions/{execution_id}/steps/{found.name}/values"
     query = "" if item is None else f"?item={item}"
@@ -160,7 +161,7 @@ def step(
 
 
 @router.get(
-    "/executions/{execution_id}/steps/{step}/items", response_model=shapes.page_of(views.ItemRow)
+    "/executions/{execution_id}/steps/{step}/items", response_model=shapes.page_of(reads.ItemRow)
 )
 def items(
     *,
@@ -170,19 +171,19 @@ def items(
     parts: With,
     status: str | None = None,
     cursor: str | None = None,
-    limit: Annotated[int, Query(ge=1, le=views.MAX_LIMIT)] = 100,
+    limit: Annotated[int, Query(ge=1, le=reads.MAX_LIMIT)] = 100,
 ) -> Response:
     """The items of a fan-out, in order."""
     return shapes.page(
         parts.database.read(
-            lambda connection: views.items(
+            lambda connection: reads.items(
                 connection, me.id, execution_id, step, status=status, cursor=cursor, limit=limit
             )
         )
     )
 
 
-@router.get("/executions/{execution_id}/logs", response_model=shapes.page_of(views.LogView))
+@router.get("/executions/{execution_id}/logs", response_model=shapes.page_of(reads.LogView))
 def logs(
     *,
     execution_id: str,
@@ -197,21 +198,21 @@ def logs(
 ) -> Response:
     """What the steps wrote, in order."""
     rows = parts.database.read(
-        lambda connection: views.logs(
+        lambda connection: reads.logs(
             connection, me.id, execution_id, after, limit, step=step, level=level
         )
     )
     more = str(rows[-1].seq) if len(rows) == limit else None
-    return shapes.page(views.Page(rows, more))
+    return shapes.page(reads.Page(rows, more))
 
 
 @router.get(
-    "/executions/{execution_id}/artifacts", response_model=shapes.page_of(views.ArtifactRow)
+    "/executions/{execution_id}/artifacts", response_model=shapes.page_of(reads.ArtifactRow)
 )
 def artifacts(execution_id: str, me: Me, parts: With) -> Response:
     """What the steps made for people."""
     return shapes.listing(
-        parts.database.read(lambda connection: views.artifacts(connection, me.id, execution_id))
+        parts.database.read(lambda connection: reads.artifacts(connection, me.id, execution_id))
     )
 
 

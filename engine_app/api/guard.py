@@ -10,7 +10,7 @@ from fastapi import Depends, Request
 
 from engine.errors import Forbidden, Unauthenticated
 from engine.settings import Settings
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine_app.auth.limits import Limits
 from engine_app.auth.places import is_ours
 from engine_app.auth.viewer import COOKIE, Viewer, of_cookie, of_token

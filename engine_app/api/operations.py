@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from engine.store import views
+from engine.store import reads
 from engine_app.api import readiness, shapes
 from engine_app.api.guard import Me, Parts, With, open_to_all
 from engine_app.api.strict import Strict
@@ -20,36 +20,36 @@ def queues(me: Me, parts: With) -> Response:
     return shapes.json({"items": parts.client.queues(), "next_cursor": None})
 
 
-@router.get("/workers", response_model=shapes.page_of(views.WorkerRow))
+@router.get("/workers", response_model=shapes.page_of(reads.WorkerRow))
 def workers(
-    me: Me, parts: With, cursor: shapes.Cursor = None, limit: shapes.Limit = views.PAGE
+    me: Me, parts: With, cursor: shapes.Cursor = None, limit: shapes.Limit = reads.PAGE
 ) -> Response:
     """The worker processes of the last hour, the newest first."""
     return shapes.page(_workers(parts, cursor, limit))
 
 
-def _workers(parts: Parts, cursor: str | None, limit: int) -> views.Page[views.WorkerRow]:
+def _workers(parts: Parts, cursor: str | None, limit: int) -> reads.Page[reads.WorkerRow]:
     now = parts.database.now()
     lease = parts.settings.lease_seconds
     return parts.database.read(
-        lambda connection: views.workers(
+        lambda connection: reads.workers(
             connection, now=now, lease_seconds=lease, cursor=cursor, limit=limit
         )
     )
 
 
-@router.get("/dead-letters", response_model=shapes.page_of(views.DeadLetterRow))
+@router.get("/dead-letters", response_model=shapes.page_of(reads.DeadLetterRow))
 def dead_letters(
     me: Me,
     parts: With,
     replayed: Annotated[bool, Query(description="those too")] = False,
     cursor: shapes.Cursor = None,
-    limit: shapes.Limit = views.PAGE,
+    limit: shapes.Limit = reads.PAGE,
 ) -> Response:
     """Messages of yours that could not be carried out, newest first."""
     return shapes.page(
         parts.database.read(
-            lambda connection: views.dead_letters(
+            lambda connection: reads.dead_letters(
                 connection, me.id, replayed=replayed, cursor=cursor, limit=limit
             )
         )

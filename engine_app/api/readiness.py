@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from actors.timebox import Timebox
-from engine.store import liveness, revision, schedules
+from engine.store.db import schema_version
+from engine.store.recovery import liveness
+from engine.store.writes import schedules
 from engine_app import disk
 from engine_app.api.guard import Parts
 from engine_app.asking import why_not
@@ -63,8 +65,8 @@ def _why(name: str, error: Exception) -> str:
 
 
 def _database(parts: Parts) -> str:
-    found = revision.current(parts.settings.database)
-    return "ok" if found == revision.NEWEST else "not migrated"
+    found = schema_version.current(parts.settings.database)
+    return "ok" if found == schema_version.NEWEST else "not migrated"
 
 
 def _redis(parts: Parts) -> str:

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
 from engine.codec import encode
-from engine.store import views
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import Strict
 from engine_app.api.values import as_download, with_links
@@ -32,9 +32,9 @@ def log(
 ) -> Response:
     """The whole log as text: time, level, step with its item, message."""
 
-    def read(after: int) -> list[views.LogView]:
+    def read(after: int) -> list[reads.LogView]:
         return parts.database.read(
-            lambda connection: views.logs(
+            lambda connection: reads.logs(
                 connection, me.id, execution_id, after, _AT_ONCE, step=step, level=level
             )
         )
@@ -58,7 +58,7 @@ def _stream(told: Iterator[str], media_type: str, name: str) -> Response:
     return StreamingResponse(body, media_type=media_type, headers=as_download(name))
 
 
-def _line(line: views.LogView) -> str:
+def _line(line: reads.LogView) -> str:
     item = "" if line.item is None else f"[{line.item}]"
     return f"{iso(line.at)} {line.level:<8} {line.step}{item} {line.message}"
 
@@ -66,7 +66,7 @@ def _line(line: views.LogView) -> str:
 def _record(database: Database, owner_id: str, execution_id: str) -> Iterator[str]:
     now = database.now()
     found = database.read(
-        lambda connection: views.execution(connection, owner_id, execution_id, now=now)
+        lambda connection: reads.execution(connection, owner_id, execution_id, now=now)
     )
     here = f"/api/executions/{execution_id}"
     told = with_links(shape(found), found.large, here + "/{}")
@@ -74,10 +74,10 @@ def _record(database: Database, owner_id: str, execution_id: str) -> Iterator[st
     yield _object("execution", told)
     for row in found.steps:
         yield from _step(database, owner_id, execution_id, row)
-    yield from _of_kind("event", _reader(database, views.events, owner_id, execution_id))
-    yield from _of_kind("log", _reader(database, views.logs, owner_id, execution_id))
+    yield from _of_kind("event", _reader(database, reads.events, owner_id, execution_id))
+    yield from _of_kind("log", _reader(database, reads.logs, owner_id, execution_id))
     artifacts = database.read(
-        lambda connection: views.artifacts(connection, owner_id, execution_id)
+        lambda connection: reads.artifacts(connection, owner_id, execution_id)
     )
     for artifact in artifacts:
         link = f"{here}/artifacts/{artifact.id}"
@@ -85,10 +85,10 @@ def _record(database: Database, owner_id: str, execution_id: str) -> Iterator[st
 
 
 def _step(
-    database: Database, owner_id: str, execution_id: str, row: views.StepRow
+    database: Database, owner_id: str, execution_id: str, row: reads.StepRow
 ) -> Iterator[str]:
     detail = database.read(
-        lambda connection: views.step(connection, owner_id, execution_id, row.index)
+        lambda connection: reads.step(connection, owner_id, execution_id, row.index)
     )
     here = f"/api/executions/{execution_id}/steps/{row.name}/values"
     yield _object("step", with_links(shape(detail), detail.large, here + "/{}"))
@@ -97,13 +97,13 @@ def _step(
     cursor: str | None = None
     while True:
         page = database.read(
-            lambda connection, cursor=cursor: views.items(  # type: ignore[misc]
+            lambda connection, cursor=cursor: reads.items(  # type: ignore[misc]
                 connection,
                 owner_id,
                 execution_id,
                 row.index,
                 cursor=cursor,
-                limit=views.MAX_LIMIT,
+                limit=reads.MAX_LIMIT,
             )
         )
         for item in page.rows:

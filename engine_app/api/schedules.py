@@ -8,7 +8,8 @@ from fastapi import APIRouter, Response
 from pydantic import Field
 
 from engine import schedule
-from engine.store import schedules, views
+from engine.store import reads
+from engine.store.writes import schedules
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
@@ -17,7 +18,7 @@ from engine_app.auth.viewer import Viewer
 from engine_app.plain import shape
 
 router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["schedules"])
-_ROW = shapes.model_of(views.ScheduleRow)
+_ROW = shapes.model_of(reads.ScheduleRow)
 
 
 class NewSchedule(Body):
@@ -33,17 +34,17 @@ class NewSchedule(Body):
     missed_cap: int = Field(10, ge=1, le=schedules.MAX_CAP)
 
 
-@router.get("/schedules", response_model=shapes.page_of(views.ScheduleRow))
+@router.get("/schedules", response_model=shapes.page_of(reads.ScheduleRow))
 def listed(
     me: Me,
     parts: With,
     cursor: shapes.Cursor = None,
-    limit: shapes.Limit = views.PAGE,
+    limit: shapes.Limit = reads.PAGE,
 ) -> Response:
     """Your schedules, newest first."""
     return shapes.page(
         parts.database.read(
-            lambda connection: views.schedules(connection, me.id, cursor=cursor, limit=limit)
+            lambda connection: reads.schedules(connection, me.id, cursor=cursor, limit=limit)
         )
     )
 
@@ -85,5 +86,5 @@ def remove(schedule_id: str, me: Me, parts: With) -> Response:
 
 
 def _shown(schedule_id: str, me: Viewer, parts: Parts, *, status: int = 200) -> Response:
-    row = parts.database.read(lambda connection: views.schedule(connection, me.id, schedule_id))
+    row = parts.database.read(lambda connection: reads.schedule(connection, me.id, schedule_id))
     return shapes.json(shape(row), status=status)

@@ -13,7 +13,7 @@ from fastapi import Query, Response
 from pydantic import BaseModel, create_model
 
 from engine.codec import encode
-from engine.store.views import MAX_LIMIT, Page
+from engine.store.reads import MAX_LIMIT, Page
 from engine_app.plain import is_time, shape
 
 Cursor = Annotated[

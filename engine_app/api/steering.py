@@ -9,7 +9,7 @@ from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
 from engine.again import Wish
-from engine.store import views
+from engine.store import reads
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT, Accepted, accepted, by
 from engine_app.api.guard import Me, Parts, With
@@ -145,10 +145,10 @@ def preview(execution_id: str, me: Me, parts: With, wanted: Rerun | None = None)
     return shapes.json(shape(found))
 
 
-def _row(parts: Parts, me: Viewer, execution_id: str) -> views.ExecutionRow:
+def _row(parts: Parts, me: Viewer, execution_id: str) -> reads.ExecutionRow:
     now = parts.database.now()
     return parts.database.read(
-        lambda connection: views.execution_row(connection, me.id, execution_id, now=now)
+        lambda connection: reads.execution_row(connection, me.id, execution_id, now=now)
     )
 
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
 
-from engine.store import downloads, views
+from engine.store import reads
+from engine.store.reads import downloads
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, Strict
 
@@ -64,7 +65,7 @@ def as_download(name: str) -> dict[str, str]:
 
 
 def with_links(
-    told: dict[str, Any], large: Mapping[str, views.Large], address: str, query: str = ""
+    told: dict[str, Any], large: Mapping[str, reads.Large], address: str, query: str = ""
 ) -> dict[str, Any]:
     """Return an answer that names the download of each value that is too large for it.
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from engine.definition import MAX_TEXT
 from engine.errors import InvalidDocument
 from engine.publish import publish
-from engine.store import views
-from engine.store.workflows import Published
+from engine.store import reads
+from engine.store.writes.workflows import Published
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, up_to
@@ -60,18 +60,18 @@ async def _text(request: Request) -> str:
 Document = Annotated[str, Depends(_text)]
 
 
-@router.get("/workflows", response_model=shapes.page_of(views.WorkflowRow))
+@router.get("/workflows", response_model=shapes.page_of(reads.WorkflowRow))
 def listed(
     me: Me,
     parts: With,
     text: Annotated[str | None, Query(max_length=200, description="in the name")] = None,
     cursor: shapes.Cursor = None,
-    limit: shapes.Limit = views.PAGE,
+    limit: shapes.Limit = reads.PAGE,
 ) -> Response:
     """Your workflows and the shared ones, by name."""
     return shapes.page(
         parts.database.read(
-            lambda connection: views.workflows(
+            lambda connection: reads.workflows(
                 connection, me.id, text=text, cursor=cursor, limit=limit
             )
         )
@@ -93,7 +93,7 @@ def validate(document: Document, me: Me, parts: With) -> Response:
     )
 
 
-@router.get("/workflows/{workflow}", response_model=shapes.model_of(views.WorkflowDetail))
+@router.get("/workflows/{workflow}", response_model=shapes.model_of(reads.WorkflowDetail))
 def detail(
     workflow: str,
     me: Me,
@@ -102,23 +102,23 @@ def detail(
 ) -> Response:
     """A workflow with the document of a version, the newest unless one is asked for."""
     found = parts.database.read(
-        lambda connection: views.workflow(connection, me.id, workflow, version=version)
+        lambda connection: reads.workflow(connection, me.id, workflow, version=version)
     )
     return shapes.json(shape(found))
 
 
-@router.get("/workflows/{workflow}/versions", response_model=shapes.page_of(views.VersionRow))
+@router.get("/workflows/{workflow}/versions", response_model=shapes.page_of(reads.VersionRow))
 def versions(
     workflow: str,
     me: Me,
     parts: With,
     cursor: shapes.Cursor = None,
-    limit: shapes.Limit = views.PAGE,
+    limit: shapes.Limit = reads.PAGE,
 ) -> Response:
     """The versions of a workflow, newest first."""
     return shapes.page(
         parts.database.read(
-            lambda connection: views.versions(
+            lambda connection: reads.versions(
                 connection, me.id, workflow, cursor=cursor, limit=limit
             )
         )
@@ -133,7 +133,7 @@ def versions(
 )
 def add_version(workflow: str, document: Document, me: Me, parts: With) -> Response:
     """Add a version to a workflow of yours. Executions under way keep the one they began with."""
-    found = parts.database.read(lambda connection: views.workflow(connection, me.id, workflow))
+    found = parts.database.read(lambda connection: reads.workflow(connection, me.id, workflow))
     new = parts.checks.document(me.id, document)
     return _made(publish(parts.database, me.id, new, workflow_id=found.row.id))
 

@@ -3,8 +3,8 @@ that the preview of a chat or a mail scanner does not."""
 
 from __future__ import annotations
 
-from engine.store import users
-from engine.store.database import Connection, Database
+from engine.store.db.database import Connection, Database
+from engine.store.writes import users
 from engine_app.auth import secrets
 
 LIFETIME = 600  # seconds

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine_app.auth import secrets
 
 _HINT = 7  # characters that tell one's tokens apart in a list

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 
 from engine.errors import Unauthenticated
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine_app.auth import secrets
 from engine_app.auth.limits import Limits
 

@@ -11,8 +11,8 @@ import typer
 from engine.answer import Decision
 from engine.codec import MAX_INTEGER
 from engine.errors import InvalidQuery
-from engine.store import views
-from engine.store.views import ApprovalRow
+from engine.store import reads
+from engine.store.reads import ApprovalRow
 from engine_app.cli.executions import Execution
 from engine_app.cli.inputs import parse_input, parse_value
 from engine_app.cli.local import As, Json, acting, database, engine
@@ -66,7 +66,7 @@ def approvals(
     step: Annotated[str | None, typer.Argument(help="The step that waits.")] = None,
     *,
     item: Item = None,
-    limit: Annotated[int, typer.Option(min=1, max=views.MAX_LIMIT)] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=reads.MAX_LIMIT)] = 50,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
     as_user: As = None,
     as_json: Json = False,
@@ -78,14 +78,14 @@ def approvals(
             if step is None:
                 raise InvalidQuery("name the step too", hint="engine approvals ID STEP")
             _show(
-                views.approval(
+                reads.approval(
                     opened, user.id, user.name, execution_id=execution, step=step, item=item
                 ),
                 as_json=as_json,
             )
             return
         page = opened.read(
-            lambda connection: views.approvals(
+            lambda connection: reads.approvals(
                 connection, user.id, user.name, cursor=cursor, limit=limit
             )
         )

@@ -12,8 +12,10 @@ import typer
 from engine.errors import EngineError, Fault, SettingsError
 from engine.payloads import Payloads
 from engine.settings import Settings, load
-from engine.store import liveness, revision, schedules
-from engine.store.database import Database
+from engine.store.db import schema_version
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
+from engine.store.writes import schedules
 from engine_app.asking import asking, told
 from engine_app.cli.local import Json
 from engine_app.cli.output import clean, console, print_json
@@ -70,10 +72,10 @@ def _is_up(settings: Settings) -> bool:
 
 def _database(settings: Settings) -> list[Fault]:
     try:
-        found = revision.current(settings.database)
-        if found != revision.NEWEST:
+        found = schema_version.current(settings.database)
+        if found != schema_version.NEWEST:
             at = f"at {found}" if found else "not there"
-            problem = f"the tables are {at}, this release needs {revision.NEWEST}"
+            problem = f"the tables are {at}, this release needs {schema_version.NEWEST}"
             return [Fault("DATABASE_URL", problem, "run `engine db upgrade`")]
         database = Database.open(settings.database, threads=1)
         try:

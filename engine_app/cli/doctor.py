@@ -12,7 +12,7 @@ from engine import stranded
 from engine.core.finding import RULES, Finding
 from engine.flow.versions import Versions
 from engine.recovery.doctor import Examination, Report, patience_of
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine.stranded import Stranded
 from engine_app.cli.local import Json, database, engine, settings
 from engine_app.cli.output import clean, console, errors, print_json

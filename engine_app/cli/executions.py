@@ -10,9 +10,9 @@ import typer
 from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.flow import error_text
 from engine.ids import made_at
-from engine.store import views
-from engine.store.database import Database
-from engine.store.views import ExecutionDetail, LogView
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import ExecutionDetail, LogView
 from engine_app.cli.follow import LOOK_SECONDS, follow
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import As, Json, Version, acting, database, engine
@@ -121,19 +121,19 @@ def list_(
     ] = None,
     text: Annotated[str | None, typer.Option(help="In id, workflow, error.")] = None,
     schedule: Annotated[str | None, typer.Option(help="Id of what started them.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=views.MAX_LIMIT)] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=reads.MAX_LIMIT)] = 20,
     cursor: Annotated[str | None, typer.Option(help="next_cursor of the page before.")] = None,
     as_user: As = None,
     as_json: Json = False,
 ) -> None:
     """List executions, newest first."""
-    wanted = views.Filter(
+    wanted = reads.Filter(
         workflow=workflow, status=statuses, trigger=triggers, text=text, schedule=schedule
     )
     with database() as opened:
         user, now = acting(opened, as_user), opened.now()
         page = opened.read(
-            lambda connection: views.executions(
+            lambda connection: reads.executions(
                 connection, user.id, wanted, now=now, cursor=cursor, limit=limit
             )
         )
@@ -169,7 +169,7 @@ def show(execution: Execution, *, as_user: As = None, as_json: Json = False) -> 
     with database() as opened:
         user, now = acting(opened, as_user), opened.now()
         found = opened.read(
-            lambda connection: views.execution(connection, user.id, execution, now=now)
+            lambda connection: reads.execution(connection, user.id, execution, now=now)
         )
     if as_json:
         print_json(found)
@@ -196,12 +196,12 @@ def logs(
             # Asked before the lines are read: an end between the two must not hide the last ones.
             now = opened.now()
             row = opened.read(
-                lambda connection, now=now: views.execution_row(  # type: ignore[misc]
+                lambda connection, now=now: reads.execution_row(  # type: ignore[misc]
                     connection, user.id, execution, now=now
                 )
             )
             lines = opened.read(
-                lambda connection, after=after: views.logs(  # type: ignore[misc]
+                lambda connection, after=after: reads.logs(  # type: ignore[misc]
                     connection, user.id, execution, after, _LINES, step=step, level=level
                 )
             )

@@ -7,9 +7,9 @@ import time
 from rich.live import Live
 
 from engine.core.status import EXECUTION_ENDS, ExecutionStatus
-from engine.store import views
-from engine.store.database import Database
-from engine.store.views import EventView, ExecutionDetail
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import EventView, ExecutionDetail
 from engine_app.cli.output import clean, console, moment
 from engine_app.cli.tree import hints, tree
 
@@ -30,7 +30,7 @@ def follow(database: Database, owner_id: str, execution_id: str, *, quiet: bool)
 def _look(database: Database, owner_id: str, execution_id: str) -> ExecutionDetail:
     now = database.now()
     return database.read(
-        lambda connection: views.execution(connection, owner_id, execution_id, now=now)
+        lambda connection: reads.execution(connection, owner_id, execution_id, now=now)
     )
 
 
@@ -60,7 +60,7 @@ def _lines(database: Database, owner_id: str, execution_id: str) -> ExecutionDet
         found = _look(database, owner_id, execution_id)
         while True:
             events = database.read(
-                lambda connection, after=after: views.events(  # type: ignore[misc]
+                lambda connection, after=after: reads.events(  # type: ignore[misc]
                     connection, owner_id, execution_id, after, _BATCH
                 )
             )

@@ -14,10 +14,12 @@ from engine.definition import MAX_TEXT
 from engine.errors import InvalidError, NotFound, Unavailable
 from engine.payloads import Payloads
 from engine.settings import Settings, current
-from engine.store import revision, users, views
-from engine.store.database import Database
-from engine.store.users import UserRecord
-from engine.store.views import Page
+from engine.store import reads
+from engine.store.db import schema_version
+from engine.store.db.database import Database
+from engine.store.reads import Page
+from engine.store.writes import users
+from engine.store.writes.users import UserRecord
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from actors.client import Client
 
 T = TypeVar("T")
-MOST = views.MAX_LIMIT  # rows a page: a list on a terminal is whole, and read in few steps
+MOST = reads.MAX_LIMIT  # rows a page: a list on a terminal is whole, and read in few steps
 
 # Numbers that a database can be asked for.
 Version = Annotated[
@@ -50,7 +52,7 @@ def database() -> Iterator[Database]:
         Unavailable: it does not answer, or `engine db upgrade` is still to be run.
     """
     url = settings().database
-    if revision.current(url) != revision.NEWEST:
+    if schema_version.current(url) != schema_version.NEWEST:
         raise Unavailable(
             "the database does not have this release's tables",
             hint="run `engine db upgrade`, or start the engine once with `engine up`",
@@ -85,7 +87,7 @@ def engine() -> Iterator[Client]:
 def every(opened: Database, pages: Callable[[Connection, str | None], Page[T]]) -> list[T]:
     """Return the rows of all pages; ``pages`` reads the one behind a cursor."""
     return opened.read(
-        lambda connection: list(views.every(lambda cursor: pages(connection, cursor)))
+        lambda connection: list(reads.every(lambda cursor: pages(connection, cursor)))
     )
 
 

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from engine.codec import encode
 from engine.errors import EngineError, InvalidError
-from engine.store.views import Page
+from engine.store.reads import Page
 from engine_app.escapes import last_states, without_escapes
 from engine_app.plain import shape
 

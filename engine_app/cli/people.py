@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from engine.errors import InvalidError
-from engine.store import users
-from engine.store.database import Connection
+from engine.store.db.database import Connection
+from engine.store.writes import users
 from engine_app.auth import links, secrets
 from engine_app.auth.names import check_name
 from engine_app.auth.tokens import create_token

@@ -8,7 +8,8 @@ import typer
 
 from engine import schedule
 from engine.codec import MAX_INTEGER
-from engine.store import schedules, views
+from engine.store import reads
+from engine.store.writes import schedules
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import MOST, As, Json, acting, database, every
 from engine_app.cli.output import clean, console, moment, print_json, print_table
@@ -24,7 +25,7 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
     with database() as opened:
         user = acting(opened, as_user)
         rows = every(
-            opened, lambda c, cursor: views.schedules(c, user.id, cursor=cursor, limit=MOST)
+            opened, lambda c, cursor: reads.schedules(c, user.id, cursor=cursor, limit=MOST)
         )
     if as_json:
         print_json({"items": rows})

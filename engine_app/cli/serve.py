@@ -10,7 +10,7 @@ import typer
 
 from engine.errors import Unavailable
 from engine.recovery import Rescue
-from engine.store import revision
+from engine.store.db import schema_version
 from engine_app.cli.local import engine, settings
 from engine_app.cli.output import clean, console, errors
 
@@ -93,10 +93,10 @@ def _sweep_for_ever(client: Client) -> None:
 @db.command()
 def upgrade() -> None:
     """Bring the tables to what this release needs; others that ask meanwhile wait."""
-    from engine.store import migrate  # noqa: PLC0415
+    from engine.store.db import migrate  # noqa: PLC0415
 
     url = settings().database
-    before = revision.current(url)
+    before = schema_version.current(url)
     migrate.upgrade(url)
-    after = revision.current(url)
+    after = schema_version.current(url)
     console.print(f"already at {after}" if before == after else f"upgraded to {after}")

@@ -13,8 +13,8 @@ from engine.again import NEWEST, Preview, Wish
 from engine.codec import decode
 from engine.definition import read_typed
 from engine.errors import EngineError, InvalidInput, InvalidQuery
-from engine.store import views
-from engine.store.views import ExecutionRow
+from engine.store import reads
+from engine.store.reads import ExecutionRow
 from engine_app.cli.executions import Execution, follow_to_end, started_line
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import As, Json, acting, engine
@@ -73,7 +73,7 @@ def resume(execution: Execution, *, as_user: As = None, as_json: Json = False) -
 def _row(client: Client, owner_id: str, execution_id: str) -> ExecutionRow:
     now = client.database.now()
     return client.database.read(
-        lambda connection: views.execution_row(connection, owner_id, execution_id, now=now)
+        lambda connection: reads.execution_row(connection, owner_id, execution_id, now=now)
     )
 
 
@@ -174,7 +174,7 @@ def _input(
     """Return the input that the execution had, with what is given on top, as edited."""
     now = client.database.now()
     origin = client.database.read(
-        lambda connection: views.execution(connection, owner_id, execution_id, now=now)
+        lambda connection: reads.execution(connection, owner_id, execution_id, now=now)
     )
     found = origin.input
     if given:

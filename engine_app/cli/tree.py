@@ -8,7 +8,7 @@ from shlex import quote
 from rich.tree import Tree
 
 from engine.core.status import ExecutionStatus, Phase, StepStatus
-from engine.store.views import ExecutionDetail, LinkRow, StepRow, WaitRow
+from engine.store.reads import ExecutionDetail, LinkRow, StepRow, WaitRow
 from engine_app.cli.output import clean, length, moment, status
 
 _STEPS_SHOWN = 40  # a terminal is not higher; the rest is told as a number

@@ -10,8 +10,8 @@ from engine import registry
 from engine.definition import Definition, parse_text
 from engine.errors import InvalidDocument, SettingsError, TooLarge
 from engine.publish import publish
-from engine.store import views
-from engine.store.workflows import Published
+from engine.store import reads
+from engine.store.writes.workflows import Published
 from engine_app.cli.local import MOST, As, Json, acting, database, every, read_text, settings
 from engine_app.cli.output import clean, console, errors, print_json, print_table, status
 
@@ -95,7 +95,7 @@ def list_(*, as_user: As = None, as_json: Json = False) -> None:
     with database() as opened:
         user = acting(opened, as_user)
         rows = every(
-            opened, lambda c, cursor: views.workflows(c, user.id, cursor=cursor, limit=MOST)
+            opened, lambda c, cursor: reads.workflows(c, user.id, cursor=cursor, limit=MOST)
         )
     if as_json:
         print_json({"items": rows})

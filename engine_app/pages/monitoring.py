@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from engine.store.walks import REACH
+from engine.store.reads.walks import REACH
 from engine_app.components import executions, kit, parts
 from engine_app.components.notices import notices
 from engine_app.components.parts import link

@@ -15,8 +15,8 @@ import reflex as rx
 
 from engine.answer import MAX_KEY, Decision
 from engine.errors import Conflict, EngineError, Fault, InvalidInput, NotFound
-from engine.store import views
-from engine.store.views_standing import DecisionRow, Place, decision
+from engine.store import reads
+from engine.store.reads.pending_actions import DecisionRow, Place, decision
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database, in_thread
 from engine_app.states.base import session_of, to_login, viewer_of
@@ -157,7 +157,7 @@ def _read(ask: Ask, viewer: Viewer) -> Ask:
         NotFound: it waits no more, or not for the viewer.
         PayloadLost, Unavailable: its form cannot be read.
     """
-    row = views.approval(
+    row = reads.approval(
         database(),
         viewer.id,
         viewer.name,

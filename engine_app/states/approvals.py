@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import reflex as rx
 
-from engine.store import views
+from engine.store import reads
 from engine_app.auth.viewer import Viewer
 from engine_app.live import EVERYTHING
 from engine_app.reading import database
@@ -53,7 +53,7 @@ class ApprovalsState(Answering, Following, rx.State):
 
 def _read(viewer: Viewer, cursor: str) -> Picture:
     page = database().read(
-        lambda connection: views.approvals(
+        lambda connection: reads.approvals(
             connection, viewer.id, viewer.name, cursor=cursor or None, limit=SHOWN
         )
     )

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.store import views
-from engine.store.views import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
-from engine.store.views_detail import ATTEMPTS_SHOWN
-from engine.store.views_words import error_line
+from engine.store import reads
+from engine.store.reads import ExecutionDetail, ItemRow, Large, StepDetail, StepRow
+from engine.store.reads.detail import ATTEMPTS_SHOWN
+from engine.store.reads.summaries import error_line
 from engine_app.forms import masked
 from engine_app.states.execution_windows import ITEMS, Choice, Items, items
 from engine_app.states.shapes import Try, begun, pretty, progress, tries
@@ -68,7 +68,7 @@ def pick(
     stamp, number, execution_id = _stamped(connection, owner_id, choice, detail, step)
     if stamp == known.stamp:
         return known
-    values = views.step(connection, owner_id, execution_id, step.index, number)
+    values = reads.step(connection, owner_id, execution_id, step.index, number)
     picked = _picked(stamp, step, values, execution_id)
     if not step.items or number is not None:
         return picked
@@ -98,7 +98,7 @@ def _item(
     connection: Any, owner_id: str, execution_id: str, step: StepRow, number: int
 ) -> ItemRow | None:
     before = None if number == 0 else str(number - 1)
-    page = views.items(connection, owner_id, execution_id, step.index, cursor=before, limit=1)
+    page = reads.items(connection, owner_id, execution_id, step.index, cursor=before, limit=1)
     return next((row for row in page.rows if row.item == number), None)
 
 
@@ -120,7 +120,7 @@ def _with_items(
 ) -> dict[str, Any]:
     """Return a fan-out's items on screen, and those that failed with their errors."""
     before = None if choice.items_from <= 0 else str(choice.items_from - 1)
-    page = views.items(
+    page = reads.items(
         connection,
         owner_id,
         execution_id,
@@ -143,7 +143,7 @@ def _with_items(
 def _failed(connection: Any, owner_id: str, execution_id: str, step: StepRow) -> list[ItemRow]:
     if not step.items_failed:
         return []
-    page = views.items(
+    page = reads.items(
         connection, owner_id, execution_id, step.index, status="failed", limit=_FAILED_ITEMS
     )
     return list(page.rows)

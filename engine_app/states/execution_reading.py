@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.store import views, views_standing
-from engine.store.views import EventView, ExecutionDetail
-from engine.store.views_standing import AskRow
+from engine.store import reads
+from engine.store.reads import EventView, ExecutionDetail, pending_actions
+from engine.store.reads.pending_actions import AskRow
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database
@@ -69,7 +69,7 @@ class Reader:
         now, kept = db.now(), self._kept
 
         def look(connection: Any) -> tuple[Picture, _Kept]:
-            detail = views.execution(connection, viewer.id, self._id, now=now)
+            detail = reads.execution(connection, viewer.id, self._id, now=now)
             found = _further(connection, viewer.id, detail, kept, choices)
             return _picture(connection, viewer, detail, found), found
 
@@ -90,10 +90,10 @@ def _further(
     after = kept.events[-1][0] if kept.events else max(detail.row.last_seq - LINES, 0)
     events = _events(connection, owner_id, execution_id, after)
     seen = kept.lines[-1][0] if kept.lines else 0
-    lines = views.logs(connection, owner_id, execution_id, seen, LINES, newest=True)
-    found = views.artifacts(connection, owner_id, execution_id)
+    lines = reads.logs(connection, owner_id, execution_id, seen, LINES, newest=True)
+    found = reads.artifacts(connection, owner_id, execution_id)
     wanted = missing(found, kept.things)
-    bodies = views.artifact_bodies(connection, owner_id, execution_id, wanted) if wanted else {}
+    bodies = reads.artifact_bodies(connection, owner_id, execution_id, wanted) if wanted else {}
     return _Kept(
         events=[*kept.events, *map(event_line, events)][-LINES:],
         lines=[*kept.lines, *map(log_line, lines)][-LINES:],
@@ -110,7 +110,7 @@ def _events(connection: Any, owner_id: str, execution_id: str, after: int) -> li
     """Return all events after a number: naps are made of each."""
     found: list[EventView] = []
     while True:
-        part = views.events(connection, owner_id, execution_id, after, LINES)
+        part = reads.events(connection, owner_id, execution_id, after, LINES)
         found += part
         if len(part) < LINES:
             return found
@@ -119,11 +119,11 @@ def _events(connection: Any, owner_id: str, execution_id: str, after: int) -> li
 
 def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _Kept) -> Picture:
     owner_id, execution_id = viewer.id, detail.row.id
-    definition = views.pinned(connection, owner_id, execution_id)
-    standing = views_standing.standing(connection, owner_id, execution_id)
+    definition = reads.pinned(connection, owner_id, execution_id)
+    standing = pending_actions.standing(connection, owner_id, execution_id)
     asked = _asked(connection, owner_id, detail)
-    over = views_standing.decisions(
-        connection, owner_id, execution_id, views_standing.ASKS_SHOWN + 1
+    over = pending_actions.decisions(
+        connection, owner_id, execution_id, pending_actions.ASKS_SHOWN + 1
     )
     rows = arranged(bars(detail, found.naps), definition, waiting_notes(detail.steps))
     schema = definition.input_schema
@@ -141,13 +141,13 @@ def _picture(connection: Any, viewer: Viewer, detail: ExecutionDetail, found: _K
         "things": found.things,
         "stage": stage(standing, definition, _graces()),
         "family": family(detail),
-        "decided": decided(over[: views_standing.ASKS_SHOWN]),
-        "left_out": windows.left_out(len(asked), len(over), most=views_standing.ASKS_SHOWN),
+        "decided": decided(over[: pending_actions.ASKS_SHOWN]),
+        "left_out": windows.left_out(len(asked), len(over), most=pending_actions.ASKS_SHOWN),
     }
     return Picture(
         shared,
         chosen={choice: _chosen(rows, choice, picked) for choice, picked in found.picked.items()},
-        own=asks(asked[: views_standing.ASKS_SHOWN], viewer.name),
+        own=asks(asked[: pending_actions.ASKS_SHOWN], viewer.name),
         growing=frozenset({"events", "lines"}),
         still=detail.row.finished_at is not None,
     )
@@ -174,7 +174,7 @@ def lines_after(owner_id: str, execution_id: str, after: int) -> list[list[Any]]
         NotFound: there is no such execution, or it belongs to someone else.
     """
     found = database().read(
-        lambda connection: views.logs(connection, owner_id, execution_id, after, LINES)
+        lambda connection: reads.logs(connection, owner_id, execution_id, after, LINES)
     )
     return [log_line(line) for line in found]
 
@@ -186,7 +186,7 @@ def events_after(owner_id: str, execution_id: str, after: int) -> list[list[Any]
         NotFound: there is no such execution, or it belongs to someone else.
     """
     found = database().read(
-        lambda connection: views.events(connection, owner_id, execution_id, after, LINES)
+        lambda connection: reads.events(connection, owner_id, execution_id, after, LINES)
     )
     return [event_line(event) for event in found]
 
@@ -194,7 +194,7 @@ def events_after(owner_id: str, execution_id: str, after: int) -> list[list[Any]
 def _asked(connection: Any, owner_id: str, detail: ExecutionDetail) -> list[AskRow]:
     if detail.row.finished_at is not None:
         return []
-    return views_standing.asks(connection, owner_id, detail.row.id, views_standing.ASKS_SHOWN + 1)
+    return pending_actions.asks(connection, owner_id, detail.row.id, pending_actions.ASKS_SHOWN + 1)
 
 
 def _graces() -> Graces:

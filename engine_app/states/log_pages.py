@@ -9,9 +9,9 @@ from typing import Any
 import reflex as rx
 
 from engine.errors import EngineError
-from engine.store import views
-from engine.store.database import Connection
-from engine.store.views import LogView
+from engine.store import reads
+from engine.store.db.database import Connection
+from engine.store.reads import LogView
 from engine_app.reading import database, in_thread
 from engine_app.states.base import askable, session_of, to_login, viewer_of
 from engine_app.states.execution_windows import LINES, Page
@@ -95,7 +95,7 @@ def read(
     """
 
     def lines(limit: int, **where: Any) -> list[LogView]:
-        return views.logs(
+        return reads.logs(
             connection,
             owner_id,
             execution_id,

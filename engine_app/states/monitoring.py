@@ -11,8 +11,9 @@ import reflex as rx
 from engine.core.status import ExecutionStatus
 from engine.errors import EngineError, NotFound
 from engine.ids import made_at
-from engine.store import views, views_standing
-from engine.store.database import Connection, Database
+from engine.store import reads
+from engine.store.db.database import Connection, Database
+from engine.store.reads import pending_actions
 from engine_app.live import owner_topic
 from engine_app.reading import client, database, in_thread
 from engine_app.scenes import Picture
@@ -30,7 +31,7 @@ from engine_app.states.shapes_notices import Lack, Letter, lack, letter
 
 SLOTS = 50
 LETTERS_SHOWN = 20  # at once
-LACKS_SHOWN = views_standing.LACKS_SHOWN
+LACKS_SHOWN = pending_actions.LACKS_SHOWN
 NAMES_SHOWN = 200  # to choose from: longer lists are not read, and finding by name has them all
 STATUSES = tuple(status.value for status in ExecutionStatus)
 
@@ -47,9 +48,9 @@ class Filters:
     lacks: str = ""  # "code": only those that wait for code which no worker has
     schedule: str = ""  # id
 
-    def wanted(self) -> views.Filter:
+    def wanted(self) -> reads.Filter:
         """Return it as the store is asked."""
-        return views.Filter(
+        return reads.Filter(
             workflow=self.workflow or None,
             status=[self.status] if self.status else None,
             text=self.text or None,
@@ -76,7 +77,7 @@ class _Look:
     summary: str
     workflows: list[str]
     lacks: list[Lack]
-    letters: views.Page[Letter]
+    letters: reads.Page[Letter]
     schedule: str  # by its name; by its id when it is gone
 
 
@@ -196,7 +197,7 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
     now = db.now()
 
     def look(connection: Connection) -> _Look:
-        page = views.executions(
+        page = reads.executions(
             connection,
             owner_id,
             filters.wanted(),
@@ -204,18 +205,18 @@ def read(db: Database, owner_id: str, filters: Filters) -> _Look:
             cursor=filters.cursor or None,
             limit=SLOTS,
         )
-        names = views.workflow_names(connection, owner_id, NAMES_SHOWN + 1)
+        names = reads.workflow_names(connection, owner_id, NAMES_SHOWN + 1)
         chosen = {filters.workflow} - {"", *names}
-        dead = views.dead_letters(
+        dead = reads.dead_letters(
             connection, owner_id, cursor=filters.letters or None, limit=LETTERS_SHOWN
         )
         return _Look(
             [line(row) for row in page.rows],
             page.next_cursor or "",
             _reached(page),
-            _summary(views.counts(connection, owner_id)),
+            _summary(reads.counts(connection, owner_id)),
             [*chosen, *names],
-            [lack(row) for row in views_standing.lacking(connection, owner_id, LACKS_SHOWN + 1)],
+            [lack(row) for row in pending_actions.lacking(connection, owner_id, LACKS_SHOWN + 1)],
             dead.map(letter),
             _schedule(connection, owner_id, filters.schedule),
         )
@@ -227,7 +228,7 @@ def _schedule(connection: Connection, owner_id: str, schedule_id: str) -> str:
     if not schedule_id:
         return ""
     try:
-        return views.schedule(connection, owner_id, schedule_id).name
+        return reads.schedule(connection, owner_id, schedule_id).name
     except NotFound:
         return schedule_id  # deleted: what it started is still there
 
@@ -254,7 +255,7 @@ def picture(look: _Look, filters: Filters) -> Picture:
     return Picture(shared, still=all(row.finished for row in look.lines))
 
 
-def _reached(page: views.Page[views.ExecutionRow]) -> int:
+def _reached(page: reads.Page[reads.ExecutionRow]) -> int:
     """Return how far back (µs) was looked, when there is more to look through; else 0."""
     if page.next_cursor is None or len(page.rows) == SLOTS:
         return 0
@@ -264,7 +265,7 @@ def _reached(page: views.Page[views.ExecutionRow]) -> int:
 def _summary(counts: dict[str, int]) -> str:
     """Return where the viewer's executions stand, in words, before any table."""
     words = [
-        f"{number}{'+' if number >= views.COUNT_CAP else ''} {status}"
+        f"{number}{'+' if number >= reads.COUNT_CAP else ''} {status}"
         for status in (
             "running",
             "waiting",

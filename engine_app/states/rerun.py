@@ -12,7 +12,7 @@ from engine.again import NEWEST, Wish
 from engine.answer import MAX_KEY
 from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
-from engine.store import views
+from engine.store import reads
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
 from engine_app.reading import client, database, in_thread
@@ -200,10 +200,10 @@ def _origin(session: str | None, execution_id: str, newer: bool) -> _Origin | No
     now = db.now()
 
     def read(connection: Any) -> _Origin:
-        detail = views.execution(connection, viewer.id, execution_id, now=now)
+        detail = reads.execution(connection, viewer.id, execution_id, now=now)
         row = detail.row
-        newest = views.workflow(connection, viewer.id, row.workflow_id).version
-        definition = views.definition(
+        newest = reads.workflow(connection, viewer.id, row.workflow_id).version
+        definition = reads.definition(
             connection, viewer.id, row.workflow_id, version=newest if newer else row.version
         )
         names = [step.name for step in definition.steps if not step.closing]

@@ -11,7 +11,7 @@ import reflex as rx
 from engine.answer import MAX_KEY
 from engine.definition import Definition, check_input
 from engine.errors import EngineError, Fault, InvalidInput
-from engine.store import views
+from engine.store import reads
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
 from engine_app.forms import Field
@@ -194,7 +194,7 @@ class RunForm(rx.State, mixin=True):
 
 def _definition(viewer: Viewer, workflow_id: str, version: int) -> Definition:
     return database().read(
-        lambda connection: views.definition(connection, viewer.id, workflow_id, version=version)
+        lambda connection: reads.definition(connection, viewer.id, workflow_id, version=version)
     )
 
 
@@ -211,7 +211,7 @@ def _start(session: str | None, wanted: _Wanted) -> str | _Newer | None:
     if viewer is None:
         return None
     newest = database().read(
-        lambda connection: views.workflow(connection, viewer.id, wanted.workflow_id).version
+        lambda connection: reads.workflow(connection, viewer.id, wanted.workflow_id).version
     )
     if newest > wanted.newest:
         return _Newer(newest)

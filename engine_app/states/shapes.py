@@ -12,7 +12,7 @@ from typing import Any
 from engine.core.event import EventType
 from engine.core.status import STEP_ENDS, Reason
 from engine.flow import error_text
-from engine.store.views import (
+from engine.store.reads import (
     AttemptRow,
     EventView,
     ExecutionDetail,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from engine.store.views import ApprovalRow
-from engine.store.views_standing import AskRow, DecisionRow
-from engine.store.views_words import decision_words
+from engine.store.reads import ApprovalRow
+from engine.store.reads.pending_actions import AskRow, DecisionRow
+from engine.store.reads.summaries import decision_words
 from engine_app import forms
 from engine_app.forms import Field
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.core.status import Reason
-from engine.store.views import DeadLetterRow
-from engine.store.views_standing import LackRow
-from engine.store.views_words import error_line
+from engine.store.reads import DeadLetterRow
+from engine.store.reads.pending_actions import LackRow
+from engine.store.reads.summaries import error_line
 
 
 @dataclass(frozen=True)

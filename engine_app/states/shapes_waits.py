@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from engine.again import Preview
 from engine.core.status import ExecutionStatus, Phase
 from engine.definition import Definition
-from engine.store.views import ExecutionDetail, LinkRow, StepRow
-from engine.store.views_links import LINKS_SHOWN
-from engine.store.views_standing import DecisionRow, Standing
+from engine.store.reads import ExecutionDetail, LinkRow, StepRow
+from engine.store.reads.pending_actions import DecisionRow, Standing
+from engine.store.reads.related import LINKS_SHOWN
 from engine_app.states.shapes import Bar
 
 AGAIN_SHOWN = 10  # reruns of one execution, the newest

@@ -9,7 +9,7 @@ from typing import Any
 from engine.artifacts import is_web_address
 from engine.codec import decode, encode
 from engine.errors import PayloadError
-from engine.store.views import ArtifactRow
+from engine.store.reads import ArtifactRow
 from engine_app.markdown import to_html
 
 DRAWN_KINDS = frozenset({"markdown", "table", "link"})  # whose body is read to draw them

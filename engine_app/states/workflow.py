@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 import reflex as rx
 
 from engine.definition import Definition
-from engine.store import views
+from engine.store import reads
 from engine_app.auth.viewer import Viewer
 from engine_app.components.graph_layout import Node, layout
 from engine_app.live import workflow_topic
@@ -86,8 +86,8 @@ class _Look:
 
     pinned: _Pinned
     lines: list[Line]
-    versions: views.Page[Version]
-    dues: views.Page[Due]
+    versions: reads.Page[Version]
+    dues: reads.Page[Due]
 
 
 class WorkflowState(RunForm, Following, rx.State):
@@ -160,7 +160,7 @@ for _number in range(SLOTS):
 
 
 def _id_of(viewer: Viewer, asked: str) -> str:
-    return database().read(lambda connection: views.workflow(connection, viewer.id, asked).row.id)
+    return database().read(lambda connection: reads.workflow(connection, viewer.id, asked).row.id)
 
 
 def _picture(look: _Look, asked: Asked) -> Picture:
@@ -184,22 +184,22 @@ def _read(owner_id: str, asked: Asked) -> _Look:
     now = db.now()
 
     def read(connection: Any) -> _Look:
-        detail = views.workflow(connection, owner_id, asked.id)
+        detail = reads.workflow(connection, owner_id, asked.id)
         workflow_id = detail.row.id
-        ours = views.Filter(workflow=workflow_id)
-        page = views.executions(connection, owner_id, ours, now=now, limit=SLOTS)
+        ours = reads.Filter(workflow=workflow_id)
+        page = reads.executions(connection, owner_id, ours, now=now, limit=SLOTS)
         return _Look(
             _Pinned(
                 workflow_id,
                 detail.version,
                 detail.row.shared,
-                views.definition(connection, owner_id, workflow_id, version=detail.version),
+                reads.definition(connection, owner_id, workflow_id, version=detail.version),
             ),
             [line(row) for row in page.rows],
-            views.versions(
+            reads.versions(
                 connection, owner_id, workflow_id, cursor=asked.versions or None, limit=LISTED
             ).map(lambda row: Version(row.number, row.hash[:12], row.created_at)),
-            views.schedules(
+            reads.schedules(
                 connection,
                 owner_id,
                 workflow_id=workflow_id,
@@ -211,7 +211,7 @@ def _read(owner_id: str, asked: Asked) -> _Look:
     return db.read(read)
 
 
-def _due(row: views.ScheduleRow) -> Due:
+def _due(row: reads.ScheduleRow) -> Due:
     return Due(
         row.name,
         row.cron,

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import reflex as rx
 
-from engine.store import views
+from engine.store import reads
 from engine_app.auth.viewer import Viewer
 from engine_app.live import owner_topic
 from engine_app.reading import database
@@ -77,7 +77,7 @@ def _path(text: str, cursor: str = "") -> str:
 
 def _read(viewer: Viewer, text: str, cursor: str) -> Picture:
     page = database().read(
-        lambda connection: views.workflows(
+        lambda connection: reads.workflows(
             connection, viewer.id, text=text or None, cursor=cursor or None
         )
     )
@@ -85,7 +85,7 @@ def _read(viewer: Viewer, text: str, cursor: str) -> Picture:
     return Picture({"cards": [_card(row) for row in page.rows], "further": further}, still=True)
 
 
-def _card(row: views.WorkflowRow) -> Card:
+def _card(row: reads.WorkflowRow) -> Card:
     return Card(
         id=row.id,
         # One's own workflow may bear the name of a shared one, which only its id tells then.

@@ -9,7 +9,7 @@ import redis
 
 from engine.errors import EngineError, Fault, SettingsError
 from engine.settings import Settings
-from engine.store import revision
+from engine.store.db import schema_version
 from engine_app import disk, embedded
 from engine_app.asking import asking, told
 
@@ -82,7 +82,7 @@ def _port(settings: Settings) -> list[Fault]:
 
 def _database(settings: Settings) -> list[Fault]:
     try:
-        revision.current(settings.database)
+        schema_version.current(settings.database)
     except EngineError as error:
         return [Fault("DATABASE_URL", error.message, error.hint)]
     return []

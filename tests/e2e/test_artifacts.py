@@ -8,7 +8,7 @@ import json
 from playwright.sync_api import expect
 from sqlalchemy import text as sqltext
 
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.pages import Person
 from tests.support.processes import eventually
 from tests.support.system import System

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.command_line import Engine, calling
 from tests.support.house import House
 

@@ -11,7 +11,7 @@ from sqlalchemy import insert, text, update
 
 from engine.codec import encode
 from engine.payloads import Payloads
-from engine.store.models import Artifact, DeadLetter, Execution, LogLine, Worker
+from engine.store.tables import Artifact, DeadLetter, Execution, LogLine, Worker
 from tests.support import rows
 from tests.support.rows import NOW
 from tests.support.web import Web, problem, web

@@ -19,9 +19,9 @@ import redis
 from sqlalchemy import delete as sql_delete
 from sqlalchemy import insert, update
 
-from engine.store import users
-from engine.store.database import Database
-from engine.store.models import EventRow, Execution
+from engine.store.db.database import Database
+from engine.store.tables import EventRow, Execution
+from engine.store.writes import users
 from engine_app.auth.tokens import create_token
 from engine_app.auth.viewer import COOKIE, open_session
 from engine_app.live import CHANNEL

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from engine.store.models import LogLine, StepRun
+from engine.store.tables import LogLine, StepRun
 from tests.support import rows
 from tests.support.web import Web, problem, web
 

@@ -15,7 +15,8 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 
-from engine.store import sqlite, users
+from engine.store.db import sqlite
+from engine.store.writes import users
 from engine_app.api import login
 from engine_app.api import routes as api_routes
 from engine_app.api.guard import is_open

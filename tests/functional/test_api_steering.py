@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from engine.store.models import Execution, StepRun
+from engine.store.tables import Execution, StepRun
 from tests.support.house import House
 from tests.support.web import Web, problem, web
 

@@ -18,8 +18,8 @@ import redis
 
 from actors.looks import publish
 from engine import control
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine_app.auth.secrets import digest
 from engine_app.auth.viewer import COOKIE, open_session
 from engine_app.handshake import ANONYMOUS

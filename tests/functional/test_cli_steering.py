@@ -15,7 +15,7 @@ from rich.prompt import Confirm
 
 from engine.ids import first_id
 from engine.payloads import Payloads
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support import rows
 from tests.support.command_line import Engine, work
 from tests.support.house import House

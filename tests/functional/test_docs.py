@@ -22,7 +22,7 @@ from engine.core.event import EventType
 from engine.core.status import Reason
 from engine.definition import parse_text
 from engine.settings import Settings
-from engine.store.models import Base
+from engine.store.tables import Base
 from tests.support.documents import (
     ROOT,
     Block,

@@ -12,7 +12,7 @@ from engine.definition import parse
 from engine.publish import publish
 from engine.settings import Settings
 from engine.start import start
-from engine.store import liveness
+from engine.store.recovery import liveness
 from tests.support.command_line import Engine
 from tests.support.house import House, python
 from tests.support.transitions import chain, inc

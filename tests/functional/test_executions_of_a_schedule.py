@@ -11,7 +11,7 @@ from engine import schedule
 from engine.calendar_tick import tick
 from engine.flow.versions import Versions
 from engine.ids import new_id
-from engine.store.schedules import remove
+from engine.store.writes.schedules import remove
 from engine_app.states import monitoring
 from engine_app.states.monitoring import Filters
 from tests.support.command_line import Engine

@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from engine.store import migrate, revision
-from engine.store.database import Database
+from engine.store.db import migrate, schema_version
+from engine.store.db.database import Database
 from tests.support import invariants
 from tests.support.fleet import Fleet, chain, fan_out
 from tests.support.pgbouncer import pgbouncer
@@ -92,7 +92,7 @@ def test_the_tables_are_made_through_it_and_its_sessions_keep_no_lock(postgres_u
         with pgbouncer(empty, "transaction") as url:
             for _ in range(2):
                 migrate.upgrade(url)
-            assert revision.current(url) == revision.NEWEST
+            assert schema_version.current(url) == schema_version.NEWEST
             with psycopg.connect(empty) as connection:
                 locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
                 assert connection.execute(locks).fetchone() == (0,)

@@ -97,7 +97,7 @@ def test_the_wheel_holds_the_packages_and_the_built_pages_and_nothing_else(wheel
     tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
     assert tops == SHIPPED
     assert not [name for name in names if {"tests", "examples"} & set(name.split("/")[:-1])]
-    assert "engine/store/migrations/versions/r0004_signal_keys.py" in names
+    assert "engine/store/db/migrations/versions/r0004_signal_keys.py" in names
     assert "engine_app/front/rxconfig.py" in names
     built = [path for path in (ROOT / front_end.BUILT).rglob("*") if path.is_file()]
     pages = {f"engine_app/front/{path.relative_to(ROOT)}" for path in built}

@@ -14,7 +14,7 @@ import pytest
 
 from engine import control
 from engine.dispatch import dispatch
-from engine.store import views
+from engine.store import reads
 from tests.support import invariants
 from tests.support.fleet import QUICK, Fleet, chain, fleet_on, python, ref
 from tests.support.processes import eventually
@@ -207,9 +207,9 @@ def test_a_message_that_cannot_be_planned_is_a_dead_letter_until_it_is_replayed(
     # As the eighth retry: waiting for the seven before would take minutes.
     fleet.enqueue("dispatch", execution_id, retries=8)
 
-    def letters() -> Sequence[views.DeadLetterRow]:
+    def letters() -> Sequence[reads.DeadLetterRow]:
         return fleet.database.read(
-            lambda connection: views.dead_letters(connection, fleet.owner_id)
+            lambda connection: reads.dead_letters(connection, fleet.owner_id)
         ).rows
 
     eventually(letters, seconds=20, what="the message is a dead letter")

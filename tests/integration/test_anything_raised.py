@@ -11,7 +11,7 @@ from engine.codec import decode
 from engine.errors import Cut, StaleClaim, Unavailable
 from engine.steps.context import context
 from engine.steps.watchdog import Interrupted
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House
 from tests.support.invariants import check
 from tests.support.saying import decide, error, sweep, transform

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Unavailable
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine.worker import children
 from tests.support.house import House, python
 from tests.support.invariants import check

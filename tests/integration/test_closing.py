@@ -9,7 +9,7 @@ import pytest
 from engine.errors import Conflict
 from engine.settings import Settings
 from engine.steps import Park
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import error, pause, resume, statuses, transform, waits

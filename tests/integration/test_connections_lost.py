@@ -11,8 +11,8 @@ import pytest
 
 from engine.core.transitions import RunKey
 from engine.errors import Unavailable
-from engine.store import steps
-from engine.store.database import Connection, Database
+from engine.store.db.database import Connection, Database
+from engine.store.writes import step_runs
 
 THREADS = 4
 Transaction = Callable[[Callable[[Connection], object]], object]
@@ -27,7 +27,7 @@ def database(postgresql_url: str) -> Iterator[Database]:
 
 def ask(connection: Connection) -> object:
     """Ask through the driver itself, as the hot path does."""
-    return steps.get(connection, RunKey("nobody", 0))
+    return step_runs.get(connection, RunKey("nobody", 0))
 
 
 def open_several(run: Transaction) -> None:

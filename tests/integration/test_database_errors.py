@@ -12,8 +12,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from engine.errors import Unavailable
-from engine.store import postgres, sqlite
-from engine.store.database import Database
+from engine.store.db import postgres, sqlite
+from engine.store.db.database import Database
 
 
 @pytest.mark.parametrize("way", ["read", "write"])

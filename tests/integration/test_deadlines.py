@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from engine.store import caches
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import result_cache
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import transform, waits
@@ -159,7 +159,7 @@ def test_results_that_are_too_old_are_forgotten(house: House) -> None:
     house.run(kept(house, Counted()), {"n": 1})
     house.write("UPDATE cached_results SET expires_at = 1")
     now = house.database.now()
-    assert house.database.write(lambda connection: caches.forget(connection, now)) == 1
+    assert house.database.write(lambda connection: result_cache.forget(connection, now)) == 1
     assert house.query("SELECT count(*) FROM cached_results") == [(0,)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from engine.core.finding import Finding, Rule
 from engine.recovery.doctor import Examination, Repairer
 from engine.recovery.doctor.repair import Repaired
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 from tests.support.transitions import chain, claimed, fan, inc
 

@@ -12,8 +12,10 @@ from engine import context
 from engine.errors import InvalidQuery, NotFound, PayloadLost
 from engine.payloads import HEAD, reference
 from engine.steps.attempt_log import AttemptLog, Progress
-from engine.store import downloads, users, views
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import downloads
+from engine.store.writes import users
 from engine.worker.claims import Claim
 from engine.worker.insist import flush_lines
 from tests.support.house import House, python
@@ -36,13 +38,13 @@ def same(value: Any) -> Any:
     return value
 
 
-def step_of(house: House, run: str, step: str, item: int | None = None) -> views.StepDetail:
-    return house.database.read(lambda c: views.step(c, house.owner_id, run, step, item))
+def step_of(house: House, run: str, step: str, item: int | None = None) -> reads.StepDetail:
+    return house.database.read(lambda c: reads.step(c, house.owner_id, run, step, item))
 
 
-def execution_of(house: House, run: str) -> views.ExecutionDetail:
+def execution_of(house: House, run: str) -> reads.ExecutionDetail:
     now = house.database.now()
-    return house.database.read(lambda c: views.execution(c, house.owner_id, run, now=now))
+    return house.database.read(lambda c: reads.execution(c, house.owner_id, run, now=now))
 
 
 def fetched(house: House, run: str, step: str, kind: str = "output", **which: Any) -> Any:
@@ -64,7 +66,7 @@ def test_a_view_tells_how_a_large_value_begins_and_a_download_gives_it(house: Ho
     told = step_of(house, run, "next")
     assert (told.input, told.output) == (None, None)
     assert set(told.large) == {"input", "output"}
-    assert told.large["output"] == views.Large(SIZE + 2, '"' + "a" * (HEAD - 1))
+    assert told.large["output"] == reads.Large(SIZE + 2, '"' + "a" * (HEAD - 1))
     assert fetched(house, run, "next") == big()
     assert fetched(house, run, "next", "input")["value"] == big()
     whole = execution_of(house, run)
@@ -237,7 +239,7 @@ def test_artifacts_of_each_kind_come_back_as_they_were_made(house: House) -> Non
         context.artifact("large.bin", large, "application/octet-stream")
 
     run = house.run(house.publish("w", {"make": python(make)}))
-    listed = house.database.read(lambda c: views.artifacts(c, house.owner_id, run))
+    listed = house.database.read(lambda c: reads.artifacts(c, house.owner_id, run))
     assert [(row.name, row.kind) for row in listed] == [
         ("report", "markdown"),
         ("rows", "table"),
@@ -254,7 +256,7 @@ def test_artifacts_of_each_kind_come_back_as_they_were_made(house: House) -> Non
     assert bodies[0] == b"# <b>"
     assert bodies[-1] == large
     drawn = house.database.read(
-        lambda c: views.artifact_bodies(c, house.owner_id, run, [row.id for row in listed])
+        lambda c: reads.artifact_bodies(c, house.owner_id, run, [row.id for row in listed])
     )
     assert set(drawn) == {row.id for row in listed[:-1]}
     assert drawn[listed[0].id] == b"# <b>"

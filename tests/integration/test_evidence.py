@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine import registry
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine.worker.claims import Claims
 from engine.worker.execute import Executor
 from tests.support.house import House

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import transform

@@ -9,8 +9,8 @@ import pytest
 from engine.codec import decode
 from engine.errors import Unavailable
 from engine.settings import Settings
-from engine.store import carry_out
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import carry_out
 from tests.support.house import House, python
 from tests.support.longhand import Longhand
 from tests.support.saying import pause, resume, signal, transform, waits

@@ -17,11 +17,11 @@ from engine.core.plan import Apply, Chained, ClaimItem, ClaimStep
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
 from engine.settings import Settings
-from engine.store import fast_path
-from engine.store.database import Database, Work
-from engine.store.execution_tx import Line
-from engine.store.fast_path import FastWrite, Written
-from engine.store.steps import Ticket
+from engine.store.db.database import Database, Work
+from engine.store.writes import fast_path
+from engine.store.writes.execution_tx import Line
+from engine.store.writes.fast_path import FastWrite, Written
+from engine.store.writes.step_runs import Ticket
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.longhand import Longhand

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.codec import decode
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.folding import fold
 from tests.support.house import House, python
 from tests.support.invariants import check

@@ -18,9 +18,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from engine.errors import StaleClaim, Unavailable
-from engine.store.database import Connection, Database
-from engine.store.prepared import driver
-from engine.store.sqlite import SqliteDatabase
+from engine.store.db.compiled import driver
+from engine.store.db.database import Connection, Database
+from engine.store.db.sqlite import SqliteDatabase
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.processes import eventually
@@ -123,7 +123,7 @@ def test_a_lone_writer_waits_for_nobody(
     def sleep(seconds: float) -> None:
         raise AssertionError("a writer that was alone waited")
 
-    monkeypatch.setattr("engine.store.sqlite.time.sleep", sleep)
+    monkeypatch.setattr("engine.store.db.sqlite.time.sleep", sleep)
     with statements(database) as said:
         assert database.write(lambda connection: insert(connection, "alone")) == "alone"
     assert said == ["BEGIN", "INSERT", "COMMIT"]

@@ -8,8 +8,10 @@ from benchmarks import history
 from engine.core.status import ExecutionStatus
 from engine.recovery.doctor import Examination
 from engine.settings import Settings
-from engine.store import liveness, users, views
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
+from engine.store.writes import users
 
 
 def test_the_doctor_finds_nothing_wrong_in_a_made_history(
@@ -26,7 +28,7 @@ def test_the_doctor_finds_nothing_wrong_in_a_made_history(
 
     first = database.read(users.first)
     assert first is not None
-    counts = database.read(lambda connection: views.counts(connection, first.id))
+    counts = database.read(lambda connection: reads.counts(connection, first.id))
     left = {ExecutionStatus.PENDING, ExecutionStatus.RUNNING}  # a worker would be at them
     assert {status for status, number in counts.items() if number} == set(ExecutionStatus) - left
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support import invariants
 from tests.support.effects import Effect
 from tests.support.house import House, python

@@ -8,8 +8,10 @@ import pytest
 
 from engine.errors import Forbidden, InvalidInput, NotFound, PayloadLost
 from engine.payloads import Payloads, reference
-from engine.store import users, views, views_standing
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import pending_actions
+from engine.store.writes import users
 from tests.support.house import House
 from tests.support.invariants import check
 from tests.support.saying import decide, error, signal, waits
@@ -39,13 +41,13 @@ def person(house: House, name: str) -> str:
     return house.database.write(lambda connection: users.add(connection, name, now))
 
 
-def listed(house: House, user_id: str, name: str) -> list[views.ApprovalRow]:
-    page = house.database.read(lambda connection: views.approvals(connection, user_id, name))
+def listed(house: House, user_id: str, name: str) -> list[reads.ApprovalRow]:
+    page = house.database.read(lambda connection: reads.approvals(connection, user_id, name))
     return list(page.rows)
 
 
-def one(house: House, user_id: str, name: str, execution_id: str) -> views.ApprovalRow:
-    return views.approval(
+def one(house: House, user_id: str, name: str, execution_id: str) -> reads.ApprovalRow:
+    return reads.approval(
         house.database, user_id, name, execution_id=execution_id, step="ask", item=None
     )
 
@@ -115,14 +117,14 @@ def test_an_execution_says_who_is_asked_for_what_without_the_form(house: House) 
     execution_id = asking(house, "bob")
     now = house.database.now()
     detail = house.database.read(
-        lambda connection: views.execution(connection, house.owner_id, execution_id, now=now)
+        lambda connection: reads.execution(connection, house.owner_id, execution_id, now=now)
     )
     wait = detail.steps[0].waits_for
     assert wait is not None
     assert (wait.title, wait.approvers, wait.form) == ("Where?", ["bob"], {})
     assert wait.left_out
     [row] = house.database.read(
-        lambda connection: views_standing.asks(connection, house.owner_id, execution_id)
+        lambda connection: pending_actions.asks(connection, house.owner_id, execution_id)
     )
     assert row.params == {"title": "Where?", "approvers": ["bob"]}
     assert row.left_out == wait.left_out
@@ -132,7 +134,7 @@ def test_a_signal_with_a_large_schema_is_known_by_its_name(house: House) -> None
     step = waits("place", correlation="a:b", schema=FORM)
     execution_id = house.run(house.publish("waiting", {"wait": step}))
     [row] = house.database.read(
-        lambda connection: views_standing.asks(connection, house.owner_id, execution_id)
+        lambda connection: pending_actions.asks(connection, house.owner_id, execution_id)
     )
     assert (row.kind, row.params) == ("signal", {"name": "place", "correlation": "a:b"})
     signal(house, "place", {"place": PLACES[1]}, correlation="a:b")

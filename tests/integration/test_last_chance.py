@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from engine.control import pause
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House
 from tests.support.transitions import claimed
 

@@ -12,7 +12,7 @@ from engine.codec import decode
 from engine.definition import parse, parse_text
 from engine.errors import InvalidDocument, InvalidInput, TooLarge
 from engine.publish import publish
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 
 STEP = {"uses": "transform", "with": {"value": 1}}

@@ -9,7 +9,7 @@ import pytest
 from engine.core.transitions import RunKey
 from engine.steps import capture
 from engine.steps.attempt_log import END_EVERY, AttemptLog
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine.worker.claims import Claim
 from engine.worker.insist import flush_lines
 from tests.support.house import House, python

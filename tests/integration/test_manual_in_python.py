@@ -10,7 +10,7 @@ from engine import answer, registry
 from engine.answer import Decision
 from engine.definition import Definition
 from engine.publish import publish
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House
 from tests.support.manual import written_in_python
 

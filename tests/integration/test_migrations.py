@@ -14,8 +14,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from engine.errors import EngineError, Unavailable
-from engine.store import migrate, revision
-from engine.store.models import Base
+from engine.store.db import migrate, schema_version
+from engine.store.tables import Base
 from tests.support.postgres import create_database, drop_database
 
 
@@ -46,11 +46,11 @@ def test_tables_clustered_by_execution_have_no_rowid_in_sqlite(sqlite_url: str) 
 
 def test_upgrading_again_changes_nothing(database_url: str) -> None:
     migrate.upgrade(database_url)
-    assert revision.current(database_url) == revision.NEWEST
+    assert schema_version.current(database_url) == schema_version.NEWEST
 
 
 def test_a_database_that_is_not_there_has_no_revision_and_is_not_made(tmp_path: Path) -> None:
-    assert revision.current(f"sqlite:///{tmp_path / 'new.db'}") is None
+    assert schema_version.current(f"sqlite:///{tmp_path / 'new.db'}") is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -91,7 +91,7 @@ def test_of_four_migrators_at_once_one_works_and_the_others_wait(empty_url: str)
     for thread in threads:
         thread.join(60)
     assert failures == []
-    assert revision.current(empty_url) == revision.NEWEST
+    assert schema_version.current(empty_url) == schema_version.NEWEST
 
 
 def test_a_database_of_a_newer_release_is_refused_in_one_sentence(database_url: str) -> None:
@@ -108,4 +108,4 @@ def test_a_database_of_a_newer_release_is_refused_in_one_sentence(database_url: 
 
 def test_the_newest_revision_is_the_head_of_the_scripts() -> None:
     scripts = Path(migrate.__file__).parent / "migrations"
-    assert ScriptDirectory(str(scripts)).get_current_head() == revision.NEWEST
+    assert ScriptDirectory(str(scripts)).get_current_head() == schema_version.NEWEST

@@ -9,8 +9,8 @@ from alembic import command
 from alembic.config import Config
 
 from engine.flow.versions import Versions
-from engine.store import migrate, revision
-from engine.store.database import Database
+from engine.store.db import migrate, schema_version
+from engine.store.db.database import Database
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import signal, transform, waits
@@ -19,11 +19,11 @@ from tests.support.transitions import claimed, inc
 
 def to_revision(url: str, wanted: str) -> None:
     """Take the tables back: what later revisions added is lost, as if it had never been."""
-    parsed = revision.parsed(url)
+    parsed = schema_version.parsed(url)
     config = Config()
     config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
     config.set_main_option("path_separator", "os")
-    with revision.connected(parsed) as connection:
+    with schema_version.connected(parsed) as connection:
         config.attributes["connection"] = connection
         command.downgrade(config, wanted)
 
@@ -61,9 +61,9 @@ def test_executions_under_way_are_run_to_their_ends(database_url: str, earlier: 
     made = make(house)
     house.database.close()
     to_revision(database_url, earlier)
-    assert revision.current(database_url) == earlier
+    assert schema_version.current(database_url) == earlier
     migrate.upgrade(database_url)
-    assert revision.current(database_url) == revision.NEWEST
+    assert schema_version.current(database_url) == schema_version.NEWEST
     reopen(house, database_url)
 
     house.broker.empty = True

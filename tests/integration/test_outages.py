@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engine.errors import Unavailable
-from engine.store import outputs
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import step_outputs
 from tests.support.house import House
 from tests.support.transitions import chain, claimed
 
@@ -27,7 +27,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def of(*_: Any) -> None:
         raise Unavailable("the database did not answer")
 
-    monkeypatch.setattr(outputs, "of", of)
+    monkeypatch.setattr(step_outputs, "of", of)
     return monkeypatch
 
 

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import Connection, insert
 
 from engine.errors import InvalidQuery
-from engine.store import users, views
-from engine.store.database import Database
-from engine.store.models import DeadLetter, Schedule, Token, Worker, Workflow, WorkflowVersion
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.tables import DeadLetter, Schedule, Token, Worker, Workflow, WorkflowVersion
+from engine.store.writes import users
 from tests.support import rows
 from tests.support.rows import NOW
 
@@ -121,24 +122,24 @@ def _worker(number: int) -> dict[str, Any]:
     }
 
 
-Pages = Callable[..., views.Page[Any]]
+Pages = Callable[..., reads.Page[Any]]
 LISTS: dict[str, Pages] = {
-    "workflows": views.workflows,
-    "versions": lambda c, me, **more: views.versions(c, me, _id(0), **more),
-    "schedules": views.schedules,
+    "workflows": reads.workflows,
+    "versions": lambda c, me, **more: reads.versions(c, me, _id(0), **more),
+    "schedules": reads.schedules,
     "tokens": users.tokens,
-    "dead letters": views.dead_letters,
-    "workers": lambda c, _, **more: views.workers(c, now=NOW, lease_seconds=10, **more),
+    "dead letters": reads.dead_letters,
+    "workers": lambda c, _, **more: reads.workers(c, now=NOW, lease_seconds=10, **more),
 }
 
 
 def _key(row: Any) -> Any:
-    return row.number if isinstance(row, views.VersionRow) else row.id
+    return row.number if isinstance(row, reads.VersionRow) else row.id
 
 
 def test_every_row_is_on_one_page(database: Database, owner: str) -> None:
     def seen(connection: Connection, pages: Pages, limit: int) -> list[Any]:
-        found = views.every(lambda cursor: pages(connection, owner, cursor=cursor, limit=limit))
+        found = reads.every(lambda cursor: pages(connection, owner, cursor=cursor, limit=limit))
         return [_key(row) for row in found]
 
     for name, pages in LISTS.items():
@@ -169,7 +170,7 @@ def test_a_cursor_that_no_page_gave_and_a_limit_that_none_has_are_refused(
 
 def test_workflows_are_found_by_a_part_of_their_name(database: Database, owner: str) -> None:
     def found(text: str) -> list[str]:
-        page = database.read(lambda c: views.workflows(c, owner, text=text))
+        page = database.read(lambda c: reads.workflows(c, owner, text=text))
         return [row.name for row in page.rows]
 
     assert found("W0007") == ["w0007"]
@@ -178,6 +179,6 @@ def test_workflows_are_found_by_a_part_of_their_name(database: Database, owner: 
 
 
 def test_names_to_choose_from_come_once_and_not_without_end(database: Database, owner: str) -> None:
-    names = database.read(lambda c: views.workflow_names(c, owner, MANY))
+    names = database.read(lambda c: reads.workflow_names(c, owner, MANY))
     assert (len(names), names[0]) == (MANY - 1, "twice")
-    assert len(database.read(lambda c: views.workflow_names(c, owner, 20))) == 20
+    assert len(database.read(lambda c: reads.workflow_names(c, owner, 20))) == 20

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import insert
 
 from engine.settings import Settings
-from engine.store.database import Database
-from engine.store.models import LogLine, StepRun
+from engine.store.db.database import Database
+from engine.store.tables import LogLine, StepRun
 from engine_app.auth.viewer import Viewer
 from engine_app.states import execution_reading, log_pages
 from engine_app.states.base import askable

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from engine.errors import Conflict, NotFound
-from engine.store import lost_steps
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import lost_steps
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import (

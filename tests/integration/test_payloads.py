@@ -9,8 +9,8 @@ import pytest
 
 from engine.codec import decode
 from engine.payloads import reference
-from engine.store.database import Database
-from engine.store.stored import in_use
+from engine.store.db.database import Database
+from engine.store.writes.payload_refs import in_use
 from tests.support.house import House, python
 
 SIZE = 300_000  # characters: over the inline limit

@@ -18,25 +18,19 @@ from engine.flow.versions import Versions
 from engine.ids import first_id, new_id
 from engine.recovery import Rescue
 from engine.settings import Settings
-from engine.store import (
-    glance,
-    histories,
-    letters,
+from engine.store import reads
+from engine.store.db.database import Connection, Database
+from engine.store.reads import Filter, pending_actions, walks
+from engine.store.recovery import (
+    due_executions,
     liveness,
     lost_steps,
-    notices,
-    overdue,
-    signals,
-    stored,
-    stranded,
-    users,
-    views,
-    views_standing,
-    walks,
+    missing_code,
+    precheck,
+    snapshots,
 )
-from engine.store import prune as store
-from engine.store.database import Connection, Database
-from engine.store.views import Filter
+from engine.store.writes import dead_letters, outbox, payload_refs, signals, users
+from engine.store.writes import prune as store
 from engine.testing.bench import QuietBroker
 from tests.support.plans import faults, recorded, steps_of
 from tests.support.postgres import create_database, drop_database
@@ -67,10 +61,10 @@ def _place(url: str) -> Place:
     assert first is not None
     half = first_id(database.now() - DAYS * DAY_US // 2)
     page = database.read(
-        lambda c: views.executions(c, first.id, now=database.now(), cursor=half, limit=1)
+        lambda c: reads.executions(c, first.id, now=database.now(), cursor=half, limit=1)
     )
     scheduled = Filter(trigger=["schedule"])
-    slots = database.read(lambda c: views.executions(c, first.id, scheduled, now=0, limit=1))
+    slots = database.read(lambda c: reads.executions(c, first.id, scheduled, now=0, limit=1))
     return Place(database, first.id, page.rows[0].id, slots.rows[0].schedule_id or "")
 
 
@@ -115,7 +109,7 @@ def _lists(**wanted: Any) -> Work:
         place = at.middle if cursor else None
         which = {**wanted, "schedule": at.schedule} if scheduled else wanted
         # Few enough that there are as many in a tenth of the history.
-        return views.executions(
+        return reads.executions(
             connection, at.owner, Filter(**which), now=at.now, cursor=place, limit=5
         )
 
@@ -141,32 +135,32 @@ LISTS: dict[str, Work] = {
     "a text": _lists(text="nobody wrote that"),
     "a text among the failed": _lists(text="nobody wrote that", status=["failed"]),
     "lacks code": _lists(lacks_code=True),
-    "a day": lambda c, at: views.executions(
+    "a day": lambda c, at: reads.executions(
         c,
         at.owner,
         Filter(since=at.now - 41 * DAY_US, until=at.now - 40 * DAY_US),
         now=at.now,
         limit=5,
     ),
-    "matching": lambda c, at: views.matching(c, at.owner, Filter(status=["failed"])),
-    "matching text": lambda c, at: views.matching(c, at.owner, TEXT),
-    "counts": lambda c, at: views.counts(c, at.owner),
-    "workflows": lambda c, at: views.workflows(c, at.owner),
-    "workers": lambda c, at: views.workers(c, now=at.now, lease_seconds=10),
-    "dead letters": lambda c, at: views.dead_letters(c, at.owner, replayed=True),
-    "approvals": lambda c, at: views.approvals(c, at.owner, "owner"),
-    "lacking": lambda c, at: views_standing.lacking(c, at.owner),
+    "matching": lambda c, at: reads.matching(c, at.owner, Filter(status=["failed"])),
+    "matching text": lambda c, at: reads.matching(c, at.owner, TEXT),
+    "counts": lambda c, at: reads.counts(c, at.owner),
+    "workflows": lambda c, at: reads.workflows(c, at.owner),
+    "workers": lambda c, at: reads.workers(c, now=at.now, lease_seconds=10),
+    "dead letters": lambda c, at: reads.dead_letters(c, at.owner, replayed=True),
+    "approvals": lambda c, at: reads.approvals(c, at.owner, "owner"),
+    "lacking": lambda c, at: pending_actions.lacking(c, at.owner),
 }
 
 ONES: dict[str, Work] = {
-    "an execution": lambda c, at: views.execution(c, at.owner, at.middle, now=at.now),
-    "a step": lambda c, at: views.step(c, at.owner, at.middle, "s4"),
-    "its items": lambda c, at: views.items(c, at.owner, at.middle, "s4"),
-    "its events": lambda c, at: views.news(c, at.owner, at.middle, 0, 100),
-    "its logs": lambda c, at: views.logs(c, at.owner, at.middle, newest=True),
-    "its artifacts": lambda c, at: views.artifacts(c, at.owner, at.middle),
-    "its asks": lambda c, at: views_standing.asks(c, at.owner, at.middle),
-    "its decisions": lambda c, at: views_standing.decisions(c, at.owner, at.middle),
+    "an execution": lambda c, at: reads.execution(c, at.owner, at.middle, now=at.now),
+    "a step": lambda c, at: reads.step(c, at.owner, at.middle, "s4"),
+    "its items": lambda c, at: reads.items(c, at.owner, at.middle, "s4"),
+    "its events": lambda c, at: reads.news(c, at.owner, at.middle, 0, 100),
+    "its logs": lambda c, at: reads.logs(c, at.owner, at.middle, newest=True),
+    "its artifacts": lambda c, at: reads.artifacts(c, at.owner, at.middle),
+    "its asks": lambda c, at: pending_actions.asks(c, at.owner, at.middle),
+    "its decisions": lambda c, at: pending_actions.decisions(c, at.owner, at.middle),
 }
 
 OWED: dict[str, Work] = {
@@ -181,23 +175,23 @@ OWED: dict[str, Work] = {
     "unclaimed": lambda c, at: lost_steps.unclaimed(c, "steps", at.now, at.now, 500, patient=True),
     "unknown": lambda c, at: lost_steps.unknown(c, at.now, 500),
     "told to end": lambda c, _at: liveness.told_to_end(c, "w"),
-    "undispatched": lambda c, at: overdue.undispatched(c, at.now, 500),
-    "overdue": lambda c, at: overdue.overdue(c, at.now, 500),
-    "late": lambda c, at: overdue.late(c, at.now, 500),
-    "notices": lambda c, at: notices.left(c, at.now, 500),
+    "undispatched": lambda c, at: due_executions.undispatched(c, at.now, 500),
+    "overdue": lambda c, at: due_executions.overdue(c, at.now, 500),
+    "late": lambda c, at: due_executions.late(c, at.now, 500),
+    "notices": lambda c, at: outbox.left(c, at.now, 500),
     "signal": lambda c, at: signals.waiter(c, signals.NewSignal(at.owner, "gone", "", "{}")),
-    "open versions": lambda c, at: stranded.open_versions(c, at.owner),
+    "open versions": lambda c, at: missing_code.open_versions(c, at.owner),
     "stranded": lambda c, at: _stranded(c, at),  # noqa: PLW0108  # defined below
-    "any open": lambda c, _at: histories.any_open(c),
-    "taken over": lambda c, _at: stored.taken_over(c),
+    "any open": lambda c, _at: snapshots.any_open(c),
+    "taken over": lambda c, _at: payload_refs.taken_over(c),
 }
 
 
 def _stranded(connection: Connection, at: Place) -> None:
-    for version in stranded.open_versions(connection, None)[:1]:
+    for version in missing_code.open_versions(connection, None)[:1]:
         for owner in (at.owner, None):
-            stranded.count(connection, version, owner, [5], at_end=False)
-        stranded.candidates(connection, version, at.owner, [5], at_end=True, limit=100)
+            missing_code.count(connection, version, owner, [5], at_end=False)
+        missing_code.candidates(connection, version, at.owner, [5], at_end=True, limit=100)
 
 
 both = pytest.mark.parametrize("history", ["sqlite", "postgresql"], indirect=True)
@@ -224,7 +218,7 @@ def test_a_sweep_that_finds_nothing_reads_no_history(
     history: Place, monkeypatch: pytest.MonkeyPatch, *, glances: bool
 ) -> None:
     if not glances:  # it goes through all its questions
-        monkeypatch.setattr(glance, "anything_owed", lambda *_asked: True)
+        monkeypatch.setattr(precheck, "anything_owed", lambda *_asked: True)
     database, settings = history.database, Settings()
     row = liveness.WorkerRow(new_id(), "here", 1, ["steps"], 8, [])
     database.write(lambda connection: liveness.register(connection, row, database.now()))
@@ -251,9 +245,9 @@ def test_pruning_a_little_reads_a_little(history: Place) -> None:
 
 @both
 def test_a_dead_letter_of_an_execution_is_found_by_index(history: Place) -> None:
-    letter = letters.Letter("steps", "run_step", "{}", "gone", history.middle)
+    letter = dead_letters.Letter("steps", "run_step", "{}", "gone", history.middle)
     with recorded() as asked:
-        history.database.write(lambda c: letters.keep(c, letter, history.now))
+        history.database.write(lambda c: dead_letters.keep(c, letter, history.now))
     assert faults(history.database, asked, rows=10) == []
 
 
@@ -264,7 +258,7 @@ def test_ten_times_the_history_costs_no_more(
 ) -> None:
     monkeypatch.setattr(walks, "REACH", 40)
     monkeypatch.setattr(walks, "FAR", 40)
-    monkeypatch.setattr("engine.store.views_executions.COUNT_CAP", 20)
+    monkeypatch.setattr("engine.store.reads.executions.COUNT_CAP", 20)
     ask = {**LISTS, **ONES, **OWED}[name]
     costs = []
     for place in (short, history):

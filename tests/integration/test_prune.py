@@ -12,9 +12,8 @@ from engine import prune
 from engine.errors import NotFound
 from engine.ids import encode, first_id
 from engine.payloads import Payloads, place
-from engine.store import prune as store
-from engine.store.database import Database
-from engine.store.models import (
+from engine.store.db.database import Database
+from engine.store.tables import (
     Artifact,
     Attempt,
     CachedResult,
@@ -25,6 +24,7 @@ from engine.store.models import (
     Signal,
     StepRun,
 )
+from engine.store.writes import prune as store
 from tests.support import rows
 from tests.support.house import House
 from tests.support.rows import SECOND

@@ -16,8 +16,8 @@ from engine.core.transitions import RunKey
 from engine.errors import Conflict, Unavailable
 from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog, Progress
-from engine.store import letters, schedules
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import dead_letters, schedules
 from engine.worker import insist
 from engine.worker.claimer import known_code
 from engine.worker.claims import Claim, Stop
@@ -95,7 +95,7 @@ def test_one_that_cannot_be_admitted_again_is_not_cancelled_either(
     def refuse(*_arguments: Any) -> None:
         raise Conflict("no")
 
-    monkeypatch.setattr("engine.store.executions.admit", refuse)
+    monkeypatch.setattr("engine.store.writes.executions.admit", refuse)
     assert [one.why for one in move(house).left] == ["no"]
     assert executions_of(house) == [(execution_id, "running")]
 
@@ -123,9 +123,9 @@ def poisoned(house: House) -> str:
 def undispatched(house: House) -> str:
     """Return the dead letter of an execution that could not be planned."""
     execution_id = house.start(house.publish("plain", {"a": python(inc, x=1)}))
-    kept = letters.Letter("dispatch", "dispatch", "{}", "no", execution_id)
+    kept = dead_letters.Letter("dispatch", "dispatch", "{}", "no", execution_id)
     now = house.database.now()
-    house.database.write(lambda connection: letters.keep(connection, kept, now))
+    house.database.write(lambda connection: dead_letters.keep(connection, kept, now))
     [(letter,)] = house.query("SELECT id FROM dead_letters")
     return str(letter)
 
@@ -133,14 +133,14 @@ def undispatched(house: House) -> str:
 @pytest.fixture
 def both_look_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let each of two replays look at the letter before either goes on."""
-    real, looked = letters.find, threading.Barrier(2)
+    real, looked = dead_letters.find, threading.Barrier(2)
 
-    def find(*arguments: Any) -> letters.Replay:
+    def find(*arguments: Any) -> dead_letters.Replay:
         found = real(*arguments)
         looked.wait(10)
         return found
 
-    monkeypatch.setattr(letters, "find", find)
+    monkeypatch.setattr(dead_letters, "find", find)
 
 
 def replays(client: Client, house: House, letter: str) -> list[str]:
@@ -177,7 +177,7 @@ def test_a_replay_whose_process_dies_before_it_is_noted_is_the_same_when_done_ag
 ) -> None:
     letter = poisoned(house)
     with monkeypatch.context() as dying:
-        dying.setattr(letters, "replayed", _dies)
+        dying.setattr(dead_letters, "replayed", _dies)
         with pytest.raises(RuntimeError):
             client.replay(owner_id=house.owner_id, dead_letter_id=letter)
     replayed = client.replay(owner_id=house.owner_id, dead_letter_id=letter)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.again import Wish, start_again
 from engine.errors import Conflict, InvalidInput
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 from tests.support.saying import together, transform
 from tests.support.transitions import boom

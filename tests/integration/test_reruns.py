@@ -8,8 +8,8 @@ import pytest
 
 from engine.again import Wish, preview
 from engine.errors import Conflict, InvalidInput, InvalidQuery
-from engine.store import letters
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import dead_letters
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import statuses, transform, waits
@@ -205,7 +205,7 @@ def test_poison_is_replayed_as_a_new_execution(house: House) -> None:
     [(letter, reason)] = house.query("SELECT id, reason FROM dead_letters")
     assert reason == "worker_crashed"
     wanted = house.database.read(
-        lambda connection: letters.find(connection, house.owner_id, letter)
+        lambda connection: dead_letters.find(connection, house.owner_id, letter)
     )
     assert (wanted.execution_id, wanted.again) == (execution_id, True)
     new = again(house, wanted.execution_id)

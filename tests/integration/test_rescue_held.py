@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from engine.core.transitions import RunKey
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House
 from tests.support.transitions import chain, claimed
 

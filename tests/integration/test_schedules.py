@@ -19,10 +19,10 @@ from engine.flow.versions import Versions
 from engine.ids import new_id
 from engine.publish import publish
 from engine.start import admit_slot
-from engine.store import schedules
-from engine.store.database import Database
-from engine.store.models import Execution, Schedule, User
-from engine.store.schedules import DueSchedule, NewSchedule
+from engine.store.db.database import Database
+from engine.store.tables import Execution, Schedule, User
+from engine.store.writes import schedules
+from engine.store.writes.schedules import DueSchedule, NewSchedule
 
 OWNER, STRANGER = "0000000000001", "0000000000002"
 MINUTE = 60_000_000

@@ -9,8 +9,8 @@ import pytest
 
 from engine import answer
 from engine.errors import Conflict, InvalidInput
-from engine.store.database import Database
-from engine.store.signals import Received
+from engine.store.db.database import Database
+from engine.store.writes.signals import Received
 from tests.support.house import House
 from tests.support.invariants import check
 from tests.support.saying import signal, together, waiting

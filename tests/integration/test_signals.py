@@ -9,8 +9,8 @@ import pytest
 from engine import answer
 from engine.dispatch import dispatch
 from engine.errors import Conflict, InvalidInput, NotFound
-from engine.store import notices
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import outbox
 from tests.support.house import House
 from tests.support.invariants import check
 from tests.support.saying import error, signal, statuses, sweep, together, waiting, waits
@@ -205,10 +205,10 @@ def test_who_finds_a_notice_gone_gives_no_signal_back(
 ) -> None:
     execution_id = waiting(house)
     signal(house, body=1)
-    owed = house.database.read(lambda connection: notices.owed_to(connection, execution_id))
+    owed = house.database.read(lambda connection: outbox.owed_to(connection, execution_id))
     house.drain()
     # Another worker, which had read the notice before, is late with it.
-    monkeypatch.setattr(notices, "owed_to", lambda _connection, _id: owed)
+    monkeypatch.setattr(outbox, "owed_to", lambda _connection, _id: owed)
     house.plan(execution_id)
     assert free(house) == 0
     assert house.status(waiting(house)) == "waiting"

@@ -7,8 +7,9 @@ import pytest
 from engine.codec import decode
 from engine.core.stall import Stall, claim_name
 from engine.core.transitions import RunKey
-from engine.store import liveness, views
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
 from tests.support.house import House, python
 from tests.support.transitions import claim
 
@@ -73,7 +74,7 @@ def test_workers_tell_why_they_ended(house: House) -> None:
     two_claimed(house)
     condemn(house, Stall(6.0, None))
     rows = house.database.read(
-        lambda connection: views.workers(connection, now=house.database.now(), lease_seconds=10)
+        lambda connection: reads.workers(connection, now=house.database.now(), lease_seconds=10)
     ).rows
     row = next(row for row in rows if row.id == "w2")
     assert row.end_reason is not None

@@ -8,8 +8,8 @@ import pytest
 
 from engine import stranded
 from engine.errors import Conflict, NotFound
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine.stranded import Bulk, Stranded
 from engine.worker.claimer import known_code
 from tests.support.house import House, python

@@ -14,8 +14,8 @@ from engine import answer, control
 from engine.dispatch import dispatch
 from engine.flow.sends import Sends
 from engine.settings import Settings
-from engine.store.database import Database
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes.step_runs import Ticket
 from engine.worker.prepare import prepare
 from tests.support.house import House, python
 from tests.support.invariants import check

@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from engine.recovery import SWEEPS
 from engine.recovery.redelivery import LEASE
-from engine.store import glance, liveness
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import liveness, precheck
 from tests.support.house import House, python
 from tests.support.transitions import chain, claimed, inc
 
@@ -27,7 +27,7 @@ def until(house: House) -> int:
 
 def owed(house: House) -> bool:
     now = house.database.now()
-    return house.database.read(lambda connection: glance.anything_owed(connection, now))
+    return house.database.read(lambda connection: precheck.anything_owed(connection, now))
 
 
 def test_the_lease_is_renewed_when_half_of_it_is_over_and_not_before(house: House) -> None:
@@ -87,7 +87,7 @@ def test_a_claim_and_a_start_are_owed(house: House) -> None:
 
 def test_a_glance_reads_no_table_whole(sqlite_url: str) -> None:
     database = Database.open(sqlite_url, threads=1)
-    statement = text(f"EXPLAIN QUERY PLAN {glance._OWED.text}")
+    statement = text(f"EXPLAIN QUERY PLAN {precheck._OWED.text}")
     plan = database.read(lambda connection: connection.execute(statement, {"now": 1}).all())
     database.close()
     scans = [row.detail for row in plan if row.detail.startswith("SCAN")]

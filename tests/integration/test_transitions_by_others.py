@@ -17,8 +17,8 @@ from engine.flow.sends import Sends
 from engine.flow.transaction import after_success, commit
 from engine.publish import publish
 from engine.steps import Context
-from engine.store import liveness, overdue
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import due_executions, liveness
 from engine.worker.claimer import known_code
 from engine.worker.expand import Expander
 from tests.support.house import House, python
@@ -244,7 +244,7 @@ def test_an_execution_ends_once_however_often_it_is_told(house: House) -> None:
     house.cancel(execution_id)
     # Found overdue by two sweeps at once, the second of which comes when it has ended.
     found = house.database.read(
-        lambda connection: overdue.overdue(connection, house.database.now(), 10)
+        lambda connection: due_executions.overdue(connection, house.database.now(), 10)
     )
     for _sweep in range(2):
         for row in found:

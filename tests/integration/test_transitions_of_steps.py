@@ -9,7 +9,7 @@ from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
 from engine.errors import StaleClaim
 from engine.settings import Settings
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.support.house import House, python
 from tests.support.transitions import apply, boom, chain, claimed, fan, flaky, inc
 

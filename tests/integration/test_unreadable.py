@@ -13,8 +13,10 @@ from engine.errors import UnreadableVersion
 from engine.recovery import Rescue
 from engine.recovery.doctor import Examination
 from engine.settings import Settings
-from engine.store import liveness, views, workflows
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.recovery import liveness
+from engine.store.writes import workflows
 from tests.support.house import House, python
 from tests.support.saying import signal
 from tests.support.transitions import chain, claimed, inc
@@ -208,7 +210,7 @@ def test_lists_show_it_and_all_others(house: House) -> None:
     spoil(house, bad)
     now = house.database.now()
     page = house.database.read(
-        lambda connection: views.executions(connection, house.owner_id, now=now)
+        lambda connection: reads.executions(connection, house.owner_id, now=now)
     )
     told = {row.id: row.detail for row in page.rows}
     assert told[good].startswith("a · waits for signal go")
@@ -219,7 +221,7 @@ def test_approvals_show_it_and_all_others(house: House) -> None:
     bad, good = started(house, "bad", ASK), started(house, "good", ASK)
     spoil(house, bad)
     rows = house.database.read(
-        lambda connection: views.approvals(connection, house.owner_id, "owner")
+        lambda connection: reads.approvals(connection, house.owner_id, "owner")
     ).rows
     assert {row.execution_id: row.step for row in rows} == {good: "a", bad: "step 0"}
 
@@ -230,7 +232,7 @@ def test_the_list_of_workflows_shows_it_and_all_others(house: House) -> None:
     spoil(house, bad)
     [(workflow_id,)] = house.query("SELECT id FROM workflows WHERE name = 'bad'")
     newest_is_spoilt(house, workflow_id)
-    rows = house.database.read(lambda connection: views.workflows(connection, house.owner_id))
+    rows = house.database.read(lambda connection: reads.workflows(connection, house.owner_id))
     told = {row.name: row.description for row in rows.rows}
     assert told == {"good": "", "bad": "version 77 cannot be read by this release"}
 
@@ -241,7 +243,7 @@ def test_an_execution_of_it_says_what_is_wrong(house: House) -> None:
     now = house.database.now()
     with pytest.raises(UnreadableVersion, match=r"version 77 of .* cannot be read"):
         house.database.read(
-            lambda connection: views.execution(connection, house.owner_id, bad, now=now)
+            lambda connection: reads.execution(connection, house.owner_id, bad, now=now)
         )
 
 

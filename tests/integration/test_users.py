@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from engine.errors import Conflict, InvalidError, NotFound, RateLimited, Unauthenticated
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine_app.auth import links, secrets, viewer
 from engine_app.auth.limits import PER_PAIR, Limits
 from engine_app.auth.tokens import create_token

@@ -9,9 +9,10 @@ from sqlalchemy import event, insert
 
 from engine.codec import encode
 from engine.errors import InvalidQuery, NotFound
-from engine.store import downloads, views
-from engine.store.database import Database
-from engine.store.models import Artifact, DeadLetter, EventRow, LogLine, Worker
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import downloads
+from engine.store.tables import Artifact, DeadLetter, EventRow, LogLine, Worker
 from tests.support import rows
 from tests.support.rows import NOW, SECOND
 
@@ -31,8 +32,8 @@ def workflow(database: Database, owner: str) -> str:
     return rows.workflow(database, owner)
 
 
-def listed(database: Database, owner: str, **wanted: Any) -> list[views.ExecutionRow]:
-    page = database.read(lambda c: views.executions(c, owner, views.Filter(**wanted), now=NOW))
+def listed(database: Database, owner: str, **wanted: Any) -> list[reads.ExecutionRow]:
+    page = database.read(lambda c: reads.executions(c, owner, reads.Filter(**wanted), now=NOW))
     return list(page.rows)
 
 
@@ -44,13 +45,13 @@ def test_pages_by_cursor_hold_while_new_executions_come(
     database: Database, owner: str, workflow: str
 ) -> None:
     ids = [rows.execution(database, owner, workflow, id=f"00000000000a{n}") for n in range(5)]
-    first = database.read(lambda c: views.executions(c, owner, now=NOW, limit=2))
+    first = database.read(lambda c: reads.executions(c, owner, now=NOW, limit=2))
     rows.execution(database, owner, workflow, id="00000000000a9")
     second = database.read(
-        lambda c: views.executions(c, owner, now=NOW, limit=2, cursor=first.next_cursor)
+        lambda c: reads.executions(c, owner, now=NOW, limit=2, cursor=first.next_cursor)
     )
     third = database.read(
-        lambda c: views.executions(c, owner, now=NOW, limit=2, cursor=second.next_cursor)
+        lambda c: reads.executions(c, owner, now=NOW, limit=2, cursor=second.next_cursor)
     )
     seen = [row.id for page in (first, second, third) for row in page.rows]
     assert seen == sorted(ids, reverse=True)
@@ -74,8 +75,8 @@ def test_filters_narrow_the_list(database: Database, owner: str, workflow: str) 
 @pytest.mark.parametrize(
     "asked",
     [
-        {"wanted": views.Filter(status=["gone"])},
-        {"wanted": views.Filter(trigger=["magic"])},
+        {"wanted": reads.Filter(status=["gone"])},
+        {"wanted": reads.Filter(trigger=["magic"])},
         {"cursor": "x"},
         {"limit": 0},
     ],
@@ -84,7 +85,7 @@ def test_a_filter_that_means_nothing_is_refused(
     database: Database, owner: str, asked: dict[str, Any]
 ) -> None:
     with pytest.raises(InvalidQuery):
-        database.read(lambda c: views.executions(c, owner, now=NOW, **asked))
+        database.read(lambda c: reads.executions(c, owner, now=NOW, **asked))
 
 
 def test_a_retrying_step_tells_attempt_wait_and_last_error(
@@ -138,7 +139,7 @@ def test_a_list_takes_as_many_queries_for_forty_rows_as_for_one(
 
         def work(connection: Any) -> None:
             event.listen(connection, "before_cursor_execute", lambda *args: seen.append(args[2]))
-            views.executions(connection, owner, now=NOW)
+            reads.executions(connection, owner, now=NOW)
 
         database.read(work)
         return len(seen)
@@ -155,7 +156,7 @@ def test_a_list_takes_as_many_queries_for_forty_rows_as_for_one(
 def test_counts_name_every_status(database: Database, owner: str, workflow: str) -> None:
     rows.execution(database, owner, workflow)
     rows.execution(database, owner, workflow, status="failed")
-    counts = database.read(lambda c: views.counts(c, owner))
+    counts = database.read(lambda c: reads.counts(c, owner))
     assert counts["running"] == counts["failed"] == 1
     assert counts["completed"] == 0
 
@@ -164,7 +165,7 @@ def test_an_execution_shows_steps_before_it_is_planned(
     database: Database, owner: str, workflow: str
 ) -> None:
     execution = rows.execution(database, owner, workflow, status="pending")
-    found = database.read(lambda c: views.execution(c, owner, execution, now=NOW))
+    found = database.read(lambda c: reads.execution(c, owner, execution, now=NOW))
     assert [(step.name, step.status) for step in found.steps] == [
         ("fetch", "pending"),
         ("clean", "pending"),
@@ -182,13 +183,13 @@ def test_a_fan_outs_output_is_gathered_from_its_items_in_order(
     rows.run(database, execution, 1, "completed", item=2, output="30")
     rows.run(database, execution, 1, "completed", item=0, output="10")
     rows.run(database, execution, 1, "failed", item=1)
-    found = database.read(lambda c: views.step(c, owner, execution, "clean"))
+    found = database.read(lambda c: reads.step(c, owner, execution, "clean"))
     assert found.output == [10, None, 30]
-    assert isinstance(found.row, views.StepRow)
+    assert isinstance(found.row, reads.StepRow)
     assert found.row.items_failed == 1
-    one = database.read(lambda c: views.step(c, owner, execution, "clean", 2))
+    one = database.read(lambda c: reads.step(c, owner, execution, "clean", 2))
     assert one.output == 30
-    page = database.read(lambda c: views.items(c, owner, execution, 1, limit=2))
+    page = database.read(lambda c: reads.items(c, owner, execution, 1, limit=2))
     assert [row.item for row in page.rows] == [0, 1]
     assert page.next_cursor == "1"
 
@@ -198,7 +199,7 @@ def test_an_output_nobody_stored_is_told_by_the_last_step(
 ) -> None:
     execution = rows.execution(database, owner, workflow, status="completed")
     rows.run(database, execution, 2, "completed", output="[7]")
-    found = database.read(lambda c: views.execution(c, owner, execution, now=NOW))
+    found = database.read(lambda c: reads.execution(c, owner, execution, now=NOW))
     assert found.output == [7]
 
 
@@ -206,7 +207,7 @@ def test_failed_attempts_stand_oldest_first(database: Database, owner: str, work
     execution = rows.execution(database, owner, workflow)
     for epoch in (1, 2):
         rows.attempt(database, execution, 2, epoch, finished_at=NOW + epoch)
-    found = database.read(lambda c: views.execution(c, owner, execution, now=NOW))
+    found = database.read(lambda c: reads.execution(c, owner, execution, now=NOW))
     assert [(tried.step, tried.attempt) for tried in found.attempts] == [("total", 1), ("total", 2)]
 
 
@@ -232,13 +233,13 @@ def test_events_and_lines_come_after_a_number_with_names(
     ]
     database.write(lambda c: [c.execute(insert(EventRow), one) for one in events])
     database.write(lambda c: c.execute(insert(LogLine), lines))
-    found = database.read(lambda c: views.events(c, owner, execution, 1))
+    found = database.read(lambda c: reads.events(c, owner, execution, 1))
     assert [(event.seq, event.step, event.item) for event in found] == [(2, "total", None)]
-    news = database.read(lambda c: views.news(c, owner, execution, 2, 10))
+    news = database.read(lambda c: reads.news(c, owner, execution, 2, 10))
     assert news == ([], "failed", 2)
-    newest = database.read(lambda c: views.logs(c, owner, execution, 0, 2, newest=True))
+    newest = database.read(lambda c: reads.logs(c, owner, execution, 0, 2, newest=True))
     assert [line.seq for line in newest] == [2, 3]
-    errors = database.read(lambda c: views.logs(c, owner, execution, level="ERROR"))
+    errors = database.read(lambda c: reads.logs(c, owner, execution, level="ERROR"))
     assert [(line.step, line.item, line.message) for line in errors] == [("clean", 0, "line 3")]
 
 
@@ -247,8 +248,8 @@ def test_workflows_show_the_viewers_own_last_execution_only(
 ) -> None:
     shared = rows.workflow(database, owner, shared=True)
     execution = rows.execution(database, owner, shared, status="completed")
-    mine = database.read(lambda c: views.workflows(c, owner)).rows[0]
-    theirs = database.read(lambda c: views.workflows(c, stranger)).rows[0]
+    mine = database.read(lambda c: reads.workflows(c, owner)).rows[0]
+    theirs = database.read(lambda c: reads.workflows(c, stranger)).rows[0]
     assert (mine.last_execution_id, mine.mine, mine.steps) == (execution, True, 3)
     assert (theirs.last_execution_id, theirs.mine) == (None, False)
 
@@ -267,21 +268,21 @@ def test_workers_are_dead_when_their_beat_is_older_than_the_lease(database: Data
         {**worker, "id": "b", "beat_at": NOW - 11 * SECOND},
     ]
     database.write(lambda c: c.execute(insert(Worker), late))
-    found = database.read(lambda c: views.workers(c, now=NOW, lease_seconds=10)).rows
+    found = database.read(lambda c: reads.workers(c, now=NOW, lease_seconds=10)).rows
     assert [(row.id, row.alive) for row in found] == [("b", False), ("a", True)]
 
 
 READS = {
-    "execution": lambda c, me, x: views.execution(c, me, x, now=NOW),
-    "execution_row": lambda c, me, x: views.execution_row(c, me, x, now=NOW),
-    "step": lambda c, me, x: views.step(c, me, x, 0),
-    "items": lambda c, me, x: views.items(c, me, x, 0),
-    "events": views.events,
-    "news": lambda c, me, x: views.news(c, me, x, 0, 10),
-    "logs": views.logs,
-    "artifacts": views.artifacts,
-    "artifact_bodies": lambda c, me, x: views.artifact_bodies(c, me, x, ["0000000000000"]),
-    "pinned": views.pinned,
+    "execution": lambda c, me, x: reads.execution(c, me, x, now=NOW),
+    "execution_row": lambda c, me, x: reads.execution_row(c, me, x, now=NOW),
+    "step": lambda c, me, x: reads.step(c, me, x, 0),
+    "items": lambda c, me, x: reads.items(c, me, x, 0),
+    "events": reads.events,
+    "news": lambda c, me, x: reads.news(c, me, x, 0, 10),
+    "logs": reads.logs,
+    "artifacts": reads.artifacts,
+    "artifact_bodies": lambda c, me, x: reads.artifact_bodies(c, me, x, ["0000000000000"]),
+    "pinned": reads.pinned,
 }
 
 
@@ -313,14 +314,14 @@ def test_lists_hold_nothing_of_others(
     }
     database.write(lambda c: c.execute(insert(DeadLetter), letter))
     assert listed(database, stranger) == []
-    assert database.read(lambda c: views.workflows(c, stranger)).rows == []
-    assert database.read(lambda c: views.dead_letters(c, stranger)).rows == []
-    mine = database.read(lambda c: views.dead_letters(c, owner)).rows
+    assert database.read(lambda c: reads.workflows(c, stranger)).rows == []
+    assert database.read(lambda c: reads.dead_letters(c, stranger)).rows == []
+    mine = database.read(lambda c: reads.dead_letters(c, owner)).rows
     assert mine[0].error == {"message": "plain words"}
     with pytest.raises(NotFound):
-        database.read(lambda c: views.workflow(c, stranger, workflow))
+        database.read(lambda c: reads.workflow(c, stranger, workflow))
     with pytest.raises(NotFound):
-        database.read(lambda c: views.workflow(c, stranger, "pipeline"))
+        database.read(lambda c: reads.workflow(c, stranger, "pipeline"))
 
 
 def test_an_artifact_comes_back_as_it_was_made(
@@ -340,7 +341,7 @@ def test_an_artifact_comes_back_as_it_was_made(
         "created_at": NOW,
     }
     database.write(lambda c: c.execute(insert(Artifact), made))
-    listed = database.read(lambda c: views.artifacts(c, owner, execution))
+    listed = database.read(lambda c: reads.artifacts(c, owner, execution))
     assert [(row.name, row.step, row.item) for row in listed] == [("chart.svg", "fetch", None)]
     assert listed[0].kind == "image"
     body = downloads.artifact(database, owner, execution, "00000000000a1")

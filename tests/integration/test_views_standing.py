@@ -11,9 +11,11 @@ from engine import answer
 from engine.answer import Decision
 from engine.core.status import StepStatus
 from engine.errors import NotFound
-from engine.store import users, views, views_standing
-from engine.store.database import Database
-from engine.store.views_standing import Place
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import pending_actions
+from engine.store.reads.pending_actions import Place
+from engine.store.writes import users
 from tests.support.house import House, python
 
 T = TypeVar("T")
@@ -52,7 +54,7 @@ def _decide(house: House, execution_id: str, *, approved: bool) -> None:
 
 
 def test_asks_bring_what_their_steps_were_given(house: House) -> None:
-    review, paid = _read(house, views_standing.asks, _asking(house))
+    review, paid = _read(house, pending_actions.asks, _asking(house))
     assert (review.kind, review.step, review.params["title"]) == ("approval", "review", "Ship it?")
     assert review.until is not None
     assert (paid.kind, paid.params["name"], paid.params["correlation"]) == ("signal", "paid", "A-1")
@@ -64,9 +66,9 @@ def test_what_waits_for_others_is_not_told(house: House) -> None:
     now = house.database.now()
     house.owner_id = house.database.write(lambda connection: users.add(connection, "eve", now))
     for read in (
-        views_standing.asks,
-        views_standing.decisions,
-        views_standing.standing,
+        pending_actions.asks,
+        pending_actions.decisions,
+        pending_actions.standing,
     ):
         with pytest.raises(NotFound):
             _read(house, read, execution_id)
@@ -75,9 +77,9 @@ def test_what_waits_for_others_is_not_told(house: House) -> None:
 @pytest.mark.parametrize("approved", [True, False])
 def test_a_decision_tells_who_when_and_what_they_said(house: House, approved: bool) -> None:
     execution_id = _asking(house)
-    assert _read(house, views_standing.decisions, execution_id) == []
+    assert _read(house, pending_actions.decisions, execution_id) == []
     _decide(house, execution_id, approved=approved)
-    [row] = _read(house, views_standing.decisions, execution_id)
+    [row] = _read(house, pending_actions.decisions, execution_id)
     assert (row.step, row.by, row.comment) == ("review", "owner", "as agreed")
     assert row.status == (StepStatus.COMPLETED if approved else StepStatus.FAILED)
     assert row.at > 0
@@ -97,18 +99,18 @@ def test_standing_follows_the_stages_of_an_end(house: House) -> None:
             },
         )
     )
-    assert _read(house, views_standing.standing, execution_id).phase == "steps"
+    assert _read(house, pending_actions.standing, execution_id).phase == "steps"
     house.plan(execution_id)
     house.deliver(house.inbox.pop(0))
     house.deliver(house.inbox.pop(0))
-    standing = _read(house, views_standing.standing, execution_id)
+    standing = _read(house, pending_actions.standing, execution_id)
     assert (standing.phase, standing.ending) == ("closing", "failed")
 
 
 def test_the_step_that_an_execution_was_run_again_from_is_told(house: House) -> None:
     first = house.run(house.publish("one", {"one": {"uses": "transform", "with": {"value": 1}}}))
     second = house.retry(first, from_step="one")
-    assert _read(house, views_standing.standing, second).rerun_from == "one"
+    assert _read(house, pending_actions.standing, second).rerun_from == "one"
 
 
 def test_code_that_no_worker_has_is_named_with_who_waits_for_it(house: House) -> None:
@@ -119,14 +121,14 @@ def test_code_that_no_worker_has_is_named_with_who_waits_for_it(house: House) ->
     workflow_id = house.publish("orders", {"charge": step})
     executions = sorted(house.run(workflow_id) for _ in range(2))
     house.run(house.publish("fine", {"one": {"uses": "transform", "with": {"value": 1}}}))
-    [lack] = _read(house, views_standing.lacking)
+    [lack] = _read(house, pending_actions.lacking)
     assert (lack.workflow, lack.version, lack.step) == ("orders", 1, "charge")
     assert (lack.needs, lack.executions) == ("nobody.has_it", 2)
     page = house.database.read(
-        lambda connection: views.executions(
+        lambda connection: reads.executions(
             connection,
             house.owner_id,
-            views.Filter(lacks_code=True),
+            reads.Filter(lacks_code=True),
             now=house.database.now(),
         )
     )
@@ -139,7 +141,7 @@ def test_how_a_wait_ended_is_told_to_whom_it_was_for_and_to_nobody_else(house: H
 
     def told(name: str, user_id: str = "", place: Place = review) -> Any:
         return house.database.read(
-            lambda connection: views_standing.decision(
+            lambda connection: pending_actions.decision(
                 connection, user_id or house.owner_id, name, place
             )
         )

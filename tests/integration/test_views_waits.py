@@ -9,8 +9,9 @@ from sqlalchemy import event
 
 from engine.answer import Decision, decide
 from engine.errors import Conflict, Forbidden, InvalidQuery, NotFound
-from engine.store import users, views
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.writes import users
 from tests.support.house import House
 from tests.support.rows import SECOND
 
@@ -32,20 +33,20 @@ def person(house: House, name: str) -> str:
     return house.database.write(lambda connection: users.add(connection, name, now))
 
 
-def shown(house: House, execution_id: str) -> views.ExecutionDetail:
+def shown(house: House, execution_id: str) -> reads.ExecutionDetail:
     now = house.database.now()
     return house.database.read(
-        lambda connection: views.execution(connection, house.owner_id, execution_id, now=now)
+        lambda connection: reads.execution(connection, house.owner_id, execution_id, now=now)
     )
 
 
-def waits(house: House, execution_id: str) -> dict[str, views.WaitRow | None]:
+def waits(house: House, execution_id: str) -> dict[str, reads.WaitRow | None]:
     return {step.name: step.waits_for for step in shown(house, execution_id).steps}
 
 
-def to_decide(house: House, user_id: str, name: str, **more: Any) -> views.Page[views.ApprovalRow]:
+def to_decide(house: House, user_id: str, name: str, **more: Any) -> reads.Page[reads.ApprovalRow]:
     return house.database.read(
-        lambda connection: views.approvals(connection, user_id, name, **more)
+        lambda connection: reads.approvals(connection, user_id, name, **more)
     )
 
 
@@ -106,14 +107,14 @@ def test_items_of_a_fan_out_say_each_for_itself(house: House) -> None:
     house.publish("inner", {"a": {"uses": "sleep", "with": {"for": "1d"}}})
     execution = house.run(house.publish("outer", steps))
 
-    def items(step: str) -> list[views.WaitRow | None]:
-        page = house.database.read(lambda c: views.items(c, house.owner_id, execution, step))
+    def items(step: str) -> list[reads.WaitRow | None]:
+        page = house.database.read(lambda c: reads.items(c, house.owner_id, execution, step))
         return [row.waits_for for row in page.rows]
 
     assert [wait and wait.title for wait in items("ask")] == ["Pay 7?", "Pay 8?"]
     children = {link.item: link.id for link in shown(house, execution).children}
     assert [wait and wait.child_id for wait in items("call")] == [children[0], children[1]]
-    one = house.database.read(lambda c: views.step(c, house.owner_id, execution, "ask", 1))
+    one = house.database.read(lambda c: reads.step(c, house.owner_id, execution, "ask", 1))
     assert one.row.waits_for is not None
     assert one.row.waits_for.title == "Pay 8?"
     assert [row.item for row in to_decide(house, house.owner_id, "owner").rows] == [0, 1]
@@ -129,7 +130,7 @@ def test_failures_of_a_fan_out_are_told_with_their_items(house: House) -> None:
         }
     }
     execution = house.run(house.publish("some", steps))
-    found = house.database.read(lambda c: views.step(c, house.owner_id, execution, "divide"))
+    found = house.database.read(lambda c: reads.step(c, house.owner_id, execution, "divide"))
     assert [failure.item for failure in found.failures] == [1, 3]
     assert all(failure.error and failure.error["message"] for failure in found.failures)
 
@@ -221,7 +222,7 @@ def test_the_question_for_decisions_reads_what_waits_and_not_all_that_ran(sqlite
 
     def work(connection: Any) -> list[str]:
         event.listen(connection, "before_cursor_execute", lambda *args: asked.append(args[2:4]))
-        views.approvals(connection, house.owner_id, "owner")
+        reads.approvals(connection, house.owner_id, "owner")
         statement, values = asked[0]
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
         return [str(row[-1]) for row in plan]

@@ -8,9 +8,9 @@ import pytest
 
 from engine.codec import encode
 from engine.ids import first_id, made_at
-from engine.store import views, walks
-from engine.store.database import Database
-from engine.store.views import Filter
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.reads import Filter, walks
 from tests.support import rows
 from tests.support.rows import NOW, SECOND
 
@@ -39,7 +39,7 @@ class Past:
     def page(self, wanted: Filter, **asked: Any) -> tuple[list[str], str | None]:
         """Return the ids on a page, and its next cursor."""
         found = self.database.read(
-            lambda c: views.executions(c, self.owner, wanted, now=NOW, **asked)
+            lambda c: reads.executions(c, self.owner, wanted, now=NOW, **asked)
         )
         return [row.id for row in found.rows], found.next_cursor
 
@@ -133,7 +133,7 @@ def test_a_workflows_name_that_nobody_has_finds_nothing(past: Past) -> None:
     past.add()
     assert past.page(Filter(workflow="gone")) == ([], None)
     assert past.page(Filter(workflow="gone", status=["completed"])) == ([], None)
-    assert past.database.read(lambda c: views.matching(c, past.owner, Filter(workflow="gone"))) == 0
+    assert past.database.read(lambda c: reads.matching(c, past.owner, Filter(workflow="gone"))) == 0
 
 
 def test_what_matches_is_counted_as_the_list_finds_it(past: Past) -> None:
@@ -141,7 +141,7 @@ def test_what_matches_is_counted_as_the_list_finds_it(past: Past) -> None:
     past.add(past.other, status="failed", trigger="manual")
 
     def matching(wanted: Filter) -> int:
-        return past.database.read(lambda c: views.matching(c, past.owner, wanted))
+        return past.database.read(lambda c: reads.matching(c, past.owner, wanted))
 
     assert matching(Filter(status=["failed", "cancelled"])) == 4
     assert matching(Filter(status=["failed"], workflow="pipeline")) == 3
@@ -162,9 +162,9 @@ def test_what_a_schedule_has_started_is_found_by_its_id(past: Past) -> None:
     assert past.page(Filter(schedule="nightly", ids=[slots[1]])) == ([slots[1]], None)
     assert past.page(Filter(schedule="nightly", since=NOW + 4 * SECOND)) == ([failed], None)
     assert past.page(Filter(schedule="weekly")) == ([], None)
-    count = past.database.read(lambda c: views.matching(c, past.owner, wanted))
+    count = past.database.read(lambda c: reads.matching(c, past.owner, wanted))
     assert count == 4
-    found = past.database.read(lambda c: views.executions(c, past.owner, wanted, now=NOW))
+    found = past.database.read(lambda c: reads.executions(c, past.owner, wanted, now=NOW))
     assert {row.schedule_id for row in found.rows} == {"nightly"}
 
 
@@ -172,5 +172,5 @@ def test_a_schedule_of_somebody_else_shows_nothing(past: Past) -> None:
     past.add(schedule_id="nightly", slot=0)
     eve = rows.user(past.database, "eve")
     wanted = Filter(schedule="nightly")
-    found = past.database.read(lambda c: views.executions(c, eve, wanted, now=NOW))
+    found = past.database.read(lambda c: reads.executions(c, eve, wanted, now=NOW))
     assert (found.rows, found.next_cursor) == ([], None)

@@ -13,7 +13,7 @@ from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
 from engine.steps import Park
 from engine.steps.context import Context
-from engine.store.database import Database
+from engine.store.db.database import Database
 from engine.worker import execute
 from engine.worker.attempt import Released
 from engine.worker.claims import Claim, Stop

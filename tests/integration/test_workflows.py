@@ -10,8 +10,9 @@ import pytest
 from engine.definition import parse
 from engine.errors import NotFound
 from engine.publish import publish
-from engine.store import views, workflows
-from engine.store.database import Database
+from engine.store import reads
+from engine.store.db.database import Database
+from engine.store.writes import workflows
 from tests.support import rows
 
 
@@ -32,7 +33,7 @@ def test_an_equal_document_adds_no_version(database: Database, owner: str) -> No
     assert (first.version, first.created) == (1, True)
     assert (again.version, again.created) == (1, False)
     assert [second.version, back.version] == [2, 3]
-    listed = database.read(lambda c: views.versions(c, owner, "pipeline")).rows
+    listed = database.read(lambda c: reads.versions(c, owner, "pipeline")).rows
     assert [row.number for row in listed] == [3, 2, 1]
 
 

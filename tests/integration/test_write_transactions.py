@@ -19,7 +19,7 @@ from engine.errors import InvalidInput
 from engine.expressions import Template, compile
 from engine.payloads import Payloads
 from engine.settings import Settings
-from engine.store.database import Connection, Database
+from engine.store.db.database import Connection, Database
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import child, decide, pause, resume, signal, sweep, transform, waits
@@ -29,11 +29,11 @@ BIG = 300_000  # characters: over the inline limit
 # Facts, what a step died of, and what a worker says of itself: some words each. Most are known only
 # under the lock that orders them. Values of users are never among them.
 SMALL = {
-    "engine.store.liveness.beat",
-    "engine.store.liveness.register",
-    "engine.store.execution_tx._told",
-    "engine.store.notices.answer",
-    "engine.store.letters.keep_poison",
+    "engine.store.recovery.liveness.beat",
+    "engine.store.recovery.liveness.register",
+    "engine.store.writes.execution_tx._told",
+    "engine.store.writes.outbox.answer",
+    "engine.store.writes.dead_letters.keep_poison",
     "engine.core.propagate._fail_execution",
     "engine.core.propagate._end_fan_out",
     "engine.core.propagate._note_failed_closing",
@@ -270,7 +270,9 @@ def test_a_write_transaction_holds_nothing_but_sql(
     work(house)
     watch.armed = False
     assert watch.writes > 10
-    assert watch.encoded["engine.store.execution_tx._told"], "the watch sees what is made JSON"
+    assert watch.encoded["engine.store.writes.execution_tx._told"], (
+        "the watch sees what is made JSON"
+    )
     assert not watch.done, "\n".join(sorted(set(watch.done)))
     check(database, all_ended=False, max_crashes=1)
 

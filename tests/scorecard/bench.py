@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.store import migrate
+from engine.store.db import migrate
 from tests.support.postgres import OwnServer, create_database, drop_database, own_server
 
 DATABASES = ("sqlite", "postgres")

@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import bindparam, update
 
 import engine.recovery
-import engine.store.execution_tx
+import engine.store.writes.execution_tx
 from engine import failpoints
 from engine.flow.sends import Sends
-from engine.store.models import StepRun
-from engine.store.prepared import Prepared
+from engine.store.db.compiled import Prepared
+from engine.store.tables import StepRun
 from engine.worker import execute
 from engine.worker.claims import Claim
 from tests.support import effects
@@ -38,7 +38,7 @@ def prepare() -> None:
     if what == "rescue":
         engine.recovery.Rescue.sweep = _no_sweep  # type: ignore[method-assign]
     elif what:
-        engine.store.execution_tx._change_statement = _unguarded(what)  # type: ignore[assignment]
+        engine.store.writes.execution_tx._change_statement = _unguarded(what)  # type: ignore[assignment]
 
 
 def _tell_epochs() -> None:

@@ -13,8 +13,8 @@ import sys
 from engine import failpoints
 from engine.flow.versions import Versions
 from engine.settings import Settings
-from engine.store.database import Database
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes.step_runs import Ticket
 from engine.worker.claims import Claims
 from engine.worker.execute import Executor
 

@@ -24,8 +24,8 @@ from engine.definition import parse
 from engine.flow.sends import Sends
 from engine.publish import publish
 from engine.settings import Settings
-from engine.store import users
-from engine.store.steps import Ticket
+from engine.store.writes import users
+from engine.store.writes.step_runs import Ticket
 from tests.support import effects
 from tests.support.effects import Effect
 from tests.support.looking import Looking

@@ -16,7 +16,8 @@ from typing import Any
 import redis
 
 from engine.settings import Settings
-from engine.store import liveness, migrate
+from engine.store.db import migrate
+from engine.store.recovery import liveness
 from engine_app import disk
 from tests.support.processes import eventually
 from tests.support.valkey import valkey

@@ -15,8 +15,8 @@ from engine.flow.sends import Sends
 from engine.publish import publish
 from engine.settings import Settings
 from engine.start import start
-from engine.store.database import Database
-from engine.store.steps import Ticket
+from engine.store.db.database import Database
+from engine.store.writes.step_runs import Ticket
 from engine.testing.bench import Bench
 from engine.worker.execute import Executor
 from tests.support.looking import Looking

@@ -11,8 +11,8 @@ from engine.core.invariants import judge
 from engine.core.status import EXECUTION_ENDS
 from engine.recovery.doctor import Examination, check_slots
 from engine.settings import Settings
-from engine.store import histories
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.recovery import snapshots
 from tests.support.effects import Effect
 
 
@@ -35,7 +35,7 @@ def check(
     looked = 0
     for ids in Examination(database, Settings(), sleep=lambda _seconds: None).chunks(None):
         for history in database.snapshot(
-            lambda connection, ids=ids: histories.load(connection, ids)  # type: ignore[misc]
+            lambda connection, ids=ids: snapshots.load(connection, ids)  # type: ignore[misc]
         ):
             looked += 1
             name = history.definition.name if history.definition else "?"

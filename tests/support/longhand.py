@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from engine.store.database import Database, Work
+from engine.store.db.database import Database, Work
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import text
 
 from engine.codec import decode
-from engine.store.database import Database
+from engine.store.db.database import Database
 
 
 class Looking:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine_app.auth.secrets import hash_password
 from tests.support.system import System
 

@@ -12,8 +12,8 @@ from unittest.mock import patch
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import Engine
 
-from engine.store.database import Database
-from engine.store.prepared import Bind, Prepared
+from engine.store.db.compiled import Bind, Prepared
+from engine.store.db.database import Database
 
 BIG = frozenset({"executions", "step_runs", "events", "attempts", "logs"})
 PAGES_A_ROW = 4  # at most: of the index on the way to it, and its own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.store.views import AttemptRow, ExecutionDetail, ExecutionRow, StepRow
+from engine.store.reads import AttemptRow, ExecutionDetail, ExecutionRow, StepRow
 
 T = 1_700_000_000_000_000
 S = 1_000_000

@@ -10,9 +10,9 @@ from engine.codec import encode
 from engine.definition import parse
 from engine.ids import new_id
 from engine.publish import publish
-from engine.store import users
-from engine.store.database import Database
-from engine.store.models import Attempt, Execution, StepRun
+from engine.store.db.database import Database
+from engine.store.tables import Attempt, Execution, StepRun
+from engine.store.writes import users
 
 SECOND = 1_000_000
 NOW = 1_800_000_000 * SECOND

@@ -9,7 +9,7 @@ from engine import answer, control
 from engine.answer import Decision
 from engine.codec import decode
 from engine.flow.sends import Sends
-from engine.store.signals import Received
+from engine.store.writes.signals import Received
 from tests.support.house import House
 
 HOUR = 3_600_000_000  # µs

@@ -13,8 +13,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from engine.settings import Settings
-from engine.store import users
-from engine.store.database import Database
+from engine.store.db.database import Database
+from engine.store.writes import users
 from engine_app.api import build_api
 from engine_app.auth.tokens import create_token
 from engine_app.auth.viewer import COOKIE, open_session

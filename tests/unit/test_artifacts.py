@@ -15,7 +15,7 @@ from engine.artifacts import LINK, MARKDOWN, TABLE, is_web_address, kind_of
 from engine.errors import StepError
 from engine.steps.attempt_log import Progress
 from engine.steps.context import MAX_ARTIFACT, MAX_NOTE, Context
-from engine.store.views import ArtifactRow
+from engine.store.reads import ArtifactRow
 from engine_app.markdown import to_html
 from engine_app.states import things as drawing
 from engine_app.states.shapes import progress

@@ -12,7 +12,7 @@ import pytest
 
 from engine.answer import Decision
 from engine.errors import Conflict, EngineError, Fault, InvalidInput, NotFound
-from engine.store.views_standing import DecisionRow
+from engine.store.reads.pending_actions import DecisionRow
 from engine_app.auth.viewer import Viewer
 from engine_app.forms import Field
 from engine_app.states import answering

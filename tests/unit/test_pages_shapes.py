@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.store.views import (
+from engine.store.reads import (
     AttemptRow,
     EventView,
     LogView,

@@ -10,8 +10,8 @@ import pytest
 from engine.again import Preview
 from engine.definition import Definition, parse
 from engine.errors import Fault
-from engine.store.views import ApprovalRow, DeadLetterRow, LinkRow, WaitRow
-from engine.store.views_standing import AskRow, DecisionRow, LackRow, Standing
+from engine.store.reads import ApprovalRow, DeadLetterRow, LinkRow, WaitRow
+from engine.store.reads.pending_actions import AskRow, DecisionRow, LackRow, Standing
 from engine_app.states import shapes_asks, shapes_notices
 from engine_app.states import shapes_waits as shapes
 from engine_app.states.monitoring import Filters

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.store.views import ScheduleRow, SkippedRow
+from engine.store.reads import ScheduleRow, SkippedRow
 from engine_app.schedule_notes import note
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.store.views_words import (
+from engine.store.reads.summaries import (
     Ending,
     Telling,
     duration,

@@ -12,8 +12,8 @@ from engine.core.liveness_checks import judge_owed
 from engine.recovery import SWEEPS
 from engine.recovery.redelivery import LEASE
 from engine.settings import Settings
-from engine.store import histories, liveness
-from engine.store.database import Connection, Database
+from engine.store.db.database import Connection, Database
+from engine.store.recovery import liveness, snapshots
 
 PAGE = 1_000  # executions listed at once
 ROWS = 20_000  # rows held at once, unless one execution alone has more
@@ -65,7 +65,7 @@ class Examination:
     def look(self, ids: Sequence[str]) -> list[Finding]:
         """Return what is wrong with the executions ``ids`` at this instant."""
         found, world = self.database.snapshot(
-            lambda connection: (histories.load(connection, ids), self._world(connection))
+            lambda connection: (snapshots.load(connection, ids), self._world(connection))
         )
         return [finding for history in found for finding in self._judge(history, world)]
 
@@ -81,7 +81,7 @@ class Examination:
                 yield finding
 
     def _world(self, connection: Connection) -> World:
-        return histories.world(
+        return snapshots.world(
             connection,
             now=self.database.now(),
             lease=int(self.settings.lease_seconds * 1e6),
@@ -104,7 +104,7 @@ class Examination:
         after = ""
         while True:
             page = self.database.read(
-                lambda connection, after=after: histories.listed(  # type: ignore[misc]
+                lambda connection, after=after: snapshots.listed(  # type: ignore[misc]
                     connection, after, since, PAGE
                 )
             )
@@ -119,9 +119,9 @@ class Examination:
         world, until, any_open, orphans, faulty = self.database.read(
             lambda connection: (
                 self._world(connection),
-                histories.lease_until(connection, LEASE),
-                histories.any_open(connection),
-                histories.orphan_notices(connection, ORPHANS),
+                snapshots.lease_until(connection, LEASE),
+                snapshots.any_open(connection),
+                snapshots.orphan_notices(connection, ORPHANS),
                 liveness.faulty(connection),
             )
         )
@@ -153,7 +153,7 @@ def check_slots(connection: Connection) -> list[Finding]:
     """Return each slot of a schedule that started more than one execution."""
     return [
         Finding(Rule.SLOT_TWICE, f"schedule {schedule} fired {times} × for slot {slot}")
-        for schedule, slot, times in histories.slots_twice(connection)
+        for schedule, slot, times in snapshots.slots_twice(connection)
     ]
 
 
@@ -165,7 +165,7 @@ def patience_of(settings: Settings) -> float:
     return settings.lease_seconds + SWEEPS * settings.sweep_seconds
 
 
-def _portions(page: Iterable[histories.Listed]) -> Iterator[list[str]]:
+def _portions(page: Iterable[snapshots.Listed]) -> Iterator[list[str]]:
     ids: list[str] = []
     rows = 0
     for one in page:

@@ -21,10 +21,11 @@ from engine.flow.transaction import carry_out, commit
 from engine.flow.versions import Versions
 from engine.recovery import Rescue
 from engine.recovery.doctor.examine import Examination
-from engine.store import histories, lost_steps, notices, repairs, steps
-from engine.store.database import Connection
-from engine.store.execution_tx import ExecutionTx
-from engine.store.steps import RunRow, Ticket
+from engine.store.db.database import Connection
+from engine.store.recovery import lost_steps, repairs, snapshots
+from engine.store.writes import outbox, step_runs
+from engine.store.writes.execution_tx import ExecutionTx
+from engine.store.writes.step_runs import RunRow, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Repairer:
         if kind is None:
             return Repaired(finding, done=False, why="this cannot be repaired safely")
         if kind is Repair.DROP:
-            self._database.write(lambda connection: notices.settled(connection, finding.mark))
+            self._database.write(lambda connection: outbox.settled(connection, finding.mark))
             return Repaired(finding, done=True)
         assert finding.execution_id is not None
         places = {one.place for one in self._examination.look([finding.execution_id])}
@@ -97,7 +98,7 @@ class Repairer:
 
     def _definition(self, execution_id: str) -> Definition:
         [history] = self._database.read(
-            lambda connection: histories.load(connection, [execution_id])
+            lambda connection: snapshots.load(connection, [execution_id])
         )
         return self._versions.get(history.head.workflow_id, history.head.version)
 
@@ -112,10 +113,10 @@ class Repairer:
         """End the step runs that an ended execution left open."""
         if not tx.state.over:
             return []
-        for run in steps.running(tx.connection, tx.state.id):
+        for run in step_runs.running(tx.connection, tx.state.id):
             ended = transitions.revoke(now=tx.now, ending=ExecutionStatus(tx.state.status))
             tx.apply(run.key, run.epoch, ended)
-        steps.drop_open(tx, StepStatus.CANCELLED, Reason.UPSTREAM_FAILED)
+        step_runs.drop_open(tx, StepStatus.CANCELLED, Reason.UPSTREAM_FAILED)
         tx.state.active = 0
         tx.emit(EventType.REPAIRED, closed=True)
         return []
@@ -134,7 +135,7 @@ class Repairer:
 
     def _cancel(self, child_id: str) -> None:
         """Let the child end as the end of its parent should have made it."""
-        [history] = self._database.read(lambda connection: histories.load(connection, [child_id]))
+        [history] = self._database.read(lambda connection: snapshots.load(connection, [child_id]))
         if history.parent_status == "gone":
             _look, sends = control.cancel(
                 self._database,
@@ -151,7 +152,7 @@ class Repairer:
         commit(
             self._database,
             history.head.parent_id,
-            notices.cancel_children,
+            outbox.cancel_children,
             Journal(self._versions),
             self.sends,
         )
@@ -160,13 +161,13 @@ class Repairer:
         """Write the news of a child's end again: a second answer would only come too late."""
 
         def owe(connection: Connection) -> None:
-            [history] = histories.load(connection, [execution_id])
+            [history] = snapshots.load(connection, [execution_id])
             for child in history.children:
                 if (child.step, child.item) == (finding.step, finding.item):
                     key = RunKey(execution_id, child.step, child.item)
                     body = {"child": child.id, "status": child.status}
                     now = self._database.now()
-                    notices.answer(connection, key, child.epoch, now, body=body)
+                    outbox.answer(connection, key, child.epoch, now, body=body)
 
         self._database.write(owe)
         self.sends.dispatches.append(execution_id)
@@ -177,7 +178,7 @@ class Repairer:
         assert finding.step is not None
         assert finding.item is not None
         key = RunKey(execution_id, finding.step, finding.item)
-        run = self._database.read(lambda connection: steps.get(connection, key))
+        run = self._database.read(lambda connection: step_runs.get(connection, key))
         if run is None:
             return
         if kind is Repair.GIVE_BACK:

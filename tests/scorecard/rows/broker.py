@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 from tests.scorecard.drill import Drill, Weak
 from tests.scorecard.registry import BY_MESSAGE, row
 from tests.scorecard.rows.worker import MOVES_ON

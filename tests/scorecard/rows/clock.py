@@ -12,8 +12,8 @@ from sqlalchemy import BigInteger, Integer, update
 from engine.calendar_tick import tick
 from engine.flow.versions import Versions
 from engine.schedule import create
-from engine.store.database import Connection, Database
-from engine.store.models import Base
+from engine.store.db.database import Connection, Database
+from engine.store.tables import Base
 from tests.scorecard import inside, workload
 from tests.scorecard.drill import Drill, Wanted
 from tests.scorecard.registry import SQLITE, row

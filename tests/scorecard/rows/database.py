@@ -17,7 +17,7 @@ from sqlalchemy import make_url
 
 from engine.flow.versions import Versions
 from engine.start import start
-from engine.store.database import Database
+from engine.store.db.database import Database
 from tests.scorecard import workload
 from tests.scorecard.drill import Drill, Wanted, Weak
 from tests.scorecard.registry import BY_MESSAGE, POSTGRES, SQLITE, row

@@ -19,7 +19,7 @@ from engine.flow.sends import Sends as RealSends
 from engine.publish import publish
 from engine.settings import Settings
 from engine.start import start
-from engine.store.steps import Ticket
+from engine.store.writes.step_runs import Ticket
 from engine.testing import scratch
 from engine.testing.bench import Bench
 from engine.testing.clock import Clock, Clocked

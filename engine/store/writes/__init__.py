@@ -1,0 +1,1 @@
+"""What changes rows: the transaction on an execution, and whatever else is kept."""

@@ -1,0 +1,38 @@
+"""Whose large values are still needed: for whoever removes those of executions that are gone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from engine.payloads import MARK, reference
+from engine.store.tables import REUSED, Execution, StepRun, literally
+
+_EXECUTIONS: Any = Execution.__table__
+_RUNS: Any = StepRun.__table__
+
+
+def in_use(connection: Connection) -> set[str]:
+    """Return the ids under which the payload store must keep what it has.
+
+    These are the executions that are there, and those whose step runs they took over: the outputs
+    of these lie where they were made.
+    """
+    found = set(connection.execute(select(_EXECUTIONS.c.id)).scalars())
+    return found | taken_over(connection)
+
+
+def taken_over(connection: Connection) -> set[str]:
+    """Return the executions whose large values step runs of others took over."""
+    found: set[str] = set()
+    for name in ("input", "output", "value"):
+        column = _RUNS.c[name]
+        large = select(column).where(
+            literally("step_runs", REUSED), column.startswith(MARK, autoescape=True)
+        )
+        for text in connection.execute(large).scalars():
+            known = reference(text)
+            assert known is not None
+            found.add(known.key.partition("/")[0])
+    return found
