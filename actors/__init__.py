@@ -14,9 +14,9 @@ from actors.broker import EngineBroker
 from actors.guests import ActorSteps, actor_step
 from actors.worker import Crew
 from engine import settings
-from engine.calendar_tick import tick as tick_calendar
-from engine.dispatch import dispatch as plan
-from engine.flow.sends import Sends
+from engine.commands.dispatch import dispatch as plan
+from engine.commands.scheduler import tick as tick_calendar
+from engine.flow.outgoing import Sends
 from engine.store.writes.step_runs import Ticket
 
 __all__ = ["ActorSteps", "actor_step", "broker", "crew", "dispatch", "run_step", "tick"]

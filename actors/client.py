@@ -14,14 +14,14 @@ from actors import messages
 from actors.broker import ASKING_SECONDS, EngineBroker
 from actors.looks import publish
 from actors.timebox import Late, Timebox
-from engine import again, answer, control, stranded
-from engine import start as verbs
-from engine.again import Preview, Wish
-from engine.answer import Decision
+from engine.commands import lifecycle, missing_code, rerun, signals
+from engine.commands import start as verbs
+from engine.commands.rerun import Preview, Wish
+from engine.commands.signals import Decision
 from engine.errors import Conflict, Unavailable
-from engine.flow.sends import Look, Sends
-from engine.flow.versions import Versions
-from engine.payloads import Payloads
+from engine.flow.definition_cache import Versions
+from engine.flow.outgoing import Look, Sends
+from engine.io.payloads import Payloads
 from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes import dead_letters
@@ -71,7 +71,7 @@ class Client:
         idempotency_key: str | None = None,
         delay_seconds: float = 0,
     ) -> Started:
-        """Start an execution and return it; arguments and errors are those of ``engine.start``."""
+        """Start an execution and return it; arguments and errors: see ``commands.start``."""
         message = messages.dispatch_message("")
         delay = verbs.delay_of(delay_seconds)
         admitted = verbs.start(
@@ -101,10 +101,10 @@ class Client:
         """Start a new execution that goes on from an ended one: by default from what failed.
 
         Raises:
-            NotFound, Conflict, InvalidQuery, InvalidInput: as ``engine.again.start_again``.
+            NotFound, Conflict, InvalidQuery, InvalidInput: as ``commands.rerun.start_again``.
         """
         message = messages.dispatch_message("")
-        admitted = again.start_again(
+        admitted = rerun.start_again(
             self.database,
             self.versions,
             owner_id=owner_id,
@@ -122,7 +122,7 @@ class Client:
         Raises:
             NotFound, Conflict, InvalidQuery, InvalidInput: as ``start_again``.
         """
-        return again.preview(
+        return rerun.preview(
             self.database,
             self.versions,
             owner_id=owner_id,
@@ -134,9 +134,9 @@ class Client:
         """Cancel an execution: from now on no step of it starts.
 
         Raises:
-            NotFound, Conflict: as ``engine.control.cancel``.
+            NotFound, Conflict: as ``engine.commands.lifecycle.cancel``.
         """
-        look, sends = control.cancel(
+        look, sends = lifecycle.cancel(
             self.database,
             self.versions,
             owner_id=owner_id,
@@ -150,18 +150,20 @@ class Client:
         """Pause an execution: no step of it starts until it is resumed.
 
         Raises:
-            NotFound, Conflict: as ``engine.control.pause``.
+            NotFound, Conflict: as ``engine.commands.lifecycle.pause``.
         """
-        look = control.pause(self.database, owner_id=owner_id, execution_id=execution_id, note=note)
+        look = lifecycle.pause(
+            self.database, owner_id=owner_id, execution_id=execution_id, note=note
+        )
         self._hand_on(Sends(), look)
 
     def resume(self, *, owner_id: str, execution_id: str) -> None:
         """Let a paused execution go on.
 
         Raises:
-            NotFound, Conflict: as ``engine.control.resume``.
+            NotFound, Conflict: as ``engine.commands.lifecycle.resume``.
         """
-        look, sends = control.resume(self.database, owner_id=owner_id, execution_id=execution_id)
+        look, sends = lifecycle.resume(self.database, owner_id=owner_id, execution_id=execution_id)
         self._hand_on(sends, look)
 
     def signal(
@@ -175,8 +177,8 @@ class Client:
         sent_by: str | None = None,
         idempotency_key: str | None = None,
     ) -> Received:
-        """Send a signal; arguments and errors are those of ``engine.answer.signal``."""
-        received = answer.signal(
+        """Send a signal; arguments and errors are those of ``engine.commands.signals.signal``."""
+        received = signals.signal(
             self.database,
             owner_id=owner_id,
             name=name,
@@ -191,8 +193,8 @@ class Client:
         return received
 
     def decide(self, *, user_id: str, execution_id: str, step: str, decision: Decision) -> None:
-        """Approve or reject; arguments and errors are those of ``engine.answer.decide``."""
-        look, sends = answer.decide(
+        """Approve or reject; arguments and errors: see ``commands.signals.decide``."""
+        look, sends = signals.decide(
             self.database,
             self.versions,
             user_id=user_id,
@@ -234,15 +236,15 @@ class Client:
         self._enqueue(messages.dispatch_message(found.execution_id), 0)
         return found.execution_id
 
-    def find_stranded(self, *, owner_id: str | None) -> list[stranded.Stranded] | None:
+    def find_stranded(self, *, owner_id: str | None) -> list[missing_code.Stranded] | None:
         """Return the versions whose open executions wait for code that no live worker has.
 
         None while no worker is alive: nobody can tell then what they know.
         """
-        known = stranded.known_by_workers(self.database, self.settings.lease_seconds)
+        known = missing_code.known_by_workers(self.database, self.settings.lease_seconds)
         if known is None:
             return None
-        return stranded.find(self.database, self.versions, known=known, owner_id=owner_id)
+        return missing_code.find(self.database, self.versions, known=known, owner_id=owner_id)
 
     def settle_stranded(
         self,
@@ -252,18 +254,18 @@ class Client:
         move: bool,
         version: int | None = None,
         dry_run: bool = False,
-    ) -> stranded.Bulk:
-        """Cancel or move such executions; arguments and errors are those of ``stranded.settle``.
+    ) -> missing_code.Bulk:
+        """Cancel or move such executions; arguments and errors: see ``missing_code.settle``.
 
         Raises:
             Conflict: no worker is alive, so that nobody can tell which they are.
         """
-        known = stranded.known_by_workers(self.database, self.settings.lease_seconds)
+        known = missing_code.known_by_workers(self.database, self.settings.lease_seconds)
         if known is None:
             raise Conflict(
                 "no worker is alive: nobody can tell what code there is", hint="start a worker"
             )
-        bulk = stranded.settle(
+        bulk = missing_code.settle(
             self.database,
             self.versions,
             owner_id=owner_id,

@@ -24,7 +24,7 @@ from engine.authoring.options import StepOptions
 from engine.core.status import Reason
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import StepError
-from engine.flow.sends import Look
+from engine.flow.outgoing import Look
 from engine.registry import Remote
 from engine.steps.context import entered
 from engine.store.writes.step_runs import Ticket

@@ -9,7 +9,7 @@ import time
 import redis
 
 from engine.codec import encode
-from engine.flow.sends import Look
+from engine.flow.outgoing import Look
 from engine.steps.threads import start_vital
 
 CHANNEL = "engine:look"

@@ -14,7 +14,7 @@ from actors.broker import EngineBroker
 from engine import failpoints, registry
 from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
 from engine.errors import EngineError
-from engine.flow.sends import ActorCall, Sends
+from engine.flow.outgoing import ActorCall, Sends
 from engine.store.writes.step_runs import Ticket
 
 RUN_STEP = "run_step"

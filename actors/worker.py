@@ -19,12 +19,13 @@ from actors import console, messages
 from actors.broker import EngineBroker
 from actors.heart import Heart
 from actors.looks import Looks
-from engine import registry, stranded
+from engine import registry
+from engine.commands import missing_code
 from engine.errors import EngineError
-from engine.flow.sends import Sends
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
+from engine.flow.outgoing import Sends
 from engine.ids import new_id
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.recovery import Rescue
 from engine.settings import Settings
 from engine.steps import capture, event_loop
@@ -139,9 +140,9 @@ class Crew:
 
     def _warn_of_stranded(self) -> None:
         """Log which executions in flight have steps that neither this worker nor another knows."""
-        others = stranded.known_by_workers(self.database, self.settings.lease_seconds)
+        others = missing_code.known_by_workers(self.database, self.settings.lease_seconds)
         known = {*known_code(), *(others or ())}
-        for one in stranded.find(self.database, self.versions, known=known):
+        for one in missing_code.find(self.database, self.versions, known=known):
             _log.warning(
                 "%d executions of %s v%d wait for code that no worker has: %s;"
                 " `engine stranded list` tells what can be done",

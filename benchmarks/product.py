@@ -21,8 +21,8 @@ from sqlalchemy import text
 from actors.client import Client, open_client
 from benchmarks.costs import DATABASE, Costs, database_server, family, groups_of_up, of_product
 from benchmarks.servers import free_port, process
+from engine.commands.publish import publish
 from engine.definition import parse
-from engine.publish import publish
 from engine.settings import Settings
 from engine.store.writes import users
 

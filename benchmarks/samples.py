@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from engine.again import start_again
+from engine.commands.publish import publish
+from engine.commands.rerun import start_again
 from engine.definition import parse
-from engine.flow.sends import Sends
-from engine.publish import publish
+from engine.flow.outgoing import Sends
 from engine.store.db.database import Database
 from engine.testing import Harness, Run
 

@@ -18,7 +18,7 @@ from typing import Any
 from benchmarks import measure, report
 from benchmarks.measure import Result, repeated, timed
 from benchmarks.product import Product, product
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.recovery import Rescue
 from engine.recovery.redelivery import LEASE
 

@@ -24,7 +24,7 @@ from uuid import UUID
 import msgspec
 
 from engine.errors import PayloadError
-from engine.not_json import why
+from engine.json_errors import why
 
 MAX_DEPTH = 64
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**63 - 1

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from engine import publish, registry
+from engine import registry
+from engine.commands import publish
 from engine.errors import InvalidError, Unavailable
 from engine.settings import Settings
 from engine.store.db.database import Database

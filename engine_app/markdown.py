@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.token import Token
 
-from engine.artifacts import is_web_address
+from engine.io.artifacts import is_web_address
 
 
 class _Safe(MarkdownIt):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.store.db import migrate
 from engine.store.db.database import Database
 from tests.support.browser import chromium

@@ -9,11 +9,11 @@ from engine.core import termination
 from engine.core.status import Reason
 from engine.definition import Definition
 from engine.errors import EngineError, StepError, Unavailable
+from engine.flow.error_format import describe_error
+from engine.flow.expression_scope import Scope
 from engine.flow.journal import Journal
-from engine.flow.scope import Scope
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import carry_out, commit
-from engine.flow.words import describe_error
 from engine.store.db.database import Database
 from engine.store.writes.execution_tx import ExecutionTx
 

@@ -6,7 +6,7 @@ import logging
 
 from engine.core.event import Event, EventType
 from engine.errors import EngineError
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.fast_path import Written
 

@@ -11,11 +11,11 @@ from engine.core.failures import Failure
 from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.definition import Definition, check_value
 from engine.errors import InvalidInput, PayloadLost, StaleClaim, StepError, TooLarge
+from engine.flow.error_format import describe_error
 from engine.flow.journal import Journal
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import after_failure, after_success, carry_out, commit
-from engine.flow.words import describe_error
-from engine.payloads import place
+from engine.io.payloads import place
 from engine.steps.waits import look_back
 from engine.store.db.database import Database
 from engine.store.writes import executions, outbox, signals, step_runs

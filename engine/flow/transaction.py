@@ -11,7 +11,7 @@ from engine.core.plan import Chain, FanOut, Plan
 from engine.core.transitions import RunKey
 from engine.definition import Definition
 from engine.flow.journal import Journal
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.store.db.database import Connection, Database
 from engine.store.writes import carry_out as writer
 from engine.store.writes import fan_outs, fast_path

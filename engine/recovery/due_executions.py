@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine.core import lifecycle
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import carry_out, end_if_idle
 from engine.recovery.lost_claims import revoke
 from engine.recovery.message_loss import QUIET

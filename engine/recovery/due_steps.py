@@ -12,7 +12,7 @@ from engine.core.transitions import RunKey
 from engine.flow.expiry import expire
 from engine.flow.journal import Journal
 from engine.flow.message_delivery import Deliverer, expire_wait
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.recovery.redelivery import BATCH
 from engine.recovery.sweeper import Sweeper
 from engine.store.recovery import liveness, lost_steps

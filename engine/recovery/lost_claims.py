@@ -12,7 +12,7 @@ from engine.core import failures, transitions
 from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.definition.model import ACTOR_QUEUE, SHORT_QUEUE
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import after_failure, end_if_idle
 from engine.recovery.redelivery import BATCH
 from engine.recovery.sweeper import Sweeper

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import NotFound, UnreadableVersion
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.recovery.message_loss import QUIET, Evidence, forgot, lost_before
 from engine.recovery.sweeper import Sweeper
 from engine.store.db.database import Database

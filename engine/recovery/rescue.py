@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 from engine.codec import encode
 from engine.errors import EngineError, Unavailable
-from engine.flow.sends import Look, Sends
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
+from engine.flow.outgoing import Look, Sends
 from engine.recovery.due_executions import DueExecutions
 from engine.recovery.due_steps import DueSteps
 from engine.recovery.lost_claims import LostClaims

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 
 from engine.definition import Definition
 from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
+from engine.flow.definition_cache import Versions
 from engine.flow.journal import Journal
-from engine.flow.sends import Look, Sends
+from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import commit
-from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.store.db import lock_timeout
 from engine.store.db.database import Database

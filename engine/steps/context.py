@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
-from engine import artifacts as kinds
 from engine.codec import MAX_INTEGER
 from engine.errors import EngineError, PayloadError, StepError
+from engine.io import artifacts as kinds
 from engine.steps.attempt_log import AttemptLog, Progress, wall_clock
 from engine.steps.capture import capturing, level_name
 

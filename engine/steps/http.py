@@ -8,10 +8,10 @@ from base64 import b64encode
 from collections.abc import Callable
 from typing import Any
 
-from engine import http_client
 from engine.codec import decode, encode
 from engine.errors import PayloadError, StepError
-from engine.http_client import HttpClient, Response, without_secrets
+from engine.io import http_client
+from engine.io.http_client import HttpClient, Response, without_secrets
 from engine.steps.context import Context
 
 DEFAULT_SECONDS = 60.0

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from engine.commands.dispatch import dispatch
 from engine.core.planning import WINDOW
-from engine.dispatch import dispatch
-from engine.flow.sends import Sends
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
+from engine.flow.outgoing import Sends
 from engine.recovery import Rescue
 from engine.settings import Settings
 from engine.store.db.database import Database

@@ -9,16 +9,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from engine import answer, registry
+from engine import registry
 from engine.authoring.workflow_function import Workflow
+from engine.commands import signals
+from engine.commands.publish import publish
+from engine.commands.start import start
 from engine.core.status import ExecutionStatus
 from engine.definition import Definition, parse, parse_text
 from engine.errors import NotFound, UnknownStep
 from engine.expressions import did_you_mean
-from engine.flow.sends import Sends
-from engine.publish import publish
+from engine.flow.outgoing import Sends
 from engine.settings import Settings
-from engine.start import start
 from engine.steps import capture
 from engine.store import reads
 from engine.store.db.database import Connection
@@ -199,7 +200,7 @@ class Harness:
             Conflict: ``run`` has ended.
             InvalidInput: the schema of the waiting step refuses the body.
         """
-        received = answer.signal(
+        received = signals.signal(
             self.bench.database,
             owner_id=self.bench.owner_id,
             name=name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from engine.flow.sends import ActorCall, Sends
+from engine.flow.outgoing import ActorCall, Sends
 from engine.store.writes.step_runs import Ticket
 from engine.testing.bench import Bench
 from engine.testing.clock import Clock

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from engine import answer, control
-from engine.answer import Decision
 from engine.codec import decode
+from engine.commands import lifecycle, signals
+from engine.commands.signals import Decision
 from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
 from engine.store import reads
@@ -217,7 +217,7 @@ class Run:
 
     def _decide(self, step: str, decision: Decision) -> None:
         bench = self._harness.bench
-        _look, sends = answer.decide(
+        _look, sends = signals.decide(
             bench.database,
             bench.versions,
             user_id=bench.owner_id,
@@ -235,7 +235,7 @@ class Run:
             Conflict: it has ended, or was cancelled before.
         """
         bench = self._harness.bench
-        _look, sends = control.cancel(
+        _look, sends = lifecycle.cancel(
             bench.database,
             bench.versions,
             owner_id=bench.owner_id,
@@ -252,7 +252,7 @@ class Run:
             Conflict: it has ended, is ending, or is paused.
         """
         bench = self._harness.bench
-        control.pause(bench.database, owner_id=bench.owner_id, execution_id=self.id)
+        lifecycle.pause(bench.database, owner_id=bench.owner_id, execution_id=self.id)
 
     def resume(self) -> None:
         """Let it go on after a pause.
@@ -261,7 +261,9 @@ class Run:
             Conflict: it is not paused.
         """
         bench = self._harness.bench
-        _look, sends = control.resume(bench.database, owner_id=bench.owner_id, execution_id=self.id)
+        _look, sends = lifecycle.resume(
+            bench.database, owner_id=bench.owner_id, execution_id=self.id
+        )
         self._harness.carry_out(sends)
         self._harness.catch_up()
 

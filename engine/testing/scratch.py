@@ -6,7 +6,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.settings import Settings
 from engine.store.db import migrate
 from engine.store.db.database import Database

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine import registry
 from engine.errors import UnknownStep
-from engine.flow.sends import ActorCall, Sends
+from engine.flow.outgoing import ActorCall, Sends
 from engine.registry import Remote
 from engine.testing.bench import Bench
 from engine.worker.claims import Claims

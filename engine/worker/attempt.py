@@ -12,7 +12,7 @@ from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.definition import Step
 from engine.errors import EngineError, RateLimited, StepError, Unavailable
-from engine.flow.words import describe_error, reason_of
+from engine.flow.error_format import describe_error, reason_of
 from engine.registry import options_of
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered

@@ -5,11 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from engine.commands.start import child_of
 from engine.core.status import Reason
 from engine.errors import EngineError, StepError, Unavailable
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.ids import new_id
-from engine.start import child_of
 from engine.steps import ApprovalWanted, ChildWanted, SignalWanted
 from engine.store.db.database import Database
 from engine.store.writes.executions import NewExecution, Parent

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from engine.errors import StaleClaim
 from engine.flow.journal import Journal
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import commit
 from engine.store.db.database import Database
 from engine.store.writes.execution_tx import ExecutionTx

@@ -20,14 +20,14 @@ from engine.core.stall import claim_name
 from engine.core.status import Reason, StepStatus
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
+from engine.flow.definition_cache import Versions
+from engine.flow.error_format import describe_error
 from engine.flow.expiry import expire
+from engine.flow.expression_scope import Scope
 from engine.flow.finish import finish
 from engine.flow.journal import Journal
-from engine.flow.scope import Scope
-from engine.flow.sends import ActorCall, Look, Sends
+from engine.flow.outgoing import ActorCall, Look, Sends
 from engine.flow.transaction import after_failure, after_success, commit
-from engine.flow.versions import Versions
-from engine.flow.words import describe_error
 from engine.registry import ACTOR
 from engine.settings import Settings
 from engine.steps.watchdog import Watchdog

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from engine import payloads
 from engine.core import transitions
 from engine.core.planning import ITEM_CHUNK, expires_in, window_end, window_of
 from engine.core.status import StepStatus
 from engine.errors import StaleClaim
 from engine.flow.journal import Journal
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import after_success
+from engine.io import payloads
 from engine.store.db.database import Database
 from engine.store.writes import fan_outs, step_runs
 from engine.store.writes.execution_tx import ExecutionTx

@@ -12,10 +12,10 @@ from typing import Any
 from engine.core.status import StepStatus
 from engine.definition.model import ACTOR_QUEUE
 from engine.errors import StaleClaim
+from engine.flow.definition_cache import Versions
+from engine.flow.expression_scope import Scope
 from engine.flow.journal import Journal
-from engine.flow.scope import Scope
-from engine.flow.sends import Sends
-from engine.flow.versions import Versions
+from engine.flow.outgoing import Sends
 from engine.settings import Settings
 from engine.steps.context import Context
 from engine.store.db.database import Database

@@ -14,7 +14,7 @@ from engine.core import transitions
 from engine.core.status import STEP_ENDS, StepStatus
 from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
 from engine.flow.journal import Journal
-from engine.flow.sends import Look, Sends
+from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import commit, commit_fast
 from engine.steps.attempt_log import Said
 from engine.store.db.database import Database

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from engine.errors import EngineError, StepError, Unavailable
-from engine.payloads import Payloads, place
+from engine.io.payloads import Payloads, place
 from engine.store.writes import artifacts
 from engine.worker.attempt import Outcome, Returned, failed
 from engine.worker.claims import Claim

@@ -10,8 +10,8 @@ from engine.core.status import Reason, StepStatus
 from engine.definition import Step
 from engine.errors import EngineError, StepError, Unavailable
 from engine.expressions import Template
-from engine.flow.scope import Scope
-from engine.payloads import reference
+from engine.flow.expression_scope import Scope
+from engine.io.payloads import reference
 from engine.steps.waits import Approval, asks
 from engine.store.writes.result_cache import Keep, key_of
 from engine.store.writes.step_runs import RunRow

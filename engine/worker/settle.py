@@ -11,11 +11,11 @@ from engine.core import failures, transitions
 from engine.core.failures import Failure
 from engine.errors import EngineError, StaleClaim, StepError, Unavailable
 from engine.flow import error_text
+from engine.flow.definition_cache import Versions
 from engine.flow.finish import complete, output_text
 from engine.flow.journal import Journal
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import after_failure, after_success, end_if_idle
-from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.steps import ChildWanted, Park, SignalWanted
 from engine.store.db.database import Database

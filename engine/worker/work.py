@@ -9,7 +9,7 @@ from engine.core.execution_state import ExecutionState
 from engine.core.status import Phase, StepStatus
 from engine.core.transitions import RunKey
 from engine.definition import Definition, Step
-from engine.flow.scope import Scope
+from engine.flow.expression_scope import Scope
 from engine.steps.context import Context
 from engine.store.writes.executions import Pinned
 from engine.store.writes.step_runs import RunRow, Ticket

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from engine.answer import MAX_CORRELATION, MAX_NAME, Decision
+from engine.commands.signals import MAX_CORRELATION, MAX_NAME, Decision
 from engine.store import reads
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT

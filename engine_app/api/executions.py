@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Query, Response
 from pydantic import BaseModel, Field
 
-from engine import artifacts as kinds
+from engine.commands.start import MAX_DELAY
 from engine.core.status import Trigger
-from engine.start import MAX_DELAY
+from engine.io import artifacts as kinds
 from engine.store import reads
 from engine.store.reads import downloads
 from engine_app.api import shapes

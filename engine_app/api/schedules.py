@@ -7,7 +7,7 @@ from typing import Any, Literal
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from engine import schedule
+from engine.commands import schedule
 from engine.store import reads
 from engine.store.writes import schedules
 from engine_app.api import shapes

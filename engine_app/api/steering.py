@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
-from engine.again import Wish
+from engine.commands.rerun import Wish
 from engine.store import reads
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT, Accepted, accepted, by

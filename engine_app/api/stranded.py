@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from engine.stranded import Bulk, Left, Settled, Stranded
+from engine.commands.missing_code import Bulk, Left, Settled, Stranded
 from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.strict import Body, up_to

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
+from engine.commands.publish import publish
 from engine.definition import MAX_TEXT
 from engine.errors import InvalidDocument
-from engine.publish import publish
 from engine.store import reads
 from engine.store.writes.workflows import Published
 from engine_app.api import shapes

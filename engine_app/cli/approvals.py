@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from engine.answer import Decision
 from engine.codec import MAX_INTEGER
+from engine.commands.signals import Decision
 from engine.errors import InvalidQuery
 from engine.store import reads
 from engine.store.reads import ApprovalRow

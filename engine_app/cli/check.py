@@ -10,7 +10,7 @@ import redis
 import typer
 
 from engine.errors import EngineError, Fault, SettingsError
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.settings import Settings, load
 from engine.store.db import schema_version
 from engine.store.db.database import Database

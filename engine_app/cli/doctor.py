@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine import stranded
+from engine.commands import missing_code
+from engine.commands.missing_code import Stranded
 from engine.core.finding import RULES, Finding
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.recovery.doctor import Examination, Report, patience_of
 from engine.store.db.database import Database
-from engine.stranded import Stranded
 from engine_app.cli.local import Json, database, engine, settings
 from engine_app.cli.output import clean, console, errors, print_json
 
@@ -65,8 +65,8 @@ def doctor(
 
 def _stranded(opened: Database) -> list[Stranded]:
     """Return what waits for code: that is no fault, but maybe nobody's wish either."""
-    known = stranded.known_by_workers(opened, settings().lease_seconds)
-    return [] if known is None else stranded.find(opened, Versions(opened), known=known)
+    known = missing_code.known_by_workers(opened, settings().lease_seconds)
+    return [] if known is None else missing_code.find(opened, Versions(opened), known=known)
 
 
 def _tell_stranded(waiting: Sequence[Stranded]) -> None:

@@ -12,7 +12,7 @@ import typer
 from engine.codec import MAX_INTEGER
 from engine.definition import MAX_TEXT
 from engine.errors import InvalidError, NotFound, Unavailable
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.settings import Settings, current
 from engine.store import reads
 from engine.store.db import schema_version

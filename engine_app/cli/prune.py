@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from engine import prune as verbs
+from engine.commands import prune as verbs
+from engine.commands.prune import Pruned
 from engine.definition import seconds
 from engine.errors import InvalidQuery
-from engine.prune import Pruned
 from engine_app.cli.local import Json, database
 from engine_app.cli.output import console, print_json
 

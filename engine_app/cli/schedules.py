@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from engine import schedule
 from engine.codec import MAX_INTEGER
+from engine.commands import schedule
 from engine.store import reads
 from engine.store.writes import schedules
 from engine_app.cli.inputs import parse_input

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import click
 import typer
 
-from engine.again import NEWEST, Preview, Wish
 from engine.codec import decode
+from engine.commands.rerun import NEWEST, Preview, Wish
 from engine.definition import read_typed
 from engine.errors import EngineError, InvalidInput, InvalidQuery
 from engine.store import reads

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.codec import MAX_INTEGER
-from engine.stranded import Bulk, Stranded
+from engine.commands.missing_code import Bulk, Stranded
 from engine_app.cli.local import As, Json, acting, engine
 from engine_app.cli.output import clean, console, print_json, print_table
 

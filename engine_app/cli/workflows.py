@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from engine import registry
+from engine.commands.publish import publish
 from engine.definition import Definition, parse_text
 from engine.errors import InvalidDocument, SettingsError, TooLarge
-from engine.publish import publish
 from engine.store import reads
 from engine.store.writes.workflows import Published
 from engine_app.cli.local import MOST, As, Json, acting, database, every, read_text, settings

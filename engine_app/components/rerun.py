@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from engine.again import NEWEST
+from engine.commands.rerun import NEWEST
 from engine_app.components import form_fields, kit
 from engine_app.states.answering import FORM
 from engine_app.states.rerun import RerunState

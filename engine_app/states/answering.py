@@ -13,7 +13,7 @@ from typing import Any
 
 import reflex as rx
 
-from engine.answer import MAX_KEY, Decision
+from engine.commands.signals import MAX_KEY, Decision
 from engine.errors import Conflict, EngineError, Fault, InvalidInput, NotFound
 from engine.store import reads
 from engine.store.reads.pending_actions import DecisionRow, Place, decision

@@ -8,8 +8,8 @@ from typing import Any
 
 import reflex as rx
 
-from engine.again import NEWEST, Wish
-from engine.answer import MAX_KEY
+from engine.commands.rerun import NEWEST, Wish
+from engine.commands.signals import MAX_KEY
 from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
 from engine.store import reads

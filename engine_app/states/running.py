@@ -8,7 +8,7 @@ from typing import Any
 
 import reflex as rx
 
-from engine.answer import MAX_KEY
+from engine.commands.signals import MAX_KEY
 from engine.definition import Definition, check_input
 from engine.errors import EngineError, Fault, InvalidInput
 from engine.store import reads

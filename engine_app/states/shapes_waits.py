@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from engine.again import Preview
+from engine.commands.rerun import Preview
 from engine.core.status import ExecutionStatus, Phase
 from engine.definition import Definition
 from engine.store.reads import ExecutionDetail, LinkRow, StepRow

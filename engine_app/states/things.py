@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.artifacts import is_web_address
 from engine.codec import decode, encode
 from engine.errors import PayloadError
+from engine.io.artifacts import is_web_address
 from engine.store.reads import ArtifactRow
 from engine_app.markdown import to_html
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from engine.codec import encode
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.store.tables import Artifact, DeadLetter, Execution, LogLine, Worker
 from tests.support import rows
 from tests.support.rows import NOW

@@ -17,7 +17,7 @@ import pytest
 import redis
 
 from actors.looks import publish
-from engine import control
+from engine.commands import lifecycle
 from engine.store.db.database import Database
 from engine.store.writes import users
 from engine_app.auth.secrets import digest
@@ -342,7 +342,7 @@ def test_a_change_reaches_every_tab_that_shows_it_and_is_there_when_one_returns(
         for tab in (one, other):
             tab.hears(NAME)
             tab.got.clear()
-        look = control.pause(pages.database, owner_id=pages.ada, execution_id=execution)
+        look = lifecycle.pause(pages.database, owner_id=pages.ada, execution_id=execution)
         with redis.Redis.from_url(redis_url) as channel:
             publish(channel, {look})
         for tab in (one, other):

@@ -14,7 +14,7 @@ import pytest
 from rich.prompt import Confirm
 
 from engine.ids import first_id
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.store.db.database import Database
 from tests.support import rows
 from tests.support.command_line import Engine, work

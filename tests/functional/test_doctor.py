@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from engine.commands.publish import publish
+from engine.commands.start import start
 from engine.definition import parse
-from engine.publish import publish
 from engine.settings import Settings
-from engine.start import start
 from engine.store.recovery import liveness
 from tests.support.command_line import Engine
 from tests.support.house import House, python

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from engine import schedule
-from engine.calendar_tick import tick
-from engine.flow.versions import Versions
+from engine.commands import schedule
+from engine.commands.scheduler import tick
+from engine.flow.definition_cache import Versions
 from engine.ids import new_id
 from engine.store.writes.schedules import remove
 from engine_app.states import monitoring

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
-from engine import control
-from engine.publish import publish
+from engine.commands import lifecycle
+from engine.commands.publish import publish
 from examples import isolated
 from tests.support import invariants, steps_for_tests, steps_in_a_process
 from tests.support.fleet import Fleet, fleet_on, python
@@ -84,7 +84,7 @@ def test_a_cancel_lets_the_function_tidy_up_and_ends_all_it_started(fleet: Fleet
     folder.mkdir()
     execution_id = fleet.begin(fleet.publish("held", {"hold": _apart("hold", folder=str(folder))}))
     family = _family(folder)
-    control.cancel(
+    lifecycle.cancel(
         fleet.database,
         fleet.client.versions,
         owner_id=fleet.owner_id,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.schedule import create
+from engine.commands.schedule import create
 from tests.support import invariants
 from tests.support.fleet import Fleet, fleet_on, python
 from tests.support.processes import eventually

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import control
-from engine.dispatch import dispatch
+from engine.commands import lifecycle
+from engine.commands.dispatch import dispatch
 from engine.store import reads
 from tests.support import invariants
 from tests.support.fleet import QUICK, Fleet, chain, fleet_on, python, ref
@@ -266,7 +266,7 @@ def test_a_step_that_ignores_its_cancel_is_interrupted(fleet: Fleet) -> None:
     steps = {"a": python("nap", seconds=60), "b": python("inc", x=ref("a"))}
     execution_id = fleet.begin(fleet.publish("stubborn", steps))
     fleet.await_status(execution_id, 0, "running")
-    _look, sends = control.cancel(
+    _look, sends = lifecycle.cancel(
         fleet.database,
         fleet.client.versions,
         owner_id=fleet.owner_id,

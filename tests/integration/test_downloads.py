@@ -10,7 +10,7 @@ import pytest
 
 from engine import context
 from engine.errors import InvalidQuery, NotFound, PayloadLost
-from engine.payloads import HEAD, reference
+from engine.io.payloads import HEAD, reference
 from engine.steps.attempt_log import AttemptLog, Progress
 from engine.store import reads
 from engine.store.db.database import Database

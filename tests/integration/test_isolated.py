@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from engine import registry
-from engine.artifacts import kind_of
 from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.core.transitions import RunKey
 from engine.definition import Step, parse
+from engine.io.artifacts import kind_of
 from engine.steps.attempt_log import AttemptLog, Progress
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import Forbidden, InvalidInput, NotFound, PayloadLost
-from engine.payloads import Payloads, reference
+from engine.io.payloads import Payloads, reference
 from engine.store import reads
 from engine.store.db.database import Database
 from engine.store.reads import pending_actions

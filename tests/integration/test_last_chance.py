@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.control import pause
+from engine.commands.lifecycle import pause
 from engine.store.db.database import Database
 from tests.support.house import House
 from tests.support.transitions import claimed

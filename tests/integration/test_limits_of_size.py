@@ -9,9 +9,9 @@ import pytest
 
 from engine import context
 from engine.codec import decode
+from engine.commands.publish import publish
 from engine.definition import parse, parse_text
 from engine.errors import InvalidDocument, InvalidInput, TooLarge
-from engine.publish import publish
 from engine.store.db.database import Database
 from tests.support.house import House, python
 
@@ -120,7 +120,7 @@ def test_a_workflow_that_starts_itself_ends_at_a_depth_of_20(house: House) -> No
 
 
 def test_a_signal_over_1_mb_is_refused(house: House) -> None:
-    from engine.answer import signal
+    from engine.commands.signals import signal
 
     with pytest.raises(TooLarge, match=r"1,?000,?000"):
         signal(house.database, owner_id=house.owner_id, name="paid", body="x" * 1_000_001)

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine import answer, registry
-from engine.answer import Decision
+from engine import registry
+from engine.commands import signals
+from engine.commands.publish import publish
+from engine.commands.signals import Decision
 from engine.definition import Definition
-from engine.publish import publish
 from engine.store.db.database import Database
 from tests.support.house import House
 from tests.support.manual import written_in_python
@@ -88,7 +89,7 @@ def test_a_trip_without_insurance_completes_and_nothing_is_undone(
 
 
 def decide(house: House, execution_id: str, *, yes: bool, **more: Any) -> None:
-    _, sends = answer.decide(
+    _, sends = signals.decide(
         house.database,
         house.versions,
         user_id=house.owner_id,
@@ -117,7 +118,7 @@ def test_what_is_approved_is_paid_on_its_terms_and_waits_for_the_money(
     assert paid == [(50, {"limit": 60, "note": "go"})]
     assert house.status(spent) == "waiting"
     body = {"at": "noon"}
-    sent = answer.signal(
+    sent = signals.signal(
         house.database, owner_id=house.owner_id, name="paid", body=body, correlation=spent
     )
     assert sent.execution_id == spent

@@ -8,7 +8,7 @@ import pytest
 from alembic import command
 from alembic.config import Config
 
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.store.db import migrate, schema_version
 from engine.store.db.database import Database
 from tests.support.house import House, python

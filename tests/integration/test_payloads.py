@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.codec import decode
-from engine.payloads import reference
+from engine.io.payloads import reference
 from engine.store.db.database import Database
 from engine.store.writes.payload_refs import in_use
 from tests.support.house import House, python

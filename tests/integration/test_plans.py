@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.history import DAY_US, DAYS, fill
-from engine import prune
+from engine.commands import prune
 from engine.core.status import StepStatus
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.ids import first_id, new_id
 from engine.recovery import Rescue
 from engine.settings import Settings

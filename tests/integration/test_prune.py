@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, insert
 
-from engine import prune
+from engine.commands import prune
 from engine.errors import NotFound
 from engine.ids import encode, first_id
-from engine.payloads import Payloads, place
+from engine.io.payloads import Payloads, place
 from engine.store.db.database import Database
 from engine.store.tables import (
     Artifact,

@@ -10,8 +10,8 @@ import pytest
 
 from actors.broker import EngineBroker
 from actors.client import Client
-from engine import stranded
-from engine.calendar_tick import tick
+from engine.commands import missing_code
+from engine.commands.scheduler import tick
 from engine.core.transitions import RunKey
 from engine.errors import Conflict, Unavailable
 from engine.settings import Settings
@@ -54,8 +54,8 @@ def strand(house: House) -> str:
     return execution_id
 
 
-def move(house: House) -> stranded.Bulk:
-    return stranded.settle(
+def move(house: House) -> missing_code.Bulk:
+    return missing_code.settle(
         house.database,
         house.versions,
         owner_id=house.owner_id,
@@ -74,16 +74,16 @@ def test_one_whose_step_is_claimed_meanwhile_is_left_as_it_is(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution_id = strand(house)
-    real = stranded._why_left
+    real = missing_code._why_left
 
     def claimed_after_the_look(*arguments: Any) -> str | None:
         why = real(*arguments)
         claim(house, RunKey(execution_id, 0), "w9")
         return why
 
-    monkeypatch.setattr(stranded, "_why_left", claimed_after_the_look)
+    monkeypatch.setattr(missing_code, "_why_left", claimed_after_the_look)
     bulk = move(house)
-    assert [(one.execution_id, one.why) for one in bulk.left] == [(execution_id, stranded.RUNS)]
+    assert [(one.execution_id, one.why) for one in bulk.left] == [(execution_id, missing_code.RUNS)]
     assert executions_of(house) == [(execution_id, "running")]
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.again import Wish, start_again
+from engine.commands.rerun import Wish, start_again
 from engine.errors import Conflict, InvalidInput
 from engine.store.db.database import Database
 from tests.support.house import House, python

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.again import Wish, preview
+from engine.commands.rerun import Wish, preview
 from engine.errors import Conflict, InvalidInput, InvalidQuery
 from engine.store.db.database import Database
 from engine.store.writes import dead_letters

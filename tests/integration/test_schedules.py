@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, insert, select, update
 
-from engine.calendar_tick import tick
 from engine.codec import decode
+from engine.commands.publish import publish
+from engine.commands.scheduler import tick
+from engine.commands.start import admit_slot
 from engine.definition import parse
 from engine.errors import InvalidInput, NotFound
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.ids import new_id
-from engine.publish import publish
-from engine.start import admit_slot
 from engine.store.db.database import Database
 from engine.store.tables import Execution, Schedule, User
 from engine.store.writes import schedules
@@ -306,7 +306,7 @@ def test_a_fault_of_our_own_holds_up_one_schedule_and_leaves_nothing_of_its_clai
         return admitted
 
     with monkeypatch.context() as patched:
-        patched.setattr("engine.calendar_tick.admit_slot", picky)
+        patched.setattr("engine.commands.scheduler.admit_slot", picky)
         assert len(_tick(database)) == 1
     assert (len(_slots(database, good)), _slots(database, bad)) == (1, [])
     assert _row(database, bad).problem == "a fault of the engine: ZeroDivisionError"
@@ -342,7 +342,7 @@ def test_a_schedule_that_starts_on_time_has_passed_over_nothing(
 def test_schedules_behind_a_page_of_others_are_met_too(
     database: Database, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.calendar_tick._PAGE", 2)
+    monkeypatch.setattr("engine.commands.scheduler._PAGE", 2)
     for number in range(5):
         _create(database, clock(0), name=f"s{number}")
     clock(60)

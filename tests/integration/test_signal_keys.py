@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine import answer
+from engine.commands import signals
 from engine.errors import Conflict, InvalidInput
 from engine.store.db.database import Database
 from engine.store.writes.signals import Received
@@ -74,7 +74,7 @@ def test_a_signal_for_one_execution_sent_again_does_not_ask_how_that_stands(hous
 
 def test_keys_of_signals_are_their_owners(house: House) -> None:
     sent = keyed(house)
-    theirs = answer.signal(
+    theirs = signals.signal(
         house.database, owner_id="other", name="paid", body=2, idempotency_key="k"
     )
     assert theirs.signal_id != sent.signal_id

@@ -6,8 +6,8 @@ import threading
 
 import pytest
 
-from engine import answer
-from engine.dispatch import dispatch
+from engine.commands import signals
+from engine.commands.dispatch import dispatch
 from engine.errors import Conflict, InvalidInput, NotFound
 from engine.store.db.database import Database
 from engine.store.writes import outbox
@@ -264,10 +264,12 @@ def test_a_deadline_and_a_signal_at_once_have_one_outcome(house: House, round_: 
 def test_an_ended_or_foreign_execution_gets_no_signal(house: House) -> None:
     execution_id = waiting(house)
     with pytest.raises(NotFound):
-        answer.signal(
+        signals.signal(
             house.database, owner_id="other", name="paid", body=1, execution_id=execution_id
         )
-    assert answer.signal(house.database, owner_id="other", name="paid", body=1).execution_id is None
+    assert (
+        signals.signal(house.database, owner_id="other", name="paid", body=1).execution_id is None
+    )
     house.cancel(execution_id)
     with pytest.raises(Conflict, match="cancelled already"):
         signal(house, body=1, execution_id=execution_id)

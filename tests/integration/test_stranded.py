@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine import stranded
+from engine.commands import missing_code
+from engine.commands.missing_code import Bulk, Stranded
 from engine.errors import Conflict, NotFound
 from engine.store.db.database import Database
 from engine.store.writes import users
-from engine.stranded import Bulk, Stranded
 from engine.worker.claimer import known_code
 from tests.support.house import House, python
 from tests.support.transitions import inc
@@ -37,13 +37,13 @@ def new() -> dict[str, Any]:
 
 
 def found(house: House, owner_id: str | None = None) -> list[Stranded]:
-    known = stranded.known_by_workers(house.database, 10)
+    known = missing_code.known_by_workers(house.database, 10)
     assert known is not None
-    return stranded.find(house.database, house.versions, known=known, owner_id=owner_id)
+    return missing_code.find(house.database, house.versions, known=known, owner_id=owner_id)
 
 
 def settle(house: House, workflow: str = "shop", **more: Any) -> Bulk:
-    bulk = stranded.settle(
+    bulk = missing_code.settle(
         house.database,
         house.versions,
         **{
@@ -103,7 +103,7 @@ def test_each_owner_sees_and_settles_their_own(house: House) -> None:
 
 def test_without_a_live_worker_nobody_can_tell(house: House) -> None:
     house.write("UPDATE workers SET stopped_at = 1")
-    assert stranded.known_by_workers(house.database, 10) is None
+    assert missing_code.known_by_workers(house.database, 10) is None
 
 
 def test_a_moved_execution_goes_on_with_the_outputs_it_had(house: House) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from engine import answer, control
-from engine.dispatch import dispatch
-from engine.flow.sends import Sends
+from engine.commands import lifecycle, signals
+from engine.commands.dispatch import dispatch
+from engine.flow.outgoing import Sends
 from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes.step_runs import Ticket
@@ -79,7 +79,7 @@ def test_parents_children_signals_and_cancels_meet_without_a_deadlock(database: 
 
     def meddle(post: Callable[[Sends], None]) -> None:
         for number, execution_id in enumerate(wanted):
-            received = answer.signal(
+            received = signals.signal(
                 database,
                 owner_id=house.owner_id,
                 name="paid",
@@ -88,7 +88,7 @@ def test_parents_children_signals_and_cancels_meet_without_a_deadlock(database: 
             )
             post(Sends(dispatches=[received.execution_id] if received.execution_id else []))
             if execution_id in cancelled:
-                _look, sends = control.cancel(
+                _look, sends = lifecycle.cancel(
                     database,
                     house.versions,
                     owner_id=house.owner_id,

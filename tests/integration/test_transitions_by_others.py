@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from engine import control
 from engine import steps as step_types
+from engine.commands import lifecycle
+from engine.commands.publish import publish
 from engine.core import transitions
 from engine.core.status import Reason
 from engine.core.transitions import RunKey
 from engine.definition import parse
 from engine.errors import Conflict, StaleClaim
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import after_success, commit
-from engine.publish import publish
 from engine.steps import Context
 from engine.store.db.database import Database
 from engine.store.recovery import due_executions, liveness
@@ -366,7 +366,7 @@ def test_only_a_failed_or_cancelled_execution_is_retried(house: House) -> None:
 
 def test_a_running_step_of_a_paused_execution_still_times_out(house: House) -> None:
     execution_id, _key = claimed(house)
-    control.pause(house.database, owner_id=house.owner_id, execution_id=execution_id)
+    lifecycle.pause(house.database, owner_id=house.owner_id, execution_id=execution_id)
     house.write("UPDATE step_runs SET due_at = 1 WHERE status = 'running'")
     house.sweep()
     assert house.step(execution_id, 0, "status", "reason") == ("failed", "timeout")

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from engine import answer
-from engine.answer import Decision
+from engine.commands import signals
+from engine.commands.signals import Decision
 from engine.core.status import StepStatus
 from engine.errors import NotFound
 from engine.store import reads
@@ -42,7 +42,7 @@ def _asking(house: House) -> str:
 
 
 def _decide(house: House, execution_id: str, *, approved: bool) -> None:
-    answer.decide(
+    signals.decide(
         house.database,
         house.versions,
         user_id=house.owner_id,

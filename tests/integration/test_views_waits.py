@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from engine.answer import Decision, decide
+from engine.commands.signals import Decision, decide
 from engine.errors import Conflict, Forbidden, InvalidQuery, NotFound
 from engine.store import reads
 from engine.store.db.database import Database

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from engine.commands.publish import publish
 from engine.definition import parse
 from engine.errors import NotFound
-from engine.publish import publish
 from engine.store import reads
 from engine.store.db.database import Database
 from engine.store.writes import workflows

@@ -17,7 +17,7 @@ import pytest
 from engine import codec, context
 from engine.errors import InvalidInput
 from engine.expressions import Template, compile
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.settings import Settings
 from engine.store.db.database import Connection, Database
 from tests.support.house import House, python
@@ -86,7 +86,7 @@ def _caller() -> str:
     while frame.f_back is not None:
         name = str(frame.f_globals.get("__name__", ""))
         function = frame.f_code.co_name
-        inside = name in ("engine.codec", "engine.payloads") or function.startswith("<")
+        inside = name in ("engine.codec", "engine.io.payloads") or function.startswith("<")
         if name.startswith("engine.") and not inside:
             return f"{name}.{function}"
         frame = frame.f_back

@@ -17,7 +17,7 @@ from sqlalchemy import bindparam, update
 import engine.recovery
 import engine.store.writes.execution_tx
 from engine import failpoints
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.store.db.compiled import Prepared
 from engine.store.tables import StepRun
 from engine.worker import execute

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from engine import failpoints
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes.step_runs import Ticket

@@ -20,9 +20,9 @@ import pytest
 from dramatiq import Message
 
 from engine import settings
+from engine.commands.publish import publish
 from engine.definition import parse
-from engine.flow.sends import Sends
-from engine.publish import publish
+from engine.flow.outgoing import Sends
 from engine.settings import Settings
 from engine.store.writes import users
 from engine.store.writes.step_runs import Ticket

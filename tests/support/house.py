@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from engine import control, registry
-from engine.again import Wish, start_again
+from engine import registry
+from engine.commands import lifecycle
+from engine.commands.publish import publish
+from engine.commands.rerun import Wish, start_again
+from engine.commands.start import start
 from engine.definition import parse
-from engine.flow.sends import Sends
-from engine.publish import publish
+from engine.flow.outgoing import Sends
 from engine.settings import Settings
-from engine.start import start
 from engine.store.db.database import Database
 from engine.store.writes.step_runs import Ticket
 from engine.testing.bench import Bench
@@ -106,7 +107,7 @@ class House(Bench, Looking):
 
     def cancel(self, execution_id: str, note: str = "") -> None:
         """Cancel with no grace left to running steps but a sweep."""
-        _look, sends = control.cancel(
+        _look, sends = lifecycle.cancel(
             self.database,
             self.versions,
             owner_id=self.owner_id,

@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from engine.codec import encode
+from engine.commands.publish import publish
 from engine.definition import parse
 from engine.ids import new_id
-from engine.publish import publish
 from engine.store.db.database import Database
 from engine.store.tables import Attempt, Execution, StepRun
 from engine.store.writes import users

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from engine import answer, control
-from engine.answer import Decision
 from engine.codec import decode
-from engine.flow.sends import Sends
+from engine.commands import lifecycle, signals
+from engine.commands.signals import Decision
+from engine.flow.outgoing import Sends
 from engine.store.writes.signals import Received
 from tests.support.house import House
 
@@ -38,7 +38,7 @@ def post(house: House, sends: Sends) -> None:
 
 def signal(house: House, name: str = "paid", body: Any = None, **more: Any) -> Received:
     """Send a signal; the message that brings it waits to be delivered."""
-    received = answer.signal(house.database, owner_id=house.owner_id, name=name, body=body, **more)
+    received = signals.signal(house.database, owner_id=house.owner_id, name=name, body=body, **more)
     if received.execution_id is not None:
         house.dispatches.append(received.execution_id)
     return received
@@ -55,7 +55,7 @@ def decide(
     **values: Any,
 ) -> None:
     """Approve or reject."""
-    _look, sends = answer.decide(
+    _look, sends = signals.decide(
         house.database,
         house.versions,
         user_id=house.owner_id,
@@ -69,12 +69,12 @@ def decide(
 
 def pause(house: House, execution_id: str) -> None:
     """Pause an execution."""
-    control.pause(house.database, owner_id=house.owner_id, execution_id=execution_id)
+    lifecycle.pause(house.database, owner_id=house.owner_id, execution_id=execution_id)
 
 
 def resume(house: House, execution_id: str) -> None:
     """Let a paused execution go on; its messages wait to be delivered."""
-    _look, sends = control.resume(
+    _look, sends = lifecycle.resume(
         house.database, owner_id=house.owner_id, execution_id=execution_id
     )
     post(house, sends)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from engine.artifacts import LINK, MARKDOWN, TABLE, is_web_address, kind_of
 from engine.errors import StepError
+from engine.io.artifacts import LINK, MARKDOWN, TABLE, is_web_address, kind_of
 from engine.steps.attempt_log import Progress
 from engine.steps.context import MAX_ARTIFACT, MAX_NOTE, Context
 from engine.store.reads import ArtifactRow

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.flow import error_text
-from engine.flow.words import describe_error
+from engine.flow.error_format import describe_error
 
 
 def _caught(raises: Any) -> BaseException:

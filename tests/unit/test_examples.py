@@ -18,8 +18,8 @@ import pytest
 
 import examples
 from engine import registry
-from engine.artifacts import kind_of
 from engine.definition import check_input, parse
+from engine.io.artifacts import kind_of
 from engine.steps.attempt_log import Progress
 from engine.steps.context import Context, entered
 from engine.testing import Harness

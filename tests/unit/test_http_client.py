@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from engine.errors import StepError
-from engine.http_client import Gate, HttpClient, Refused, is_public, without_secrets
+from engine.io.http_client import Gate, HttpClient, Refused, is_public, without_secrets
 
 
 class _Handler(BaseHTTPRequestHandler):

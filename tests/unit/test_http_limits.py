@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 import pytest
 
 from engine.errors import StepError
-from engine.http_client import HttpClient
+from engine.io.http_client import HttpClient
 
 
 def gzipped(data: bytes) -> bytes:

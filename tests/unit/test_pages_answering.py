@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from engine.answer import Decision
+from engine.commands.signals import Decision
 from engine.errors import Conflict, EngineError, Fault, InvalidInput, NotFound
 from engine.store.reads.pending_actions import DecisionRow
 from engine_app.auth.viewer import Viewer

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.again import NEWEST, Preview, Wish
+from engine.commands.rerun import NEWEST, Preview, Wish
 from engine.errors import EngineError, Fault, InvalidInput
 from engine_app.auth.viewer import Viewer
 from engine_app.states import rerun

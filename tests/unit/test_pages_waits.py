@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.again import Preview
+from engine.commands.rerun import Preview
 from engine.definition import Definition, parse
 from engine.errors import Fault
 from engine.store.reads import ApprovalRow, DeadLetterRow, LinkRow, WaitRow

@@ -9,7 +9,7 @@ import pytest
 
 from engine.codec import encode
 from engine.errors import EngineError, PayloadLost, StepError, Unavailable
-from engine.payloads import HEAD, Payloads, Reference, place, reference, same, shown
+from engine.io.payloads import HEAD, Payloads, Reference, place, reference, same, shown
 
 BIG = encode("é" * 2_000)
 

@@ -7,7 +7,7 @@ import pytest
 from engine import ports
 from engine.definition import parse_text
 from engine.errors import InvalidDocument, SettingsError
-from engine.http_client import HttpClient, Refused
+from engine.io.http_client import HttpClient, Refused
 from engine.settings import load
 
 WRONG = ("73650", "65536", "0", "-1", "8o", "٣", "99999999999999999999")

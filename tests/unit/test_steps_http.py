@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 import pytest
 
 from engine.errors import StepError
-from engine.http_client import HttpClient, Refused
+from engine.io.http_client import HttpClient, Refused
 from engine.steps import Context
 from engine.steps.http import Http
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from engine import control
+from engine.commands import lifecycle
+from engine.commands.dispatch import dispatch
 from engine.core import termination, transitions
 from engine.core.event import EventType
 from engine.core.finding import RULES, Finding, Repair, Rule
 from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.core.transitions import RunKey
 from engine.definition import Definition
-from engine.dispatch import dispatch
 from engine.errors import EngineError
+from engine.flow.definition_cache import Versions
 from engine.flow.journal import Journal
 from engine.flow.message_delivery import Deliverer, expire_wait
-from engine.flow.sends import Sends
+from engine.flow.outgoing import Sends
 from engine.flow.transaction import carry_out, commit
-from engine.flow.versions import Versions
 from engine.recovery import Rescue
 from engine.recovery.doctor.examine import Examination
 from engine.store.db.database import Connection
@@ -137,7 +137,7 @@ class Repairer:
         """Let the child end as the end of its parent should have made it."""
         [history] = self._database.read(lambda connection: snapshots.load(connection, [child_id]))
         if history.parent_status == "gone":
-            _look, sends = control.cancel(
+            _look, sends = lifecycle.cancel(
                 self._database,
                 self._versions,
                 owner_id=history.head.owner_id,

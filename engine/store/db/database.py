@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from engine.errors import Unavailable
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 
 # Connection too: verbs pass it on and know no other name of SQL.
 __all__ = ["Connection", "Database"]

@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, select
 
 from engine.core.status import ExecutionStatus
 from engine.errors import InvalidQuery, NotFound
-from engine.payloads import reference
+from engine.io.payloads import reference
 from engine.store.db.database import Connection, Database
 from engine.store.reads.detail import find_step, pinned
 from engine.store.reads.rows import ArtifactBody

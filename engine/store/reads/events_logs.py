@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from engine.artifacts import kind_of
 from engine.codec import decode
 from engine.definition import Definition
 from engine.errors import NotFound
-from engine.payloads import reference
+from engine.io.artifacts import kind_of
+from engine.io.payloads import reference
 from engine.store.reads.detail import find_step, pinned
 from engine.store.reads.rows import ArtifactRow, EventView, LogView
 from engine.store.tables import Artifact, EventRow, Execution, LogLine

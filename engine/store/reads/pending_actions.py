@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, func, select, text
 from engine.core.status import STEP_ENDS, StepStatus
 from engine.definition import Definition
 from engine.errors import NotFound
-from engine.payloads import reference
+from engine.io.payloads import reference
 from engine.store.reads.detail import pinned
 from engine.store.reads.executions import as_error, queued_for_code
 from engine.store.reads.pending_inputs import may_decide

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, and_, or_, select, text
 
 from engine.errors import NotFound
 from engine.ids import is_id
-from engine.payloads import reference
+from engine.io.payloads import reference
 from engine.store.db.database import Database
 from engine.store.db.pagination import Page, check_limit, no_cursor
 from engine.store.reads.rows import ApprovalRow

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select
 
 from engine.codec import decode
-from engine.payloads import HEAD, MARK, reference
+from engine.io.payloads import HEAD, MARK, reference
 from engine.store.reads.rows import Large
 from engine.store.tables import StepRun
 

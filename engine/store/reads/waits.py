@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select
 
 from engine.codec import decode
 from engine.core.status import StepStatus
-from engine.payloads import reference
+from engine.io.payloads import reference
 from engine.store.reads.rows import WaitRow
 from engine.store.tables import Execution, StepRun, Workflow
 from engine.store.writes.step_runs import chunks

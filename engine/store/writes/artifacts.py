@@ -11,7 +11,7 @@ from sqlalchemy import insert
 
 from engine.core.transitions import RunKey
 from engine.ids import new_id
-from engine.payloads import Payloads
+from engine.io.payloads import Payloads
 from engine.store.tables import Artifact
 from engine.store.writes.execution_tx import ExecutionTx
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from engine.payloads import MARK, reference
+from engine.io.payloads import MARK, reference
 from engine.store.tables import REUSED, Execution, StepRun, literally
 
 _EXECUTIONS: Any = Execution.__table__

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Integer, update
 
-from engine.calendar_tick import tick
-from engine.flow.versions import Versions
-from engine.schedule import create
+from engine.commands.schedule import create
+from engine.commands.scheduler import tick
+from engine.flow.definition_cache import Versions
 from engine.store.db.database import Connection, Database
 from engine.store.tables import Base
 from tests.scorecard import inside, workload

@@ -15,8 +15,8 @@ import psutil
 import psycopg
 from sqlalchemy import make_url
 
-from engine.flow.versions import Versions
-from engine.start import start
+from engine.commands.start import start
+from engine.flow.definition_cache import Versions
 from engine.store.db.database import Database
 from tests.scorecard import workload
 from tests.scorecard.drill import Drill, Wanted, Weak

@@ -12,13 +12,14 @@ from typing import Any
 
 from sqlalchemy import text
 
-from engine import answer, control, registry
+from engine import registry
+from engine.commands import lifecycle, signals
+from engine.commands.publish import publish
+from engine.commands.start import start
 from engine.definition import Definition
 from engine.errors import Conflict
-from engine.flow.sends import Sends as RealSends
-from engine.publish import publish
+from engine.flow.outgoing import Sends as RealSends
 from engine.settings import Settings
-from engine.start import start
 from engine.store.writes.step_runs import Ticket
 from engine.testing import scratch
 from engine.testing.bench import Bench
@@ -181,7 +182,7 @@ class Store:
     def cancel(self) -> None:
         """Cancel, if that is possible."""
         self._try(
-            lambda: control.cancel(
+            lambda: lifecycle.cancel(
                 self.bench.database,
                 self.bench.versions,
                 owner_id=self.bench.owner_id,
@@ -194,7 +195,7 @@ class Store:
         """Pause, if that is possible."""
 
         def move() -> RealSends:
-            control.pause(self.bench.database, owner_id=self.bench.owner_id, execution_id=self.id)
+            lifecycle.pause(self.bench.database, owner_id=self.bench.owner_id, execution_id=self.id)
             return RealSends()
 
         self._try(move)
@@ -202,7 +203,7 @@ class Store:
     def resume(self) -> None:
         """Let it go on, if it is paused."""
         self._try(
-            lambda: control.resume(
+            lambda: lifecycle.resume(
                 self.bench.database, owner_id=self.bench.owner_id, execution_id=self.id
             )[1]
         )
@@ -211,7 +212,7 @@ class Store:
         """Send the signal that the shapes wait for."""
 
         def move() -> RealSends:
-            received = answer.signal(
+            received = signals.signal(
                 self.bench.database,
                 owner_id=self.bench.owner_id,
                 name=SIGNAL,

@@ -12,7 +12,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from engine.http_client.gate import Gate, Refused
+from engine.io.http_client.gate import Gate, Refused
 
 CONNECT_SECONDS = 10.0
 _SLICE_SECONDS = 0.5

@@ -13,11 +13,11 @@ from engine.core.transitions import RunKey
 from engine.definition import check_value
 from engine.definition.uses import is_name
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleClaim
+from engine.flow.definition_cache import Versions
 from engine.flow.journal import Journal
 from engine.flow.message_delivery import Answer, Bad, Deliverer, Good
-from engine.flow.sends import Look, Sends
+from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import commit
-from engine.flow.versions import Versions
 from engine.store.db.database import Connection, Database
 from engine.store.reads import pending_actions
 from engine.store.reads.pending_actions import Place

@@ -9,15 +9,15 @@ import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from engine import control
-from engine.again import Wish, successor
 from engine.codec import decode
+from engine.commands import lifecycle
+from engine.commands.rerun import Wish, successor
 from engine.definition import Definition, check_input
 from engine.errors import Conflict, EngineError, InvalidError, NotFound, UnreadableVersion
+from engine.flow.definition_cache import Versions
 from engine.flow.journal import Journal
-from engine.flow.sends import Look, Sends
+from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import commit
-from engine.flow.versions import Versions
 from engine.store.db.database import Database
 from engine.store.recovery import liveness, missing_code
 from engine.store.recovery.missing_code import Candidate, OpenVersion
@@ -255,7 +255,7 @@ def _settle_one(work: _Work, definition: Definition, one: Candidate, *, move: bo
 
 
 def _cancel(work: _Work, one: Candidate) -> None:
-    look, sends = control.cancel(
+    look, sends = lifecycle.cancel(
         work.database,
         work.versions,
         owner_id=work.owner_id,
@@ -289,7 +289,7 @@ def _move(work: _Work, definition: Definition, one: Candidate) -> str:
         # Asked again: a worker that has the code may have come since it was found.
         if step_runs.running(tx.connection, one.id):
             raise Conflict(RUNS)
-        tickets = control.cancel_in(tx, definition, grace=grace, note=note)
+        tickets = lifecycle.cancel_in(tx, definition, grace=grace, note=note)
         if not tx.state.over:
             raise Conflict("it would not end at once: ask again in a moment")
         admitted = executions.admit(tx.connection, wanted, tx.now)

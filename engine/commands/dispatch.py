@@ -9,13 +9,13 @@ from engine.core.planning import first_rows, same_steps, still_done, without
 from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition
 from engine.errors import StaleClaim
+from engine.flow.definition_cache import Versions
+from engine.flow.expression_scope import Scope
 from engine.flow.finish import finish
 from engine.flow.journal import Journal
 from engine.flow.message_delivery import Deliverer
-from engine.flow.scope import Scope
-from engine.flow.sends import Look, Sends
+from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import carry_out, commit
-from engine.flow.versions import Versions
 from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes import executions, outbox, reuse

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.commands.start import deadline_of, find_asked
 from engine.core.planning import first_rows, same_steps, still_done, without
 from engine.core.status import EXECUTION_ENDS, ExecutionStatus, Trigger
 from engine.definition import Definition, Step, check_input
 from engine.errors import Conflict, InvalidQuery
 from engine.expressions import did_you_mean
-from engine.flow.versions import Versions
-from engine.start import deadline_of, find_asked
+from engine.flow.definition_cache import Versions
 from engine.store.db.database import Connection, Database
 from engine.store.writes import executions, prune, reuse, workflows
 from engine.store.writes.executions import Admitted, NewExecution, Origin

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from engine.commands.start import admit_slot, slot_start
 from engine.core import calendar
 from engine.core.calendar import Missed, Skipped
 from engine.errors import EngineError, Unavailable
-from engine.flow.versions import Versions
-from engine.start import admit_slot, slot_start
+from engine.flow.definition_cache import Versions
 from engine.store.db import lock_timeout
 from engine.store.db.database import Connection, Database
 from engine.store.writes import schedules

@@ -10,7 +10,7 @@ from engine.codec import decode, encode
 from engine.core.status import Trigger
 from engine.definition import Definition, check_input
 from engine.errors import InvalidInput, InvalidQuery
-from engine.flow.versions import Versions
+from engine.flow.definition_cache import Versions
 from engine.store.db.database import Connection, Database
 from engine.store.writes import executions, workflows
 from engine.store.writes.executions import Admitted, NewExecution, Parent

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from engine.core import lifecycle
 from engine.definition import Definition
-from engine.flow.sends import Look, Sends
+from engine.flow.definition_cache import Versions
+from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import carry_out, commit
-from engine.flow.versions import Versions
 from engine.store.db.database import Database
 from engine.store.writes import executions
 from engine.store.writes.carry_out import carry_out as write

@@ -18,9 +18,9 @@ import httpx
 
 from engine import ports, settings
 from engine.errors import StepError
-from engine.http_client.content_coding import ACCEPTED, Undecodable, decoded
-from engine.http_client.gate import Gate, Refused
-from engine.http_client.transport import CONNECT_SECONDS, Transport, within
+from engine.io.http_client.content_coding import ACCEPTED, Undecodable, decoded
+from engine.io.http_client.gate import Gate, Refused
+from engine.io.http_client.transport import CONNECT_SECONDS, Transport, within
 
 MAX_BODY = 16 * 1024 * 1024
 

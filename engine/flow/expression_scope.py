@@ -8,7 +8,7 @@ from typing import Any
 from engine.codec import decode
 from engine.core.status import ExecutionStatus, Phase
 from engine.definition import Definition
-from engine.payloads import place
+from engine.io.payloads import place
 from engine.store.db.database import Database
 from engine.store.writes import step_outputs
 from engine.store.writes.executions import Pinned

@@ -1,0 +1,1 @@
+"""What the engine is told to do: each command loads, has the core decide, and commits."""

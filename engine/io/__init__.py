@@ -1,0 +1,1 @@
+"""The world beside the database: large values, files made for people, HTTP."""
