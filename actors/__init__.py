@@ -12,7 +12,7 @@ from periodiq import PeriodiqMiddleware, cron
 from actors import messages, middleware
 from actors.broker import EngineBroker
 from actors.guests import ActorSteps, actor_step
-from actors.worker import Crew
+from actors.worker import WorkerRuntime
 from engine import settings
 from engine.commands.dispatch import dispatch as plan
 from engine.commands.scheduler import tick as tick_calendar
@@ -22,7 +22,7 @@ from engine.store.writes.step_runs import Ticket
 __all__ = ["ActorSteps", "actor_step", "broker", "crew", "dispatch", "run_step", "tick"]
 
 _settings = settings.current()
-crew = Crew(_settings)
+crew = WorkerRuntime(_settings)
 broker = EngineBroker(_settings, middleware=middleware.order(_settings, crew))
 # periodiq finds the periodic actors through it, and drops ticks that waited too long to matter.
 broker.add_middleware(PeriodiqMiddleware(skip_delay=50))

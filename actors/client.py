@@ -16,7 +16,7 @@ from actors.looks import publish
 from actors.timebox import Late, Timebox
 from engine.commands import lifecycle, missing_code, rerun, signals
 from engine.commands import start as verbs
-from engine.commands.rerun import Preview, Wish
+from engine.commands.rerun import Preview, RerunRequest
 from engine.commands.signals import Decision
 from engine.errors import Conflict, Unavailable
 from engine.flow.definition_cache import Versions
@@ -94,7 +94,7 @@ class Client:
         *,
         owner_id: str,
         execution_id: str,
-        wish: Wish | None = None,
+        wish: RerunRequest | None = None,
         trigger_detail: str | None = None,
         idempotency_key: str | None = None,
     ) -> Started:
@@ -116,7 +116,7 @@ class Client:
         )
         return self._send(admitted, message, 0)
 
-    def preview_again(self, *, owner_id: str, execution_id: str, wish: Wish) -> Preview:
+    def preview_again(self, *, owner_id: str, execution_id: str, wish: RerunRequest) -> Preview:
         """Return which steps ``start_again`` would take over, repeat, and run for the first time.
 
         Raises:

@@ -17,7 +17,7 @@ from dramatiq.middleware import Shutdown, SkipMessage, TimeLimitExceeded
 
 from actors import messages
 from actors.broker import EngineBroker
-from actors.worker import Crew
+from actors.worker import WorkerRuntime
 from engine import registry, settings
 from engine.authoring.elsewhere import ActorStep
 from engine.authoring.options import StepOptions
@@ -28,7 +28,7 @@ from engine.flow.outgoing import Look
 from engine.registry import Remote
 from engine.steps.context import entered
 from engine.store.writes.step_runs import Ticket
-from engine.worker.guest import Visit
+from engine.worker.external_worker import ExternalAttempt
 
 OPTION = "engine_step"  # of a message that works for a step run: its key and epoch
 
@@ -81,9 +81,9 @@ class ActorSteps(Middleware):
     """For the user's own broker: ``broker.add_middleware(ActorSteps())``."""
 
     def __init__(self) -> None:
-        self._crew = Crew(settings.current())
+        self._crew = WorkerRuntime(settings.current())
         self._lock = threading.Lock()
-        self._visits: dict[str, tuple[Visit, ExitStack]] = {}
+        self._visits: dict[str, tuple[ExternalAttempt, ExitStack]] = {}
 
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
         """Introduce the worker, so that its claims are vouched for."""
@@ -127,7 +127,7 @@ class ActorSteps(Middleware):
         sends = self._crew.guest.end(visit, result, _told(exception), released=released)
         assert self._crew.broker is not None
         messages.send(self._crew.broker, sends)
-        pinned = visit.work.stay.pinned
+        pinned = visit.work.execution.pinned
         self._crew.looks.add(Look(pinned.id, pinned.owner_id, pinned.workflow_id))
 
     def after_worker_shutdown(self, broker: Broker, worker: Any) -> None:

@@ -10,7 +10,7 @@ from dramatiq import Broker, MessageProxy, Middleware
 from dramatiq.middleware import CurrentMessage, Pipelines, Retries
 
 from actors import messages
-from actors.worker import Crew
+from actors.worker import WorkerRuntime
 from engine.errors import EngineError
 from engine.settings import Settings
 from engine.store.writes.step_runs import Ticket
@@ -57,7 +57,7 @@ class StepRetries(Retries):
 class DeadLetters(Middleware):
     """Keeps what no retry could carry out, for people to see and replay."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: WorkerRuntime) -> None:
         self._crew = crew
 
     def after_nack(self, broker: Broker, message: MessageProxy) -> None:
@@ -69,7 +69,7 @@ class DeadLetters(Middleware):
 class Presence(Middleware):
     """Opens the crew of a worker process, and lets it go in good order."""
 
-    def __init__(self, crew: Crew) -> None:
+    def __init__(self, crew: WorkerRuntime) -> None:
         self._crew = crew
 
     def before_worker_boot(self, broker: Broker, worker: Any) -> None:
@@ -99,7 +99,7 @@ class Presence(Middleware):
         self._crew.leave()
 
 
-def order(settings: Settings, crew: Crew) -> list[Middleware]:
+def order(settings: Settings, crew: WorkerRuntime) -> list[Middleware]:
     """Return the middleware in order.
 
     Not there, and why: ``AgeLimit`` (a message that is old is still owed), ``TimeLimit`` (it is

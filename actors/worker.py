@@ -34,11 +34,11 @@ from engine.store.db.database import Database
 from engine.store.recovery import liveness
 from engine.store.writes import dead_letters
 from engine.store.writes.step_runs import RunRow
-from engine.worker.claimer import known_code
-from engine.worker.claims import Claim, Claims, Stop
-from engine.worker.execute import Executor
-from engine.worker.guest import Guest
-from engine.worker.insist import flush_all, release
+from engine.worker.claim import known_code
+from engine.worker.claim_registry import Claim, Claims, Stop
+from engine.worker.commit_retry import flush_all, release
+from engine.worker.external_worker import ExternalWorker
+from engine.worker.run import Executor
 
 PULSE_SECONDS = 0.5  # how often lines of running steps are written, and a beat may be due
 YOUNG = 5_000_000  # µs within which a claim may be in the database and not yet in our book
@@ -48,7 +48,7 @@ MANY_STUCK = 0.5  # share of threads lost to steps that ignore their timeout: th
 _log = logging.getLogger("engine.worker")
 
 
-class Crew:
+class WorkerRuntime:
     """Everything one worker process holds. Opened at worker boot, never at import: the process
     that imports this module may fork."""
 
@@ -103,9 +103,9 @@ class Crew:
         )
 
     @cached_property
-    def guest(self) -> Guest:
+    def guest(self) -> ExternalWorker:
         """Claims and settles for actors of the user's own."""
-        return Guest(
+        return ExternalWorker(
             settings=self.settings,
             database=self.database,
             versions=self.versions,

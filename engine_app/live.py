@@ -59,7 +59,7 @@ def workflow_topic(owner_id: str, workflow_id: str) -> str:
     return f"workflow:{owner_id}:{workflow_id}"
 
 
-class Bell:
+class Subscription:
     """Rings when there may be something new to read."""
 
     def __init__(self) -> None:
@@ -94,15 +94,15 @@ class Hub:
     def __init__(self) -> None:
         self.connected = False
         self.words = 0  # how often something rang, whoever it is for
-        self._bells: dict[str, set[Bell]] = defaultdict(set)
+        self._bells: dict[str, set[Subscription]] = defaultdict(set)
 
     @contextlib.contextmanager
-    def subscribe(self, *topics: str) -> Iterator[Bell]:
+    def subscribe(self, *topics: str) -> Iterator[Subscription]:
         """Yield a bell that rings for each of ``topics`` until the block is left.
 
         The caller has checked that the viewer may see them.
         """
-        bell = Bell()
+        bell = Subscription()
         for topic in topics:
             self._bells[topic].add(bell)
         try:

@@ -23,7 +23,7 @@ from typing import Any
 from engine.errors import EngineError, NotFound
 from engine_app.asked import asked
 from engine_app.auth.viewer import Viewer, of_sessions
-from engine_app.live import Bell, hub
+from engine_app.live import Subscription, hub
 from engine_app.reading import database, in_thread
 from engine_app.who import who
 
@@ -147,7 +147,7 @@ class Scene:
         self.view = View()
         self.seats: set[Seat] = set()
         self._subject, self._viewer, self._scenes = subject, viewer, scenes
-        self._bell: Bell | None = None
+        self._bell: Subscription | None = None
         self._read_at = 0.0
         self._task = asyncio.get_running_loop().create_task(self._play())
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from engine.codec import decode
 from engine.commands import lifecycle
-from engine.commands.rerun import Wish, successor
+from engine.commands.rerun import RerunRequest, successor
 from engine.definition import Definition, check_input
 from engine.errors import Conflict, EngineError, InvalidError, NotFound, UnreadableVersion
 from engine.flow.definition_cache import Versions
@@ -280,7 +280,7 @@ def _move(work: _Work, definition: Definition, one: Candidate) -> str:
         owner_id=work.owner_id,
         execution_id=one.id,
         message_id=str(uuid.uuid4()),
-        wish=Wish(version=work.newest_version),
+        wish=RerunRequest(version=work.newest_version),
         trigger_detail=f"moved from {one.id}",
     )
     grace, note = int(work.grace_seconds * 1e6), MOVED.format(work.newest_version)

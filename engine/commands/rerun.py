@@ -27,7 +27,7 @@ NEWEST = "newest"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class RerunRequest:
     """How an execution is to be run again.
 
     ``from_step`` runs again with all that follows; without one, what had failed does.
@@ -58,7 +58,7 @@ def start_again(
     owner_id: str,
     execution_id: str,
     message_id: str,
-    wish: Wish | None = None,
+    wish: RerunRequest | None = None,
     trigger_detail: str | None = None,
     idempotency_key: str | None = None,
 ) -> Admitted:
@@ -81,7 +81,7 @@ def start_again(
         InvalidQuery: there is no such step.
         InvalidInput, TooLarge: the schema refuses the edited input.
     """
-    wish = wish or Wish()
+    wish = wish or RerunRequest()
     origin = _origin(database, owner_id, execution_id)
     request = None
     if idempotency_key is not None:
@@ -89,7 +89,7 @@ def start_again(
         before = find_asked(database, owner_id, workflow_id, idempotency_key, request)
         if before is not None:
             return before
-    if origin.status is ExecutionStatus.COMPLETED and wish == Wish():
+    if origin.status is ExecutionStatus.COMPLETED and wish == RerunRequest():
         raise Conflict(
             f"execution {execution_id} is completed: only a failed or cancelled one can be retried",
             hint="rerun it from a step, or start a new one",
@@ -116,7 +116,7 @@ def successor(
     owner_id: str,
     execution_id: str,
     message_id: str,
-    wish: Wish,
+    wish: RerunRequest,
     trigger_detail: str,
 ) -> NewExecution:
     """Return the execution that is to take the place of one that ends as it is admitted.
@@ -129,17 +129,17 @@ def successor(
 
 
 def _asked(
-    wanted: NewExecution, wish: Wish, message_id: str, trigger_detail: str | None
+    wanted: NewExecution, wish: RerunRequest, message_id: str, trigger_detail: str | None
 ) -> NewExecution:
     return replace(
         wanted,
-        trigger=Trigger.RETRY if wish == Wish() else Trigger.RERUN,
+        trigger=Trigger.RETRY if wish == RerunRequest() else Trigger.RERUN,
         trigger_detail=trigger_detail,
         message_id=message_id,
     )
 
 
-def _hash(execution_id: str, wish: Wish) -> str:
+def _hash(execution_id: str, wish: RerunRequest) -> str:
     asked = [execution_id, wish.from_step, wish.version, wish.input, wish.edited]
     return hashlib.sha256(encode(asked).encode()).hexdigest()
 
@@ -150,10 +150,10 @@ def preview(
     *,
     owner_id: str,
     execution_id: str,
-    wish: Wish | None = None,
+    wish: RerunRequest | None = None,
 ) -> Preview:
     """Return what ``start_again`` would do; errors as there."""
-    wish = wish or Wish()
+    wish = wish or RerunRequest()
     origin = _origin(database, owner_id, execution_id)
     wanted, definition = _wanted(database, versions, origin, wish)
     before = versions.get(origin.wanted.workflow_id, origin.wanted.version)
@@ -189,7 +189,7 @@ def _origin(database: Database, owner_id: str, execution_id: str) -> Origin:
 
 
 def _wanted(
-    database: Database, versions: Versions, origin: Origin, wish: Wish
+    database: Database, versions: Versions, origin: Origin, wish: RerunRequest
 ) -> tuple[NewExecution, Definition]:
     before = origin.wanted
     number = before.version if wish.version is None else wish.version

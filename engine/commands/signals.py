@@ -15,7 +15,7 @@ from engine.definition.uses import is_name
 from engine.errors import Conflict, Forbidden, InvalidInput, NotFound, StaleClaim
 from engine.flow.definition_cache import Versions
 from engine.flow.journal import Journal
-from engine.flow.message_delivery import Answer, Bad, Deliverer, Good
+from engine.flow.message_delivery import Answer, Deliverer, Invalid, Valid
 from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import commit
 from engine.store.db.database import Connection, Database
@@ -220,11 +220,11 @@ def _answer(asked: Asked, decision: Decision, step: str, now: int) -> Answer:
     told = {"by": decision.by, "at": at, "comment": decision.comment}
     if not decision.approved:
         words = f"rejected by {decision.by}" + (f": {decision.comment}" * bool(decision.comment))
-        return Bad(Reason.REJECTED, {"message": words, "type": "Rejected", **told})
+        return Invalid(Reason.REJECTED, {"message": words, "type": "Rejected", **told})
     values = check_value(
         asked.form, decision.values, root="values", wanted_by=f"the form of step {step!r}"
     )
-    return Good(encode({"approved": True, **told, "values": values}), {"by": decision.by})
+    return Valid(encode({"approved": True, **told, "values": values}), {"by": decision.by})
 
 
 def _asked(connection: Connection, key: RunKey) -> tuple[RunRow | None, str | None]:

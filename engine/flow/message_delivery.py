@@ -26,7 +26,7 @@ from engine.store.writes.step_runs import RunRow, Ticket
 
 
 @dataclass(frozen=True, slots=True)
-class Good:
+class Valid:
     """The answer: JSON text that becomes the step's output."""
 
     output: str
@@ -34,7 +34,7 @@ class Good:
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class Invalid:
     """The answer is that there is none; ``described`` is the error that people read."""
 
     reason: str
@@ -42,14 +42,14 @@ class Bad:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class Rejected:
     """A signal whose body the step's schema refuses: it goes on waiting for another."""
 
     why: str
     other: Wanted  # it may have come early too
 
 
-Answer = Good | Bad | Unfit
+Answer = Valid | Invalid | Rejected
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Deliverer:
         Raises:
             Unavailable: the payload store does not answer.
         """
-        if not isinstance(answer, Good):
+        if not isinstance(answer, Valid):
             return answer
         where = place(
             run.execution_id,
@@ -122,7 +122,7 @@ class Deliverer:
         try:
             return replace(answer, output=self.database.payloads.keep(answer.output, where, what))
         except StepError as error:
-            return Bad(error.reason, describe_error(error))
+            return Invalid(error.reason, describe_error(error))
 
     def settle(self, tx: ExecutionTx, run: RunRow, answer: Answer) -> list[Ticket]:
         """Give the waiting step run its answer; return tickets for what became ready by it.
@@ -131,19 +131,19 @@ class Deliverer:
             StaleClaim: it waits no more; nothing was changed.
         """
         match answer:
-            case Good(output, told):
+            case Valid(output, told):
                 tx.apply(
                     run.key, run.epoch, transitions.answer(now=tx.now, output=output, data=told)
                 )
                 return after_success(tx, self.definition, run.key, ran=True).ready
-            case Bad():
+            case Invalid():
                 return self._settle_badly(tx, run, answer)
-            case Unfit(why, other):
+            case Rejected(why, other):
                 tx.log([Line(run.step, run.item, 1, tx.now, "warning", why)])
                 signals.take_early(tx, run.key, run.epoch, other)
                 return []
 
-    def _settle_badly(self, tx: ExecutionTx, run: RunRow, bad: Bad) -> list[Ticket]:
+    def _settle_badly(self, tx: ExecutionTx, run: RunRow, bad: Invalid) -> list[Ticket]:
         failure = Failure(
             bad.reason,
             str(bad.described["type"]),
@@ -191,12 +191,12 @@ class Deliverer:
         try:
             whole = None if text is None else self.database.payloads.read(text, "its parameters")
         except PayloadLost as lost:
-            return Bad(Reason.PAYLOAD_LOST, describe_error(lost))
+            return Invalid(Reason.PAYLOAD_LOST, describe_error(lost))
         params = {} if whole is None else decode(whole)
         since = (run.started_at or 0) - look_back(params)
         other = signals.waits_for(run.wait_for or "", since)
         if sent is None:
-            return Unfit("its signal was pruned before it could be taken", other)
+            return Rejected("its signal was pruned before it could be taken", other)
         try:
             body = check_value(
                 params.get("schema", {}),
@@ -205,9 +205,9 @@ class Deliverer:
                 wanted_by=f"signal {sent.name!r}",
             )
         except (InvalidInput, TooLarge) as error:
-            return Unfit(f"signal {sent.name!r} was refused: {error}", other)
+            return Rejected(f"signal {sent.name!r} was refused: {error}", other)
         told = {"signal": sent.name, **({"by": sent.sent_by} if sent.sent_by else {})}
-        return Good(encode(body), told)
+        return Valid(encode(body), told)
 
     def _child(self, body: Any) -> Answer:
         child_id, status = body["child"], ExecutionStatus(body["status"])
@@ -216,15 +216,15 @@ class Deliverer:
         if status is ExecutionStatus.COMPLETED:
             what = f"the output of execution {child_id}"
             try:
-                return Good(self.database.payloads.read(ended.output or "null", what), told)
+                return Valid(self.database.payloads.read(ended.output or "null", what), told)
             except PayloadLost as lost:
-                return Bad(Reason.PAYLOAD_LOST, {**describe_error(lost), **told})
+                return Invalid(Reason.PAYLOAD_LOST, {**describe_error(lost), **told})
         if status is ExecutionStatus.CANCELLED:
             described = {
                 "message": f"execution {child_id} of {ended.workflow} was cancelled",
                 "type": "ChildCancelled",
             }
-            return Bad(Reason.CHILD_CANCELLED, {**described, **told})
+            return Invalid(Reason.CHILD_CANCELLED, {**described, **told})
         error = {} if ended.error is None else decode(ended.error)
         # Of children of children the innermost cause is what people look for.
         cause = error.get("cause") or error.get("message") or "no message"
@@ -233,7 +233,7 @@ class Deliverer:
             "type": "ChildFailed",
             "cause": cause,
         }
-        return Bad(Reason.CHILD_FAILED, {**described, **told})
+        return Invalid(Reason.CHILD_FAILED, {**described, **told})
 
 
 _MAY_END_DIFFERENTLY = (Reason.CHILD_FAILED,)
@@ -243,4 +243,4 @@ def expire_wait(deliverer: Deliverer, tx: ExecutionTx, run: RunRow) -> list[Tick
     """Fail a waiting step run whose deadline is over; return what becomes ready by its policy."""
     word = (run.wait_for or "").split(":")[0]
     described = {"message": f"no {word} came in time", "type": "Expired"}
-    return deliverer.settle(tx, run, Bad(Reason.EXPIRED, described))
+    return deliverer.settle(tx, run, Invalid(Reason.EXPIRED, described))

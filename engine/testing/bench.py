@@ -17,8 +17,8 @@ from engine.store.db.database import Database
 from engine.store.recovery import liveness
 from engine.store.writes import users
 from engine.testing.faults import Faults, FaultyExecutor
-from engine.worker.claims import Claims
-from engine.worker.execute import Executor
+from engine.worker.claim_registry import Claims
+from engine.worker.run import Executor
 
 QUEUES = ["steps", "steps.long"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from engine.steps.watchdog import Interrupted
 from engine.worker.attempt import Outcome, failed
-from engine.worker.claims import Claim
-from engine.worker.execute import Executor
+from engine.worker.claim_registry import Claim
+from engine.worker.run import Executor
 from engine.worker.work import Work
 
 

@@ -9,7 +9,7 @@ from engine.flow.outgoing import ActorCall, Sends
 from engine.store.writes.step_runs import Ticket
 from engine.testing.bench import Bench
 from engine.testing.clock import Clock
-from engine.worker.execute import Executor
+from engine.worker.run import Executor
 
 if TYPE_CHECKING:
     from engine.testing.stand_ins import StandIns

@@ -10,8 +10,8 @@ from engine.errors import UnknownStep
 from engine.flow.outgoing import ActorCall, Sends
 from engine.registry import Remote
 from engine.testing.bench import Bench
-from engine.worker.claims import Claims
-from engine.worker.guest import Guest
+from engine.worker.claim_registry import Claims
+from engine.worker.external_worker import ExternalWorker
 
 WORKER = "actors"
 
@@ -40,7 +40,7 @@ class StandIns:
                 f"actor {call.actor} has no worker here",
                 hint=f"give it a stand-in: harness.actor({call.actor!r}, function)",
             )
-        guest = Guest(
+        guest = ExternalWorker(
             settings=self._bench.settings,
             database=self._bench.database,
             versions=self._bench.versions,

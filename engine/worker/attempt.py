@@ -19,8 +19,8 @@ from engine.steps.context import Artifact, Context, entered
 from engine.steps.processes import Mark, Processes
 from engine.steps.watchdog import Interrupted, Watchdog, waking
 from engine.store.writes.artifacts import Kept
-from engine.worker import isolated
-from engine.worker.claims import Claim, Stop
+from engine.worker.claim_registry import Claim, Stop
+from engine.worker.process import runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ def run_attempt(
 
 def _code_of(step: Step, params: dict[str, Any], context: Context, limit: int) -> Callable[[], Any]:
     if step.process:
-        return lambda: isolated.run(step, params, context, limit)
+        return lambda: runner.run(step, params, context, limit)
     step_type = find(step.uses)
     return lambda: step_type.run(params, context)
 
@@ -139,7 +139,7 @@ def returned(value: Any, step: Step, limit: int, context: Context) -> Outcome:
 
 def failed(error: BaseException) -> Failure:
     """Return ``error`` as the outcome of an attempt."""
-    if isinstance(error, isolated.FailedThere):
+    if isinstance(error, runner.FailedThere):
         return Failure(error.reason, error.type, error.described, error.retryable)
     retryable = error.retryable if isinstance(error, StepError) else not _hopeless(error)
     return Failure(reason_of(error), type(error).__name__, describe_error(error), retryable)

@@ -10,9 +10,9 @@ from engine.core.plan import Apply, Chain, Chained, ClaimStep
 from engine.store.writes.carry_out import Carried
 from engine.store.writes.execution_tx import Line
 from engine.store.writes.fast_path import FastWrite, Written
-from engine.worker.claimer import Claimer
-from engine.worker.claims import Claim
-from engine.worker.insist import CommonCase
+from engine.worker.claim import Claimer
+from engine.worker.claim_registry import Claim
+from engine.worker.commit_retry import CommonCase
 from engine.worker.prepare import Call
 from engine.worker.work import Work, fresh_run
 
@@ -48,13 +48,13 @@ class Chaining:
         def write(lines: Sequence[Line]) -> FastWrite | None:
             now = self._claimer.now()
             done = Apply(claim.key, claim.epoch, transitions.complete(now=now, output=output))
-            then = propagate.common_case(self._work.stay.definition, claim.key, self.at(now))
+            then = propagate.common_case(self._work.execution.definition, claim.key, self.at(now))
             return None if then is None else FastWrite(now, done, then, lines)
 
         return CommonCase(write, self._follow)
 
     def _follow(self, written: Written) -> Carried:
-        self._work.stay.follow(written.state)
+        self._work.execution.follow(written.state)
         return Carried(chained=written.then)
 
     def claimed(self, chained: Chained | None) -> Work | None:
@@ -70,4 +70,4 @@ class Chaining:
         assert chained.input is not None
         run = fresh_run(self._work.key.execution_id, self._work.step, item=chained.item)
         prepared = Call(decode(chained.input), chained.input)
-        return Work(self._work.stay, self._work.step, run, prepared)
+        return Work(self._work.execution, self._work.step, run, prepared)

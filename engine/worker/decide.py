@@ -31,7 +31,7 @@ def decide(
         if not tx.state.moving:
             raise StaleClaim("the execution ends or is paused: nothing new starts")
         tickets = move(tx)
-        work.stay.follow(tx.state)
+        work.execution.follow(tx.state)
         return tickets
 
     return commit(database, work.run.execution_id, follow, journal, sends)

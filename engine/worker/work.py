@@ -13,12 +13,12 @@ from engine.flow.expression_scope import Scope
 from engine.steps.context import Context
 from engine.store.writes.executions import Pinned
 from engine.store.writes.step_runs import RunRow, Ticket
-from engine.worker.claims import Claim
+from engine.worker.claim_registry import Claim
 from engine.worker.prepare import Prepared
 
 
 @dataclass(slots=True)
-class Stay:
+class ExecutionContext:
     """A worker's stay with one execution: what it read once and keeps while it goes on."""
 
     pinned: Pinned
@@ -30,7 +30,9 @@ class Stay:
     ending: str | None
 
     @classmethod
-    def begin(cls, pinned: Pinned, definition: Definition, scope: Scope, *, until: float) -> Stay:
+    def begin(
+        cls, pinned: Pinned, definition: Definition, scope: Scope, *, until: float
+    ) -> ExecutionContext:
         """Return a stay with the execution as it was just read."""
         return cls(pinned, definition, scope, until, pinned.steps_left, pinned.phase, pinned.ending)
 
@@ -55,7 +57,7 @@ class Stay:
 class Work:
     """A step run in hand, claimed or not yet."""
 
-    stay: Stay
+    execution: ExecutionContext
     step: Step
     run: RunRow
     prepared: Prepared
@@ -71,7 +73,7 @@ class Work:
         key = self.key
         return Context(
             execution_id=key.execution_id,
-            workflow=self.stay.pinned.workflow,
+            workflow=self.execution.pinned.workflow,
             step=self.step.name,
             item=key.item if key.item >= 0 else None,
             attempt=claim.attempt,

@@ -18,7 +18,7 @@ from engine.store import reads
 from engine.store.reads import EventView
 from engine_app.api.guard import Me, With, viewer_of
 from engine_app.api.strict import LARGEST, Strict
-from engine_app.live import Bell, execution_topic, hub
+from engine_app.live import Subscription, execution_topic, hub
 from engine_app.plain import shape
 
 HEARTBEAT_SECONDS = 15.0  # proxies cut a silent connection after 30 to 60
@@ -70,7 +70,7 @@ class _Stream:
         seen = events[-1].seq if events else self.after
         return _News(events, over=status in EXECUTION_ENDS and seen >= last_seq)
 
-    async def follow(self, first: _News, bell: Bell) -> AsyncIterator[bytes]:
+    async def follow(self, first: _News, bell: Subscription) -> AsyncIterator[bytes]:
         """Yield events as they come, and comments while none do, until the execution is over or
         the client may see it no more: it is told which."""
         news, silent = first, 0.0

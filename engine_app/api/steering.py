@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Header, Response
 from pydantic import BaseModel, Field
 
-from engine.commands.rerun import Wish
+from engine.commands.rerun import RerunRequest
 from engine.store import reads
 from engine_app.api import shapes
 from engine_app.api.executions import BODY_LIMIT, Accepted, accepted, by
@@ -58,10 +58,10 @@ class Rerun(Body):
     )
     input: Any = Field(None, description="in place of the one it had, when it is given")
 
-    def wish(self) -> Wish:
+    def wish(self) -> RerunRequest:
         """Return it as the engine understands it."""
         edited = "input" in self.model_fields_set
-        return Wish(self.from_step, self.version, self.input if edited else None, edited)
+        return RerunRequest(self.from_step, self.version, self.input if edited else None, edited)
 
 
 class Previewed(BaseModel):
@@ -123,7 +123,7 @@ def rerun(
 
 
 def _again(
-    execution_id: str, me: Viewer, parts: Parts, wish: Wish | None, key: str | None
+    execution_id: str, me: Viewer, parts: Parts, wish: RerunRequest | None, key: str | None
 ) -> Response:
     started = parts.client.start_again(
         owner_id=me.id,

@@ -10,7 +10,7 @@ import click
 import typer
 
 from engine.codec import decode
-from engine.commands.rerun import NEWEST, Preview, Wish
+from engine.commands.rerun import NEWEST, Preview, RerunRequest
 from engine.definition import read_typed
 from engine.errors import EngineError, InvalidInput, InvalidQuery
 from engine.store import reads
@@ -127,7 +127,7 @@ def rerun(
         user = acting(client.database, as_user)
         edited = bool(given) or edit
         value = _input(client, user.id, execution, given or [], edit=edit) if edited else None
-        wish = Wish(from_step, _version(version), value, edited)
+        wish = RerunRequest(from_step, _version(version), value, edited)
         told = client.preview_again(owner_id=user.id, execution_id=execution, wish=wish)
         if dry_run and as_json:
             print_json(told)
@@ -145,7 +145,7 @@ def _start(
     client: Client,
     owner_id: str,
     execution_id: str,
-    wish: Wish | None,
+    wish: RerunRequest | None,
     *,
     key: str | None,
     following: bool,

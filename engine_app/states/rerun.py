@@ -8,7 +8,7 @@ from typing import Any
 
 import reflex as rx
 
-from engine.commands.rerun import NEWEST, Wish
+from engine.commands.rerun import NEWEST, RerunRequest
 from engine.commands.signals import MAX_KEY
 from engine.core.status import ExecutionStatus
 from engine.errors import EngineError
@@ -110,13 +110,13 @@ class RerunState(rx.State):
         self.outlook = outlook(found)
         return None
 
-    def _wish(self) -> Wish:
+    def _wish(self) -> RerunRequest:
         value: Any = None
         if self.edited:
             value, faults = forms.read_json(self.text, self._original)
             if faults:
                 raise EngineError("the input cannot be read", faults=faults)
-        return Wish(
+        return RerunRequest(
             from_step=self.step or None,
             version=NEWEST if self.newer else None,
             input=value,

@@ -48,8 +48,8 @@ _SHARED = (
     "engine.commands.start",
     "engine.commands.missing_code",
     "engine.authoring",
-    "engine.worker.execute",
-    "engine.worker.guest",
+    "engine.worker.run",
+    "engine.worker.external_worker",
 )
 _DATABASES = {"sqlite": "sqlalchemy.dialects.sqlite", "postgresql": "psycopg"}
 _PR_SET_NAME = 15  # Source: prctl(2)

@@ -124,12 +124,12 @@ def test_the_api_tells_the_owner_alone_and_changes_nothing_unless_told_to(api: W
 def test_a_worker_that_starts_logs_what_it_cannot_run(
     house: House, sqlite_url: str, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from actors.worker import Crew
+    from actors.worker import WorkerRuntime
 
     python(inc)
     house.run(house.publish("shop", GONE))
     house.run(chain(house))
-    crew = Crew(Settings(DATABASE_URL=sqlite_url, REDIS_URL=redis_url))
+    crew = WorkerRuntime(Settings(DATABASE_URL=sqlite_url, REDIS_URL=redis_url))
     with caplog.at_level(logging.WARNING, logger="engine.worker"):
         crew._warn_of_stranded()
     crew.database.close()

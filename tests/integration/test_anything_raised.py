@@ -142,7 +142,7 @@ def test_an_outcome_that_cannot_be_written_down_fails_its_attempt(
     def refuses(*_: Any) -> None:
         raise UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
 
-    monkeypatch.setattr("engine.worker.settle.artifacts.keep", refuses)
+    monkeypatch.setattr("engine.worker.complete.artifacts.keep", refuses)
     run = house.run(house.publish("w", {"it": python(odd_but_kept)}))
     told = decode(house.step(run, 0, "error")[0])
     assert house.step(run, 0, "status", "attempts", "crashes") == ("failed", 1, 0)

@@ -8,7 +8,7 @@ import pytest
 
 from engine.errors import Unavailable
 from engine.store.db.database import Database
-from engine.worker import children
+from engine.worker import subworkflows
 from tests.support.house import House, python
 from tests.support.invariants import check
 from tests.support.saying import child, error, statuses, sweep, transform, waits
@@ -167,13 +167,13 @@ def test_no_child_starts_once_its_parent_was_cancelled(
     calls = {"call": child("kid", wait=False), "tidy": transform(1)}
     mother = house.start(house.publish("mother", calls, **{"finally": ["tidy"]}))
     house.plan(mother)
-    wanted = children.Children.wanted
+    wanted = subworkflows.Children.wanted
 
     def cancelled_meanwhile(*args: Any) -> Any:
         house.cancel(mother)
         return wanted(*args)
 
-    monkeypatch.setattr(children.Children, "wanted", cancelled_meanwhile)
+    monkeypatch.setattr(subworkflows.Children, "wanted", cancelled_meanwhile)
     house.drain()
     assert house.query("SELECT id FROM executions WHERE depth = 1") == []
     assert statuses(house, mother) == {0: "cancelled", 1: "completed"}
@@ -190,7 +190,7 @@ def test_a_database_that_is_away_rejects_no_child(
     def away(*args: Any, **more: Any) -> Any:
         raise Unavailable("the database did not answer")
 
-    monkeypatch.setattr(children, "child_of", away)
+    monkeypatch.setattr(subworkflows, "child_of", away)
     with pytest.raises(Unavailable):
         house.deliver(ticket)
     assert statuses(house, mother) == {0: "running"}, "its claim goes back by and by"

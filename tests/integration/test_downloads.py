@@ -16,8 +16,8 @@ from engine.store import reads
 from engine.store.db.database import Database
 from engine.store.reads import downloads
 from engine.store.writes import users
-from engine.worker.claims import Claim
-from engine.worker.insist import flush_lines
+from engine.worker.claim_registry import Claim
+from engine.worker.commit_retry import flush_lines
 from tests.support.house import House, python
 from tests.support.transitions import claimed
 

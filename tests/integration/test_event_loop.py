@@ -17,7 +17,7 @@ from engine.steps import event_loop
 from engine.steps.context import context
 from engine.steps.event_loop import EventLoop
 from engine.worker.attempt import Cancelled
-from engine.worker.claims import Stop
+from engine.worker.claim_registry import Stop
 from tests.support.attempts import attempt, failure, in_thread, new_claim, returned, said
 from tests.support.processes import eventually
 

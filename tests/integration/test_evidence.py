@@ -6,8 +6,8 @@ import pytest
 
 from engine import registry
 from engine.store.db.database import Database
-from engine.worker.claims import Claims
-from engine.worker.execute import Executor
+from engine.worker.claim_registry import Claims
+from engine.worker.run import Executor
 from tests.support.house import House
 
 LATECOMER = "tests.latecomer"

@@ -24,7 +24,7 @@ from engine.steps.attempt_log import AttemptLog, Progress
 from engine.steps.context import Context
 from engine.steps.watchdog import Watchdog
 from engine.worker.attempt import Cancelled, Lost, Outcome, Released, Returned, run_attempt
-from engine.worker.claims import Claim, Stop
+from engine.worker.claim_registry import Claim, Stop
 from tests.support import steps_in_a_process
 from tests.support.processes import eventually, lives
 

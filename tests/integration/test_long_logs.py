@@ -10,8 +10,8 @@ from engine.core.transitions import RunKey
 from engine.steps import capture
 from engine.steps.attempt_log import END_EVERY, AttemptLog
 from engine.store.db.database import Database
-from engine.worker.claims import Claim
-from engine.worker.insist import flush_lines
+from engine.worker.claim_registry import Claim
+from engine.worker.commit_retry import flush_lines
 from tests.support.house import House, python
 from tests.support.transitions import claimed
 

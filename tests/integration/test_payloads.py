@@ -148,7 +148,7 @@ def test_a_lost_output_fails_the_execution_with_its_reason(house: House, tmp_pat
 def test_a_store_that_is_away_fails_the_attempt_and_the_policy_tries_again(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.worker.keep.KEEP_SECONDS", 0.0)
+    monkeypatch.setattr("engine.worker.store_result.KEEP_SECONDS", 0.0)
     load = {**python(big), "retry": {"attempts": 2, "backoff": "1s"}}
     run = house.start(house.publish("w", {"load": load}))
     [first] = house.plan(run)

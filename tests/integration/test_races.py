@@ -18,9 +18,9 @@ from engine.settings import Settings
 from engine.steps.attempt_log import AttemptLog, Progress
 from engine.store.db.database import Database
 from engine.store.writes import dead_letters, schedules
-from engine.worker import insist
-from engine.worker.claimer import known_code
-from engine.worker.claims import Claim, Stop
+from engine.worker import commit_retry
+from engine.worker.claim import known_code
+from engine.worker.claim_registry import Claim, Stop
 from tests.support.house import House, python
 from tests.support.saying import together
 from tests.support.transitions import chain, claim, claimed, inc
@@ -208,7 +208,7 @@ def test_a_step_that_moves_on_while_it_is_held_is_let_go(
             house.cancel(execution_id)
         return False
 
-    monkeypatch.setattr("engine.worker.execute.knows", knows)
+    monkeypatch.setattr("engine.worker.run.knows", knows)
     sends = house.executor.run(ticket)
     assert (sends.now, sends.later) == ([], [])
     assert house.step(execution_id, 0, "status") in (("running",), ("cancelled",))
@@ -248,9 +248,9 @@ def test_one_moment_without_the_database_costs_one_claim_some_time_and_no_line(
 ) -> None:
     claims = [talking(house) for _ in range(3)]
     database: Any = Hiccup(house.database)
-    assert len(insist.flush_all(database, claims)) == 2
+    assert len(commit_retry.flush_all(database, claims)) == 2
     assert len(said(house)) == 2
-    assert len(insist.flush_all(database, claims)) == 1
+    assert len(commit_retry.flush_all(database, claims)) == 1
     assert said(house) == sorted(f"hello from {one.key.execution_id}" for one in claims)
     assert house.query("SELECT count(*) FROM step_runs WHERE progress IS NULL AND step = 0") == [
         (0,)
@@ -260,7 +260,7 @@ def test_one_moment_without_the_database_costs_one_claim_some_time_and_no_line(
 def test_a_claim_whose_execution_is_gone_is_told_so_and_the_others_write_on(house: House) -> None:
     gone, other = talking(house), talking(house)
     house.write("DELETE FROM executions WHERE id = :id", id=gone.key.execution_id)
-    insist.flush_all(house.database, [gone, other])
+    commit_retry.flush_all(house.database, [gone, other])
     assert gone.stop is Stop.LOST
     assert len(said(house)) == 1
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.commands.rerun import Wish, start_again
+from engine.commands.rerun import RerunRequest, start_again
 from engine.errors import Conflict, InvalidInput
 from engine.store.db.database import Database
 from tests.support.house import House, python
@@ -104,7 +104,7 @@ def test_a_rerun_sent_again_is_not_refused_by_a_version_that_came_since(house: H
             owner_id=house.owner_id,
             execution_id=failed,
             message_id="m",
-            wish=Wish(version="newest"),
+            wish=RerunRequest(version="newest"),
             **KEY,
         ).execution_id
 

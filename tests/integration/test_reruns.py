@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.commands.rerun import Wish, preview
+from engine.commands.rerun import RerunRequest, preview
 from engine.errors import Conflict, InvalidInput, InvalidQuery
 from engine.store.db.database import Database
 from engine.store.writes import dead_letters
@@ -136,7 +136,7 @@ def test_from_a_step_it_and_what_follows_run_again(house: House, calls: Calls) -
     }
     done = house.run(house.publish("four", steps))
     calls.clear()
-    wish = Wish(from_step="b")
+    wish = RerunRequest(from_step="b")
     told = preview(
         house.database, house.versions, owner_id=house.owner_id, execution_id=done, wish=wish
     )
@@ -163,7 +163,7 @@ def test_the_newest_version_takes_over_what_is_the_same_in_it(house: House, call
         "last": transform("${{ steps.same.output + steps.other.output }}"),
     }
     house.publish("versions", new)
-    wish = Wish(version="newest")
+    wish = RerunRequest(version="newest")
     told = preview(
         house.database, house.versions, owner_id=house.owner_id, execution_id=failed, wish=wish
     )

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from engine.worker.attempt import Cancelled
-from engine.worker.claims import Claim, Stop
+from engine.worker.claim_registry import Claim, Stop
 from tests.support.attempts import attempt, failure, in_thread, new_claim, returned, said
 from tests.support.processes import eventually, lives
 

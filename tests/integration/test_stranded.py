@@ -11,7 +11,7 @@ from engine.commands.missing_code import Bulk, Stranded
 from engine.errors import Conflict, NotFound
 from engine.store.db.database import Database
 from engine.store.writes import users
-from engine.worker.claimer import known_code
+from engine.worker.claim import known_code
 from tests.support.house import House, python
 from tests.support.transitions import inc
 

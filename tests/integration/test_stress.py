@@ -173,7 +173,7 @@ def test_a_fan_out_cancelled_while_it_is_expanded_leaves_no_item_open(
         house.cancel(execution_id)
         return prepared
 
-    monkeypatch.setattr("engine.worker.execute.prepare", prepare_and_cancel)
+    monkeypatch.setattr("engine.worker.run.prepare", prepare_and_cancel)
     house.deliver(ticket)
 
     assert house.status(execution_id) == "cancelled"
@@ -195,7 +195,7 @@ def test_a_fan_out_that_expires_while_it_is_expanded_leaves_no_item_open(
         house.sweep()
         return prepared
 
-    monkeypatch.setattr("engine.worker.execute.prepare", prepare_and_expire)
+    monkeypatch.setattr("engine.worker.run.prepare", prepare_and_expire)
     house.deliver(ticket)
 
     assert house.query("SELECT item, status FROM step_runs") == [(-1, "failed")]

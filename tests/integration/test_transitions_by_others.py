@@ -19,8 +19,8 @@ from engine.flow.transaction import after_success, commit
 from engine.steps import Context
 from engine.store.db.database import Database
 from engine.store.recovery import due_executions, liveness
-from engine.worker.claimer import known_code
-from engine.worker.expand import Expander
+from engine.worker.claim import known_code
+from engine.worker.fan_out import Expander
 from tests.support.house import House, python
 from tests.support.transitions import apply, chain, claimed, fan, inc
 

@@ -14,9 +14,9 @@ from engine.core.transitions import RunKey
 from engine.steps import Park
 from engine.steps.context import Context
 from engine.store.db.database import Database
-from engine.worker import execute
+from engine.worker import run
 from engine.worker.attempt import Released
-from engine.worker.claims import Claim, Stop
+from engine.worker.claim_registry import Claim, Stop
 from tests.support.dying import die
 from tests.support.house import House
 from tests.support.transitions import apply
@@ -76,7 +76,7 @@ def test_nor_when_its_worker_gives_it_back(
     execution_id = asleep(house)
     woken(house, execution_id)
     with monkeypatch.context() as draining:
-        draining.setattr(execute, "run_attempt", released)
+        draining.setattr(run, "run_attempt", released)
         house.deliver(house.ticket(execution_id, 0))
     assert house.step(execution_id, 0, "status", "reason") == ("queued", None)
     house.drain()

@@ -20,8 +20,8 @@ from engine import failpoints
 from engine.flow.outgoing import Sends
 from engine.store.db.compiled import Prepared
 from engine.store.tables import StepRun
-from engine.worker import execute
-from engine.worker.claims import Claim
+from engine.worker import run
+from engine.worker.claim_registry import Claim
 from tests.support import effects
 
 SABOTAGE = "SCORECARD_SABOTAGE"  # one of CONTROLS
@@ -46,7 +46,7 @@ def _tell_epochs() -> None:
 
     User code is never told its epoch, so the scorecard reads it off the claim as it passes by.
     """
-    run_attempt: Callable[..., Any] = execute.run_attempt  # type: ignore[attr-defined]
+    run_attempt: Callable[..., Any] = run.run_attempt  # type: ignore[attr-defined]
 
     def told(*args: Any, **more: Any) -> Any:
         [claim] = [arg for arg in (*args, *more.values()) if isinstance(arg, Claim)]
@@ -56,7 +56,7 @@ def _tell_epochs() -> None:
         finally:
             effects.epoch.reset(token)
 
-    execute.run_attempt = told  # type: ignore[attr-defined]
+    run.run_attempt = told  # type: ignore[attr-defined]
 
 
 def _shift_clock(seconds: float) -> None:

@@ -17,7 +17,7 @@ from engine.steps.context import Context
 from engine.steps.processes import Mark
 from engine.steps.watchdog import Watchdog
 from engine.worker.attempt import Outcome, Returned, run_attempt
-from engine.worker.claims import Claim
+from engine.worker.claim_registry import Claim
 
 
 def new_claim() -> Claim:

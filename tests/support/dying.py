@@ -15,8 +15,8 @@ from engine.flow.definition_cache import Versions
 from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes.step_runs import Ticket
-from engine.worker.claims import Claims
-from engine.worker.execute import Executor
+from engine.worker.claim_registry import Claims
+from engine.worker.run import Executor
 
 
 def die(url: str, worker_id: str, point: str, ticket: Ticket) -> None:

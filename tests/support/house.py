@@ -11,7 +11,7 @@ from typing import Any
 from engine import registry
 from engine.commands import lifecycle
 from engine.commands.publish import publish
-from engine.commands.rerun import Wish, start_again
+from engine.commands.rerun import RerunRequest, start_again
 from engine.commands.start import start
 from engine.definition import parse
 from engine.flow.outgoing import Sends
@@ -19,7 +19,7 @@ from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes.step_runs import Ticket
 from engine.testing.bench import Bench
-from engine.worker.execute import Executor
+from engine.worker.run import Executor
 from tests.support.looking import Looking
 
 
@@ -65,7 +65,7 @@ class House(Bench, Looking):
             owner_id=self.owner_id,
             execution_id=execution_id,
             message_id="m",
-            wish=Wish(**wish),
+            wish=RerunRequest(**wish),
         )
         return again.execution_id
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.commands.rerun import NEWEST, Preview, Wish
+from engine.commands.rerun import NEWEST, Preview, RerunRequest
 from engine.errors import EngineError, Fault, InvalidInput
 from engine_app.auth.viewer import Viewer
 from engine_app.states import rerun
@@ -20,10 +20,10 @@ class _Client:
     """The engine's client: notes the wish, foretells or refuses."""
 
     def __init__(self) -> None:
-        self.wishes: list[Wish] = []
+        self.wishes: list[RerunRequest] = []
         self.refusal: EngineError | None = None
 
-    def preview_again(self, *, owner_id: str, execution_id: str, wish: Wish) -> Preview:
+    def preview_again(self, *, owner_id: str, execution_id: str, wish: RerunRequest) -> Preview:
         assert (owner_id, execution_id) == ("u", "e")
         self.wishes.append(wish)
         if self.refusal is not None:
@@ -52,14 +52,14 @@ def _foretell(**chosen: Any) -> Any:
 
 def test_the_choices_become_the_wish_that_is_foretold(client: _Client) -> None:
     page = _foretell(step="charge", newer=True, edited=True, text='{"n": 1}')
-    assert client.wishes == [Wish("charge", NEWEST, {"n": 1}, edited=True)]
+    assert client.wishes == [RerunRequest("charge", NEWEST, {"n": 1}, edited=True)]
     assert page.outlook == Outlook(3, Fate(1, "read"), Fate(1, "charge"), Fate())
     assert page.wrong == []
 
 
 def test_without_a_choice_what_failed_runs_again(client: _Client) -> None:
     _foretell()
-    assert client.wishes == [Wish()]
+    assert client.wishes == [RerunRequest()]
 
 
 def test_an_input_that_is_no_json_is_told_and_nothing_foretold(client: _Client) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.worker.pipes import Channel, Garbled, line_of, message_of
+from engine.worker.process.ipc import Channel, Garbled, line_of, message_of
 
 
 class Pipes:

@@ -13,7 +13,7 @@ from engine.core.plan import Plan
 from engine.core.planning import expires_in, first_rows, window_of
 from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 from engine.errors import Conflict
-from engine.worker.claimer import DEADLINE_GRACE
+from engine.worker.claim import DEADLINE_GRACE
 from tests.support.model.rescue import GRACE, Notice, Rescue, Sends
 from tests.support.model.table import Key, Message, Row, StaleError
 

@@ -24,7 +24,7 @@ from engine.store.writes.step_runs import Ticket
 from engine.testing import scratch
 from engine.testing.bench import Bench
 from engine.testing.clock import Clock, Clocked
-from engine.worker.execute import Executor
+from engine.worker.run import Executor
 from tests.support.model.engine import Outcome
 from tests.support.model.rescue import Sends
 from tests.support.model.shapes import FUNCTION, SIGNAL

@@ -29,7 +29,7 @@ from engine.registry import find_function
 from engine.steps.context import Context
 from engine.steps.threads import start_own
 from engine.steps.watchdog import waking
-from engine.worker.pipes import FORWARDED, ROOM, Channel, Garbled
+from engine.worker.process.ipc import FORWARDED, ROOM, Channel, Garbled
 
 POLL_SECONDS = 0.1  # how late a cancel, a stop or a death is seen at most
 TERM_SECONDS = 2.0  # between SIGTERM and SIGKILL
@@ -254,7 +254,13 @@ def _has_ended(pid: int) -> bool:
 def _started(descriptors: tuple[int, ...]) -> subprocess.Popen[bytes]:
     # A fresh interpreter, not a fork: a fork of a process with threads inherits their locks.
     return subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", "engine.worker.child", str(os.getpid()), *map(str, descriptors)],
+        [
+            sys.executable,
+            "-m",
+            "engine.worker.process.child",
+            str(os.getpid()),
+            *map(str, descriptors),
+        ],
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
         start_new_session=True,

@@ -1,7 +1,8 @@
 """``isolation: process``: one attempt in a process of its own, the side of that process.
 
-Run as ``python -m engine.worker.child WORKER CONTROL REPORT LIFELINE TRACE``: the worker's process
-id and four descriptors. The function runs in the main thread, so that SIGTERM can interrupt it.
+Run as ``python -m engine.worker.process.child WORKER CONTROL REPORT LIFELINE TRACE``: the worker's
+process id and four descriptors. The function runs in the main thread, so that SIGTERM can
+interrupt it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from engine.steps.attempt_log import AttemptLog, clipped
 from engine.steps.context import Context, entered
 from engine.steps.python import Python
 from engine.worker.attempt import encoded, failed
-from engine.worker.pipes import FORWARDED, line_of, message_of
+from engine.worker.process.ipc import FORWARDED, line_of, message_of
 
 _PR_SET_PDEATHSIG = 1  # Source: linux/prctl.h
 _POLL_SECONDS = 0.1  # how late the worker's death is seen at most, where no kernel tells of it

@@ -22,15 +22,15 @@ from engine.store.db.database import Database
 from engine.store.writes import executions, step_runs
 from engine.store.writes.step_runs import Ticket
 from engine.worker.attempt import Outcome, Released, failed, returned
-from engine.worker.claimer import Claimer
-from engine.worker.claims import Claim, Claims
+from engine.worker.claim import Claimer
+from engine.worker.claim_registry import Claim, Claims
+from engine.worker.complete import Settler
 from engine.worker.prepare import Broken, Call, prepare
-from engine.worker.settle import Settler
-from engine.worker.work import Stay, Work
+from engine.worker.work import ExecutionContext, Work
 
 
 @dataclass(slots=True)
-class Visit:
+class ExternalAttempt:
     """One attempt under way in a worker of the user's own."""
 
     work: Work
@@ -38,7 +38,7 @@ class Visit:
     context: Context
 
 
-class Guest:
+class ExternalWorker:
     """Claims and settles in the name of one worker process of the user's own. Thread-safe."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Guest:
         self._claimer = Claimer(settings, database, claims, worker_id, journal)
         self._settler = Settler(settings, database, versions, self._claimer, journal)
 
-    def begin(self, ticket: Ticket) -> Visit | None:
+    def begin(self, ticket: Ticket) -> ExternalAttempt | None:
         """Claim the step run; None when the message is stale or doubled: nothing is to be done."""
         work = self._load(ticket)
         if work is None:
@@ -67,7 +67,7 @@ class Guest:
             claim = self._claimer.claim(work)
         except StaleClaim:
             return None
-        visit = Visit(work, claim, work.context(claim, self._database.now))
+        visit = ExternalAttempt(work, claim, work.context(claim, self._database.now))
         if isinstance(work.prepared, Broken):
             # What its end owes is found by rescue: there is nobody here to send it.
             self.end(visit, None, work.prepared.error, released=False)
@@ -75,7 +75,7 @@ class Guest:
         return visit
 
     def end(
-        self, visit: Visit, result: Any, error: BaseException | None, *, released: bool
+        self, visit: ExternalAttempt, result: Any, error: BaseException | None, *, released: bool
     ) -> Sends:
         """Settle what came of the actor's call and return the messages to send.
 
@@ -96,7 +96,7 @@ class Guest:
         return sends
 
     def _outcome(
-        self, visit: Visit, result: Any, error: BaseException | None, *, released: bool
+        self, visit: ExternalAttempt, result: Any, error: BaseException | None, *, released: bool
     ) -> Outcome:
         if released:
             return Released()
@@ -117,7 +117,7 @@ class Guest:
             return None
         definition = self._versions.get(pinned.workflow_id, pinned.version)
         scope = Scope(self._database, pinned, definition)
-        stay = Stay.begin(pinned, definition, scope, until=0.0)
+        execution = ExecutionContext.begin(pinned, definition, scope, until=0.0)
         step = definition.steps[run.step]
         prepared = prepare(step, run, scope)
-        return Work(stay, step, run, prepared) if isinstance(prepared, Call | Broken) else None
+        return Work(execution, step, run, prepared) if isinstance(prepared, Call | Broken) else None

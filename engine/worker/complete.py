@@ -35,13 +35,13 @@ from engine.worker.attempt import (
     failed,
 )
 from engine.worker.chaining import Chaining
-from engine.worker.children import Children, waiting_for, word_of
-from engine.worker.claimer import Claimer
-from engine.worker.claims import Claim
-from engine.worker.insist import settle
-from engine.worker.keep import keep
+from engine.worker.claim import Claimer
+from engine.worker.claim_registry import Claim
+from engine.worker.commit_retry import settle
 from engine.worker.prepare import Call
-from engine.worker.work import Stay, Work
+from engine.worker.store_result import keep
+from engine.worker.subworkflows import Children, waiting_for, word_of
+from engine.worker.work import ExecutionContext, Work
 
 _log = logging.getLogger(__name__)
 
@@ -122,14 +122,14 @@ class Settler:
         sends: Sends,
         child: NewExecution | None = None,
     ) -> Settled:
-        stay = work.stay
+        execution = work.execution
         if claim.key.item < 0:
-            stay.scope.remember(work.step.index, returned.value)
+            execution.scope.remember(work.step.index, returned.value)
         assert isinstance(work.prepared, Call)
         keep_as = work.prepared.keep
         chaining = Chaining(self._claimer, work)
-        last = stay.steps_left == 1 and claim.key.item < 0 and stay.ends_with
-        output, told = _output(stay) if last else (None, False)
+        last = execution.steps_left == 1 and claim.key.item < 0 and execution.ends_with
+        output, told = _output(execution) if last else (None, False)
 
         def move(tx: ExecutionTx) -> Carried:
             if child is not None and tx.state.stopping:
@@ -142,10 +142,10 @@ class Settler:
             if child is not None:
                 _admit(tx, child)
             chain = chaining.at(tx.now)
-            carried = after_success(tx, stay.definition, claim.key, ran=True, chain=chain)
-            stay.follow(tx.state)
+            carried = after_success(tx, execution.definition, claim.key, ran=True, chain=chain)
+            execution.follow(tx.state)
             if told:
-                complete(tx, stay.definition, output)
+                complete(tx, execution.definition, output)
             return carried
 
         plain = child is None and not returned.kept and keep_as is None
@@ -156,7 +156,7 @@ class Settler:
         return Settled(carried.ready, chaining.claimed(carried.chained), open=True)
 
     def _fail(self, work: Work, claim: Claim, failure: Failure, sends: Sends) -> Settled:
-        stay = work.stay
+        execution = work.execution
         verdict = failures.judge(work.step.retry, claim.key, failure, attempt=claim.attempt)
 
         def move(tx: ExecutionTx) -> tuple[int | None, list[Ticket]]:
@@ -166,8 +166,10 @@ class Settler:
             if delay is not None:
                 return delay, []
             error = verdict.described
-            ready = after_failure(tx, stay.definition, claim.key, error=error, grace=self._grace)
-            stay.follow(tx.state)
+            ready = after_failure(
+                tx, execution.definition, claim.key, error=error, grace=self._grace
+            )
+            execution.follow(tx.state)
             return None, ready
 
         settled = settle(self._database, claim, move, self._journal, sends)
@@ -223,12 +225,12 @@ class Settler:
     def _stop(self, tx: ExecutionTx, work: Work, claim: Claim) -> list[Ticket]:
         """Revoke the claim before anything is begun for it: its execution ends."""
         tickets = self._revoke(tx, work, claim)
-        work.stay.follow(tx.state)
+        work.execution.follow(tx.state)
         return tickets
 
     def _revoke(self, tx: ExecutionTx, work: Work, claim: Claim) -> list[Ticket]:
         tx.apply(claim.key, claim.epoch, failures.revoked(tx.state, now=tx.now))
-        return end_if_idle(tx, work.stay.definition)
+        return end_if_idle(tx, work.execution.definition)
 
 
 def _admit(tx: ExecutionTx, child: NewExecution) -> None:
@@ -237,10 +239,10 @@ def _admit(tx: ExecutionTx, child: NewExecution) -> None:
     tx.owed.append(child.id)
 
 
-def _output(stay: Stay) -> tuple[str | None, bool]:
+def _output(execution: ExecutionContext) -> tuple[str | None, bool]:
     """Return the output and whether it can be told already; a failure is left to ``finish``."""
     try:
-        return output_text(stay.definition, stay.scope), True
+        return output_text(execution.definition, execution.scope), True
     except EngineError:
         return None, False
 

@@ -22,7 +22,7 @@ from engine.store.writes import progress, step_runs
 from engine.store.writes.execution_tx import ExecutionTx, Line
 from engine.store.writes.fast_path import FastWrite, Written
 from engine.store.writes.step_runs import Ticket
-from engine.worker.claims import Claim, Stop
+from engine.worker.claim_registry import Claim, Stop
 
 T = TypeVar("T")
 

@@ -37,14 +37,14 @@ from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.executions import Pinned
 from engine.store.writes.step_runs import RunRow, Ticket
 from engine.worker.attempt import Outcome, failed, run_attempt
-from engine.worker.claimer import Claimer, knows
-from engine.worker.claims import Claim, Claims
+from engine.worker.claim import Claimer, knows
+from engine.worker.claim_registry import Claim, Claims
+from engine.worker.complete import Settler
 from engine.worker.decide import decide
-from engine.worker.expand import Expander
+from engine.worker.fan_out import Expander
 from engine.worker.prepare import Broken, Call, Expand, Reject, Skip, prepare
-from engine.worker.settle import Settler
 from engine.worker.vital_signs import VitalSigns
-from engine.worker.work import Stay, Work
+from engine.worker.work import ExecutionContext, Work
 
 # How many threads may stay with one execution for the whole time. Of more each has its share: 256
 # messages then hold 16 threads for 0.2 s in all, not for 3 s.
@@ -119,31 +119,31 @@ class Executor:
             sends.later.append((ticket, early))
             return None
         definition = self._versions.get(pinned.workflow_id, pinned.version)
-        stay = Stay.begin(
+        execution = ExecutionContext.begin(
             pinned,
             definition,
             Scope(self._database, pinned, definition),
             until=time.monotonic() + self._patience(pinned),
         )
         if _expired(run, self._database.now()):
-            return self._expire(Work(stay, definition.steps[run.step], run, EXPIRED), sends)
-        return self._prepared(stay, run)
+            return self._expire(Work(execution, definition.steps[run.step], run, EXPIRED), sends)
+        return self._prepared(execution, run)
 
     def _patience(self, pinned: Pinned) -> float:
         """Return for how many seconds this thread may stay with the execution.
 
         The shorter, the more of its step runs are under way: hundreds of messages may wait before
-        another execution's first one, and each of them stands for such a stay.
+        another execution's first one, and each of them stands for such a execution.
         """
         share = max(0, min(1.0, SIDE_BY_SIDE / max(pinned.active, 1)))
         return share * self._settings.continuation_ms / 1000
 
-    def _prepared(self, stay: Stay, run: RunRow) -> Work | None:
-        step = stay.definition.steps[run.step]
+    def _prepared(self, execution: ExecutionContext, run: RunRow) -> Work | None:
+        step = execution.definition.steps[run.step]
         if not knows(step):
             self._hold(run)
             return None
-        return Work(stay, step, run, prepare(step, run, stay.scope))
+        return Work(execution, step, run, prepare(step, run, execution.scope))
 
     def _hold(self, run: RunRow) -> None:
         def move(tx: ExecutionTx) -> None:
@@ -177,27 +177,27 @@ class Executor:
                         ready = self._hand_over(work, sends)
                     else:
                         return self._attempt(work, sends)
-            return self._go_on(work.stay, ready, sends)
+            return self._go_on(work.execution, ready, sends)
         except StaleClaim:
             return None
         finally:
-            self._tell(work.stay)
+            self._tell(work.execution)
 
-    def _go_on(self, stay: Stay, ready: list[Ticket], sends: Sends) -> Work | None:
+    def _go_on(self, execution: ExecutionContext, ready: list[Ticket], sends: Sends) -> Work | None:
         """Keep the first ready step run in hand while there is time, hand on the others."""
         if not ready:
-            if stay.steps_left == 0:
+            if execution.steps_left == 0:
                 finish(
                     self._database,
-                    stay.pinned.id,
-                    stay.definition,
-                    stay.scope,
+                    execution.pinned.id,
+                    execution.definition,
+                    execution.scope,
                     journal=self._journal,
                     sends=sends,
                 )
-                sends.drop_dispatch(stay.pinned.id)
+                sends.drop_dispatch(execution.pinned.id)
             return None
-        if stay.outdated or not self._claimer.may_stay(stay, ready[0].queue):
+        if execution.outdated or not self._claimer.may_stay(execution, ready[0].queue):
             sends.now += ready
             return None
         sends.now += ready[1:]
@@ -205,14 +205,14 @@ class Executor:
         if run is None or run.status is not StepStatus.QUEUED:
             return None
         try:
-            return self._prepared(stay, run)
+            return self._prepared(execution, run)
         except Unavailable:
             sends.now.append(ready[0])  # whoever gets it tries again until the store answers
             return None
 
-    def _tell(self, stay: Stay) -> None:
+    def _tell(self, execution: ExecutionContext) -> None:
         """Let pages know that there is news of the execution."""
-        pinned = stay.pinned
+        pinned = execution.pinned
         self._look(Look(pinned.id, pinned.owner_id, pinned.workflow_id))
 
     def _commit(
@@ -223,7 +223,7 @@ class Executor:
     def _skip(self, work: Work, reason: Reason, sends: Sends) -> list[Ticket]:
         def move(tx: ExecutionTx) -> list[Ticket]:
             tx.apply(work.key, work.run.epoch, transitions.skip(now=tx.now, reason=reason))
-            return after_success(tx, work.stay.definition, work.key, ran=False).ready
+            return after_success(tx, work.execution.definition, work.key, ran=False).ready
 
         return self._commit(work, move, sends)
 
@@ -235,7 +235,7 @@ class Executor:
             rejected = transitions.reject(now=tx.now, error=text, data=described)
             tx.apply(work.key, work.run.epoch, rejected)
             return after_failure(
-                tx, work.stay.definition, work.key, error=described, grace=self._grace
+                tx, work.execution.definition, work.key, error=described, grace=self._grace
             )
 
         return self._commit(work, move, sends)
@@ -244,7 +244,7 @@ class Executor:
         try:
             ready = self._commit(
                 work,
-                lambda tx: expire(tx, work.stay.definition, work.run, grace=self._grace),
+                lambda tx: expire(tx, work.execution.definition, work.run, grace=self._grace),
                 sends,
             )
         except StaleClaim:
@@ -276,11 +276,11 @@ class Executor:
         keep = work.prepared.keep
         if keep is None or work.claim is not None:
             return None
-        owner_id, now = work.stay.pinned.owner_id, self._database.now()
+        owner_id, now = work.execution.pinned.owner_id, self._database.now()
         found = self._database.read(
             lambda connection: result_cache.find(connection, owner_id, keep.key, now)
         )
-        scope, what = work.stay.scope, f"steps.{work.step.name}: the cached result"
+        scope, what = work.execution.scope, f"steps.{work.step.name}: the cached result"
         try:
             text = None if found is None else scope.whole(found, what)
             return None if text is None else (text, scope.keep(text, work.run, "output", what))
@@ -290,12 +290,12 @@ class Executor:
     def _reuse(self, work: Work, result: tuple[str, str], sends: Sends) -> list[Ticket]:
         text, kept = result
         if work.run.item < 0:
-            work.stay.scope.remember(work.step.index, decode(text))
+            work.execution.scope.remember(work.step.index, decode(text))
 
         def move(tx: ExecutionTx) -> list[Ticket]:
             reused = transitions.reuse(work.run.status, now=tx.now, output=kept)
             tx.apply(work.key, work.run.epoch, reused)
-            return after_success(tx, work.stay.definition, work.key, ran=True).ready
+            return after_success(tx, work.execution.definition, work.key, ran=True).ready
 
         return self._commit(work, move, sends)
 
@@ -304,7 +304,7 @@ class Executor:
     def _attempt(self, work: Work, sends: Sends) -> Work | None:
         if work.claim is None:
             work.claim = self._claimer.claim(work)
-            self._tell(work.stay)
+            self._tell(work.execution)
         try:
             if failpoints.armed:
                 failpoints.reach("between_claim_and_run")
@@ -317,7 +317,7 @@ class Executor:
         if settled.riding is not None:
             sends.now += settled.ready
             return settled.riding
-        return self._go_on(work.stay, settled.ready, sends) if settled.open else None
+        return self._go_on(work.execution, settled.ready, sends) if settled.open else None
 
     def _call(self, work: Work, claim: Claim) -> Outcome:
         if isinstance(work.prepared, Broken):

@@ -20,9 +20,9 @@ from engine.steps.attempt_log import AttemptLog
 from engine.store.db.database import Database
 from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.fast_path import FastWrite
-from engine.worker.claims import Claim, Claims
+from engine.worker.claim_registry import Claim, Claims
 from engine.worker.prepare import Call, prepare
-from engine.worker.work import Stay, Work, fresh_run
+from engine.worker.work import ExecutionContext, Work, fresh_run
 
 _BY_FUNCTION = frozenset({"python", "actor"})  # step types that call what modules register
 DEADLINE_GRACE = 5_000_000  # µs beyond the timeout after which rescue steps in for the watchdog
@@ -98,17 +98,21 @@ class Claimer:
     def following(self, work: Work) -> Work | None:
         """Return the dependant that is surely ready once ``work`` completes, prepared, if its
         claim can ride along in that commit."""
-        if work.run.item >= 0 or not self.may_stay(work.stay, work.run.queue):
+        if work.run.item >= 0 or not self.may_stay(work.execution, work.run.queue):
             return None
         for index in work.step.dependants:
-            step = work.stay.definition.steps[index]
+            step = work.execution.definition.steps[index]
             if _rides(step) and knows(step):
                 run = fresh_run(work.run.execution_id, step)
                 try:
-                    prepared = prepare(step, run, work.stay.scope)
+                    prepared = prepare(step, run, work.execution.scope)
                 except Unavailable:
                     return None  # a store that does not answer must not cost what was just done
-                return Work(work.stay, step, run, prepared) if isinstance(prepared, Call) else None
+                return (
+                    Work(work.execution, step, run, prepared)
+                    if isinstance(prepared, Call)
+                    else None
+                )
         return None
 
     def takes_items(self, work: Work) -> bool:
@@ -116,12 +120,12 @@ class Claimer:
         return (
             work.run.item >= 0
             and work.step.cache is None
-            and self.may_stay(work.stay, work.run.queue)
+            and self.may_stay(work.execution, work.run.queue)
         )
 
-    def may_stay(self, stay: Stay, queue: str) -> bool:
+    def may_stay(self, execution: ExecutionContext, queue: str) -> bool:
         """Whether this thread may take one more step run of the execution without a message."""
-        return queue == "steps" and time.monotonic() < stay.until and not self._claims.draining
+        return queue == "steps" and time.monotonic() < execution.until and not self._claims.draining
 
     def timeout(self, step: Step) -> float:
         """Return how many seconds the step's code may take."""

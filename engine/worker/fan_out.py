@@ -67,7 +67,7 @@ class Expander:
                 return fan_outs.queue_items(tx, work.key, 0, end)
             joined = transitions.join(now=tx.now, items=len(items))
             tx.apply(work.key, work.run.epoch, joined)
-            return after_success(tx, work.stay.definition, work.key, ran=True).ready
+            return after_success(tx, work.execution.definition, work.key, ran=True).ready
 
         return decide(self._database, self._journal, work, move, sends)
 
@@ -87,7 +87,7 @@ class Expander:
 
     def _kept_items(self, work: Work, items: list[str]) -> set[int]:
         """Return the items that completed in the origin, but those with another value now."""
-        if work.stay.pinned.origin_id is None:
+        if work.execution.pinned.origin_id is None:
             return set()
         found = self._database.read(lambda connection: fan_outs.kept_items(connection, work.key))
         other = [
@@ -105,6 +105,6 @@ class Expander:
 def _chunks(work: Work, items: list[str]) -> Iterator[list[NewItem]]:
     for start in range(0, len(items), ITEM_CHUNK):
         yield [
-            NewItem(item, value, input_of_item(work.step, item, value, work.stay.scope))
+            NewItem(item, value, input_of_item(work.step, item, value, work.execution.scope))
             for item, value in enumerate(items[start : start + ITEM_CHUNK], start)
         ]

@@ -13,7 +13,7 @@ from engine.errors import EngineError, StepError, Unavailable
 from engine.io.payloads import Payloads, place
 from engine.store.writes import artifacts
 from engine.worker.attempt import Outcome, Returned, failed
-from engine.worker.claims import Claim
+from engine.worker.claim_registry import Claim
 from engine.worker.work import Work
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from engine.steps import ApprovalWanted, ChildWanted, SignalWanted
 from engine.store.db.database import Database
 from engine.store.writes.executions import NewExecution, Parent
 from engine.store.writes.signals import wait_for
-from engine.worker.claims import Claim
+from engine.worker.claim_registry import Claim
 from engine.worker.work import Work
 
 MAX_DEPTH = 20  # a workflow that calls itself without an end must come to one
@@ -59,7 +59,7 @@ class Children:
                 are nested too deep.
             Unavailable: the database did not answer.
         """
-        pinned, step = work.stay.pinned, work.step.name
+        pinned, step = work.execution.pinned, work.step.name
         if pinned.depth >= MAX_DEPTH:
             raise _rejected(
                 f"step {step}: executions are nested {MAX_DEPTH} deep",

@@ -1,0 +1,1 @@
+"""``isolation: process``: one attempt in a process of its own."""
