@@ -11,7 +11,7 @@ from periodiq import PeriodiqMiddleware, cron
 
 from actors import messages, middleware
 from actors.broker import EngineBroker
-from actors.guests import ActorSteps, actor_step
+from actors.external_actors import ActorSteps, actor_step
 from actors.worker import WorkerRuntime
 from engine import settings
 from engine.commands.dispatch import dispatch as plan

@@ -12,7 +12,7 @@ import redis
 
 from actors import messages
 from actors.broker import ASKING_SECONDS, EngineBroker
-from actors.looks import publish
+from actors.notifications import publish
 from actors.timebox import Late, Timebox
 from engine.commands import lifecycle, missing_code, rerun, signals
 from engine.commands import start as verbs

@@ -18,7 +18,7 @@ import redis
 from actors import console, messages
 from actors.broker import EngineBroker
 from actors.heart import Heart
-from actors.looks import Looks
+from actors.notifications import Looks
 from engine import registry
 from engine.commands import missing_code
 from engine.errors import EngineError

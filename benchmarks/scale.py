@@ -27,7 +27,7 @@ from benchmarks.product import Product, product
 from engine.ids import first_id
 from engine.store.db import migrate, schema_version
 from engine_app.auth.tokens import create_token
-from engine_app.plain import iso
+from engine_app.serialize import iso
 from engine_app.states import monitoring
 
 TARGET_MS = {"postgresql": 20, "sqlite": 50}  # of the 95th of a hundred requests

@@ -6,8 +6,8 @@ import time
 
 from engine.store import reads
 from engine_app.auth.viewer import Viewer
-from engine_app.live import hub
-from engine_app.reading import database
+from engine_app.db_access import database
+from engine_app.pubsub import hub
 
 ASKED_CAP = 100
 _SECONDS = 2.0  # between two counts for a person: each change of anything may be an approval

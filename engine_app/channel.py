@@ -20,7 +20,7 @@ from reflex_base.constants import SocketEvent
 from reflex_base.constants.state import FIELD_MARKER
 from reflex_base.event import Event
 
-from engine_app.gate import FROM_CLIENTS, log_refusal
+from engine_app.event_allowlist import FROM_CLIENTS, log_refusal
 from engine_app.handshake import SESSION
 from engine_app.scenes import scenes
 from engine_app.states.base import LOGIN, login_path

@@ -10,17 +10,17 @@ from engine.settings import current
 from engine_app.api import build_api
 from engine_app.api.middleware import SecurityHeaders
 from engine_app.auth.places import allowed_origins
+from engine_app.auth_redirect import Door
 from engine_app.channel import Channel
 from engine_app.checks import Checks
 from engine_app.components.shell import failed_page
+from engine_app.db_access import client
 from engine_app.development import page_origins
-from engine_app.door import Door
-from engine_app.gate import Gate
+from engine_app.event_allowlist import Gate
 from engine_app.handshake import Handshake, session_of_cookies
-from engine_app.live import hub
-from engine_app.pages import approvals, execution, lost, monitoring, workflow, workflows
+from engine_app.pages import approvals, execution, monitoring, not_found, workflow, workflows
 from engine_app.pages import login as door
-from engine_app.reading import client
+from engine_app.pubsub import hub
 from engine_app.states.approvals import ApprovalsState
 from engine_app.states.execution import ExecutionState
 from engine_app.states.monitoring import MonitoringState
@@ -90,4 +90,4 @@ app.add_page(
 app.add_page(
     workflow.page, "/workflows/[id]", title=f"Workflow · {_NAME}", on_load=WorkflowState.watch
 )
-app.add_page(lost.page, "/404", title=f"Not found · {_NAME}")
+app.add_page(not_found.page, "/404", title=f"Not found · {_NAME}")

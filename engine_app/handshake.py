@@ -12,7 +12,7 @@ from engine.errors import EngineError
 from engine_app.api.problems import problem
 from engine_app.auth import secrets
 from engine_app.auth.viewer import cookie_of, of_session
-from engine_app.reading import database, in_thread
+from engine_app.db_access import database, in_thread
 
 PATH = "/_event"
 SESSION = "engine.session"  # in the scope: the digest of the session's secret, of a valid one only

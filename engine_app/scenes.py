@@ -23,8 +23,8 @@ from typing import Any
 from engine.errors import EngineError, NotFound
 from engine_app.asked import asked
 from engine_app.auth.viewer import Viewer, of_sessions
-from engine_app.live import Subscription, hub
-from engine_app.reading import database, in_thread
+from engine_app.db_access import database, in_thread
+from engine_app.pubsub import Subscription, hub
 from engine_app.who import who
 
 BEAT_SECONDS = 2.0  # between two signs of life; a page says "stale" after 5 s without one

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from engine.errors import EngineError
 from engine_app.auth.viewer import Viewer, of_sessions
-from engine_app.reading import database, in_thread
+from engine_app.db_access import database, in_thread
 from engine_app.tabs import tabs
 
 _FRESH_SECONDS = 1.0

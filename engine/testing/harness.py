@@ -24,13 +24,13 @@ from engine.steps import capture
 from engine.store import reads
 from engine.store.db.database import Connection
 from engine.store.reads import due_times
-from engine.testing import scratch
-from engine.testing.bench import Bench
+from engine.testing import temp_database
 from engine.testing.clock import Clock, Clocked
+from engine.testing.fake_actors import StandIns
 from engine.testing.faults import Fault, WorkerDied, as_error
-from engine.testing.post import Post
+from engine.testing.in_memory_engine import Bench
+from engine.testing.message_queue import Post
 from engine.testing.run import Run
-from engine.testing.stand_ins import StandIns
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class Harness:
         self.clock = Clock(now)
         self._folder = tempfile.TemporaryDirectory(prefix="engine-testing-")
         chosen = settings or Settings(continuation_ms=0)
-        database = scratch.open_database(Path(self._folder.name), chosen)
+        database = temp_database.open_database(Path(self._folder.name), chosen)
         self.bench = Bench(Clocked(database, self.clock), chosen)
         self.post = Post(self.bench, self.clock)
         self._stand_ins = StandIns(self.bench)

@@ -15,7 +15,7 @@ from engine_app.api.guard import Me, Parts, With
 from engine_app.api.steering import Key
 from engine_app.api.strict import LARGEST, Body, up_to
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import shape
+from engine_app.serialize import shape
 
 router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["executions"])
 _APPROVAL = "/executions/{execution_id}/approvals/{step}"

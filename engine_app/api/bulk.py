@@ -17,7 +17,7 @@ from engine_app.api.executions import by
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import micros
+from engine_app.serialize import micros
 
 router = APIRouter(route_class=up_to(20_000), tags=["executions"])
 _LONGEST_KEY = 100  # leaves room for an id beside it

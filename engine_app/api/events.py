@@ -18,8 +18,8 @@ from engine.store import reads
 from engine.store.reads import EventView
 from engine_app.api.guard import Me, With, viewer_of
 from engine_app.api.strict import LARGEST, Strict
-from engine_app.live import Subscription, execution_topic, hub
-from engine_app.plain import shape
+from engine_app.pubsub import Subscription, execution_topic, hub
+from engine_app.serialize import shape
 
 HEARTBEAT_SECONDS = 15.0  # proxies cut a silent connection after 30 to 60
 # Without Redis's word the stream looks by itself; with it only to make up for a lost one.

@@ -17,7 +17,7 @@ from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, Body, up_to
 from engine_app.api.values import as_download, with_links
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import micros, shape
+from engine_app.serialize import micros, shape
 
 # Over the 1 MB that an input may have, for what stands around it.
 BODY_LIMIT = 1_100_000

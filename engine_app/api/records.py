@@ -15,7 +15,7 @@ from engine.store.db.database import Database
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import Strict
 from engine_app.api.values import as_download, with_links
-from engine_app.plain import iso, shape
+from engine_app.serialize import iso, shape
 
 _AT_ONCE = 500
 T = TypeVar("T")

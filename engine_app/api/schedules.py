@@ -15,7 +15,7 @@ from engine_app.api.executions import BODY_LIMIT
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import shape
+from engine_app.serialize import shape
 
 router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["schedules"])
 _ROW = shapes.model_of(reads.ScheduleRow)

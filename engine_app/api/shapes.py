@@ -14,7 +14,7 @@ from pydantic import BaseModel, create_model
 
 from engine.codec import encode
 from engine.store.reads import MAX_LIMIT, Page
-from engine_app.plain import is_time, shape
+from engine_app.serialize import is_time, shape
 
 Cursor = Annotated[
     str | None, Query(max_length=500, description="`next_cursor` of the page before")

@@ -15,8 +15,8 @@ from engine_app.api.executions import BODY_LIMIT, Accepted, accepted, by
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import shape
-from engine_app.stages import stages
+from engine_app.cancel_timeline import stages
+from engine_app.serialize import shape
 
 router = APIRouter(route_class=up_to(BODY_LIMIT), tags=["executions"])
 Key = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=128)]

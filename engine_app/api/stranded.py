@@ -10,7 +10,7 @@ from engine_app.api import shapes
 from engine_app.api.guard import Me, Parts, With
 from engine_app.api.strict import Body, up_to
 from engine_app.auth.viewer import Viewer
-from engine_app.plain import shape
+from engine_app.serialize import shape
 
 router = APIRouter(route_class=up_to(10_000), tags=["executions"])
 

@@ -15,7 +15,7 @@ from engine.store.writes.workflows import Published
 from engine_app.api import shapes
 from engine_app.api.guard import Me, With
 from engine_app.api.strict import LARGEST, up_to
-from engine_app.plain import shape
+from engine_app.serialize import shape
 
 router = APIRouter(route_class=up_to(MAX_TEXT), tags=["workflows"])
 _DOCUMENT = {

@@ -122,7 +122,7 @@ def _repair(findings: Sequence[Finding], *, asking: bool) -> list[Repaired]:
         return []
     # Importing actors makes this process's broker, which needs Redis: to look does without.
     from actors import messages  # noqa: PLC0415
-    from actors.looks import Looks  # noqa: PLC0415
+    from actors.notifications import Looks  # noqa: PLC0415
     from engine.recovery import Rescue  # noqa: PLC0415
     from engine.recovery.doctor import Repairer  # noqa: PLC0415
 

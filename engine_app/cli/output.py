@@ -18,7 +18,7 @@ from engine.codec import encode
 from engine.errors import EngineError, InvalidError
 from engine.store.reads import Page
 from engine_app.escapes import last_states, without_escapes
-from engine_app.plain import shape
+from engine_app.serialize import shape
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)

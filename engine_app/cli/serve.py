@@ -70,7 +70,7 @@ def _sweep_for_ever(client: Client) -> None:
     # Importing actors makes this process's broker, which needs Redis: here and not above, so that
     # the other commands do without.
     from actors import messages  # noqa: PLC0415
-    from actors.looks import Looks  # noqa: PLC0415
+    from actors.notifications import Looks  # noqa: PLC0415
 
     holder, looks = f"rescue-{uuid.uuid4().hex[:12]}", Looks(client.redis)
     rescuer = Rescue(client.settings, client.database, client.versions, client.broker, looks.add)

@@ -15,11 +15,11 @@ from engine.definition import read_typed
 from engine.errors import EngineError, InvalidInput, InvalidQuery
 from engine.store import reads
 from engine.store.reads import ExecutionRow
+from engine_app.cancel_timeline import stages
 from engine_app.cli.executions import Execution, follow_to_end, started_line
 from engine_app.cli.inputs import parse_input
 from engine_app.cli.local import As, Json, acting, engine
 from engine_app.cli.output import clean, confirm, console, errors, moment, print_json
-from engine_app.stages import stages
 
 if TYPE_CHECKING:
     from actors.client import Client

@@ -6,7 +6,7 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import kit, parts
+from engine_app.components import ui, widgets
 from engine_app.states.execution import ExecutionState
 from engine_app.states.execution_windows import ITEM_STATUSES, SLOTS
 
@@ -21,7 +21,7 @@ def step_filters() -> rx.Component:
     return rx.cond(
         _STEPS.total > SLOTS,
         rx.el.div(
-            parts.search(
+            ui.search(
                 "Find steps",
                 "Find a step",
                 _STEPS.find,
@@ -29,7 +29,7 @@ def step_filters() -> rx.Component:
                 name="find",
                 kept=False,
             ),
-            parts.choice(
+            ui.choice(
                 "Status",
                 _STEPS.only,
                 [
@@ -110,7 +110,7 @@ def _item_ways() -> rx.Component:
             on_submit=ExecutionState.find_item,
             class_name="row",
         ),
-        parts.choice(
+        ui.choice(
             "Status",
             asked.only,
             [
@@ -187,7 +187,7 @@ def log_page() -> rx.Component:
 
 def _line(line: Any) -> rx.Component:
     return rx.el.div(
-        kit.Clock.create(at=line[2].to(int), digits=2),
+        widgets.Clock.create(at=line[2].to(int), digits=2),
         rx.el.span(line[3].to(str), class_name="lv"),
         rx.el.span(
             rx.el.span(line[0].to(str), " ", line[1].to(str), class_name="from"),
@@ -214,7 +214,7 @@ def log_pager() -> rx.Component:
         rx.cond(_PAGE.on & _PAGE.earlier, _log_way("← earlier", "earlier")),
         rx.cond(_PAGE.on & _PAGE.later, _log_way("later →", "later")),
         rx.cond(_PAGE.on, _log_way("follow", "follow")),
-        kit.Jump.create("download the log", href=address + "/logs/text", download=""),
+        widgets.Jump.create("download the log", href=address + "/logs/text", download=""),
         class_name="pager inner",
         role="navigation",
         aria_label="Pages of the log",
@@ -254,7 +254,7 @@ def _log_search() -> rx.Component:
             aria_label="From the line with the number",
         ),
         rx.el.button("Read", type="submit", class_name="btn s"),
-        kit.Keep.create(name="log"),
+        widgets.Keep.create(name="log"),
         on_submit=ExecutionState.read_log,
         class_name="row",
     )

@@ -7,11 +7,11 @@ from typing import Any
 import reflex as rx
 
 from engine_app.components import execution_lists as lists
-from engine_app.components import kit, parts
-from engine_app.components.parts import ago, fact, pill, took
+from engine_app.components import ui, widgets
+from engine_app.components.ui import ago, fact, pill, took
 from engine_app.states.execution import ExecutionState
 from engine_app.states.execution_windows import SLOTS
-from engine_app.states.shapes import Bar
+from engine_app.states.view_models import Bar
 
 _HEAD = ExecutionState.head
 _PICKED = ExecutionState.picked
@@ -24,7 +24,7 @@ def timeline() -> rx.Component:
         rx.el.div(
             rx.el.div(
                 rx.el.span(),
-                kit.Axis.create(start=_HEAD.created, end=_HEAD.finished),
+                widgets.Axis.create(start=_HEAD.created, end=_HEAD.finished),
                 rx.el.span(),
                 class_name="axis",
                 aria_hidden="true",
@@ -88,7 +88,7 @@ def timeline_row(
             ),
             class_name="n",
         ),
-        kit.Track.create(segs=bar.segs, start=start, end=end),
+        widgets.Track.create(segs=bar.segs, start=start, end=end),
         rx.el.span(
             rx.cond(bar.started > 0, took(bar.started, bar.finished), bar.status),
             class_name="took",
@@ -111,7 +111,7 @@ def timeline_row(
 
 
 def _log(*, step: Any = "", tall: bool = False) -> rx.Component:
-    return kit.LogTail.create(
+    return widgets.LogTail.create(
         of=_HEAD.id,
         chunk=ExecutionState.lines,
         first=ExecutionState.first_line,
@@ -139,7 +139,7 @@ def _facts() -> rx.Component:
         ),
         rx.cond(
             _PICKED.worker != "",
-            fact("Worker", kit.CopyId.create(text=_PICKED.worker)),
+            fact("Worker", widgets.CopyId.create(text=_PICKED.worker)),
         ),
         class_name="kv",
     )
@@ -203,11 +203,12 @@ def _value(name: str, text: Any, file: Any = "") -> rx.Component:
         rx.el.div(
             name,
             rx.cond(
-                file != "", kit.Jump.create("download", href=file, download="", class_name="sub")
+                file != "",
+                widgets.Jump.create("download", href=file, download="", class_name="sub"),
             ),
             class_name="hd",
         ),
-        rx.cond(text != "", parts.code(text, name), rx.el.p("None.", class_name="sub pane")),
+        rx.cond(text != "", ui.code(text, name), rx.el.p("None.", class_name="sub pane")),
     )
 
 
@@ -255,7 +256,7 @@ def logs() -> rx.Component:
 def events() -> rx.Component:
     """Return the facts, newest first."""
     return rx.el.div(
-        kit.EventTail.create(
+        widgets.EventTail.create(
             of=_HEAD.id,
             chunk=ExecutionState.events,
             first=ExecutionState.first_event,
@@ -291,7 +292,7 @@ def values() -> rx.Component:
 def _thing(thing: Any) -> rx.Component:
     return rx.el.figure(
         rx.el.figcaption(
-            kit.Jump.create(rx.el.b(thing.name), href=thing.href, download=thing.name),
+            widgets.Jump.create(rx.el.b(thing.name), href=thing.href, download=thing.name),
             rx.el.span(" ", thing.step, " · ", thing.size, class_name="sub"),
         ),
         rx.match(

@@ -6,9 +6,9 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import kit
-from engine_app.components.parts import ago, link, pill, took
-from engine_app.states.shapes import Line
+from engine_app.components import widgets
+from engine_app.components.ui import ago, link, pill, took
+from engine_app.states.view_models import Line
 
 _HEADS = ("Status", "Workflow", "Execution", "Progress", "Trigger", "Created", "Duration")
 
@@ -60,7 +60,7 @@ def execution_line(row: rx.Var[Line]) -> rx.Component:
                 rx.el.span(row.why, class_name="why"),
                 class_name="wide",
             ),
-            rx.el.td(kit.CopyId.create(text=row.id)),
+            rx.el.td(widgets.CopyId.create(text=row.id)),
             rx.el.td(
                 rx.el.span(
                     rx.el.i(style={"width": row.share}),
@@ -98,7 +98,7 @@ def short_line(row: rx.Var[Line]) -> rx.Component:
                 rx.el.span("v", row.version, " · ", row.trigger, class_name="why"),
                 class_name="wide",
             ),
-            rx.el.td(kit.CopyId.create(text=row.id)),
+            rx.el.td(widgets.CopyId.create(text=row.id)),
             rx.el.td(ago(row.created), class_name="num sub nowrap"),
             rx.el.td(took(row.started, row.finished), class_name="num nowrap"),
             custom_attrs={"data-row": row.id},

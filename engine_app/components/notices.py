@@ -6,15 +6,15 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import kit, parts
-from engine_app.components.parts import ago, link
+from engine_app.components import ui, widgets
+from engine_app.components.ui import ago, link
 from engine_app.states.monitoring import MonitoringState
 
 
 def notices() -> rx.Component:
     """Return the notices about missing code and dead letters."""
     return rx.el.div(
-        kit.Answered.create(turn=MonitoringState.turn),
+        widgets.Answered.create(turn=MonitoringState.turn),
         rx.cond(
             MonitoringState.refusal != "",
             rx.el.div(
@@ -67,7 +67,7 @@ def _letters() -> rx.Component:
         rx.el.ul(rx.foreach(MonitoringState.letters, _letter), class_name="kids"),
         rx.cond(
             (MonitoringState.newest_letters != "") | (MonitoringState.older_letters != ""),
-            parts.pager(
+            ui.pager(
                 rx.fragment(MonitoringState.letters.length(), " dead letters"),
                 first=("← newest", MonitoringState.newest_letters),
                 further=("older →", MonitoringState.older_letters),
@@ -98,7 +98,7 @@ def _letter(letter: Any) -> rx.Component:
         rx.el.span(ago(letter.at), class_name="sub"),
         rx.cond(
             letter.execution != "",
-            kit.Confirm.create(
+            widgets.Confirm.create(
                 label="Replay…",
                 title=rx.Var.create("Replay the dead letter of execution …") + letter.short + "?",
                 body=letter.again,

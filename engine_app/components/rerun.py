@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 
 from engine.commands.rerun import NEWEST
-from engine_app.components import form_fields, kit
+from engine_app.components import form_fields, widgets
 from engine_app.states.answering import FORM
 from engine_app.states.rerun import RerunState
 
@@ -17,7 +17,7 @@ _OUT = RerunState.outlook
 
 def rerun(execution: Any, workflow: Any) -> rx.Component:
     """Return the button and its dialog."""
-    return kit.Sheet.create(
+    return widgets.Sheet.create(
         rx.cond(
             RerunState.ready,
             _form(),
@@ -42,13 +42,15 @@ def _form() -> rx.Component:
         _input(),
         form_fields.wrong(RerunState.wrong),
         _outlook(),
-        kit.FormKey.create(name=FORM),
-        kit.Answered.create(turn=RerunState.turn),
+        widgets.FormKey.create(name=FORM),
+        widgets.Answered.create(turn=RerunState.turn),
         rx.el.div(
-            kit.SheetBack.create(),
+            widgets.SheetBack.create(),
             rx.cond(
                 _OUT.version > 0,
-                rx.el.button("Start it", type="submit", class_name="btn p", custom_attrs=kit.ACTS),
+                rx.el.button(
+                    "Start it", type="submit", class_name="btn p", custom_attrs=widgets.ACTS
+                ),
                 rx.el.button(
                     "Start it",
                     type="submit",
@@ -128,7 +130,7 @@ def _input() -> rx.Component:
                 custom_attrs={"data-secret": RerunState.secret},
             ),
         ),
-        rx.cond(RerunState.edited, kit.Keep.create(name="rerun")),
+        rx.cond(RerunState.edited, widgets.Keep.create(name="rerun")),
         class_name="field",
     )
 

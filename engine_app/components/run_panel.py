@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from engine_app.components import form_fields, kit
+from engine_app.components import form_fields, widgets
 from engine_app.states.answering import FORM
 from engine_app.states.running import DO, RENEW, RUN, TO_FORM, TO_JSON
 from engine_app.states.workflow import WorkflowState
@@ -20,14 +20,14 @@ def run_panel() -> rx.Component:
             rx.cond(_OLD, _outdated()),
             rx.cond(WorkflowState.as_json, _json(), _fields()),
             form_fields.wrong(WorkflowState.wrong),
-            kit.FormKey.create(name=FORM),
-            kit.Keep.create(
+            widgets.FormKey.create(name=FORM),
+            widgets.Keep.create(
                 name="run",
                 drawn=WorkflowState.drawn,
                 mode=rx.cond(WorkflowState.as_json, TO_JSON, TO_FORM),
                 on_recall=WorkflowState.recall,
             ),
-            kit.Answered.create(turn=WorkflowState.turn),
+            widgets.Answered.create(turn=WorkflowState.turn),
             _buttons(),
             on_submit=WorkflowState.run,
             class_name="pane",
@@ -43,7 +43,7 @@ def run_panel() -> rx.Component:
 def _buttons() -> rx.Component:
     # The first one is also what Enter means.
     return rx.el.div(
-        kit.Sender.create(
+        widgets.Sender.create(
             rx.cond(_OLD, rx.fragment("Run version ", WorkflowState.made_of), "Run"),
             does=RUN,
             name=DO,
@@ -55,8 +55,8 @@ def _buttons() -> rx.Component:
             ~WorkflowState.json_only,
             rx.cond(
                 WorkflowState.as_json,
-                kit.Sender.create("as a form", does=TO_FORM, name=DO, class_name="btn s"),
-                kit.Sender.create("as JSON", does=TO_JSON, name=DO, class_name="btn s"),
+                widgets.Sender.create("as a form", does=TO_FORM, name=DO, class_name="btn s"),
+                widgets.Sender.create("as JSON", does=TO_JSON, name=DO, class_name="btn s"),
             ),
         ),
         class_name="row",
@@ -72,7 +72,7 @@ def _outdated() -> rx.Component:
             WorkflowState.made_of,
             ".",
         ),
-        kit.Sender.create(
+        widgets.Sender.create(
             "Take the form of version ",
             WorkflowState.newest,
             does=RENEW,

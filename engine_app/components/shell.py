@@ -9,8 +9,8 @@ from reflex_base.vars.function import ArgsFunctionOperation
 from reflex_components_core.base.error_boundary import error_boundary
 
 from engine_app.asked import ASKED_CAP
-from engine_app.components import kit
-from engine_app.components.parts import link
+from engine_app.components import widgets
+from engine_app.components.ui import link
 from engine_app.states.base import Session
 
 _PLACES = (
@@ -23,10 +23,10 @@ _PLACES = (
 def frame(here: str, *content: Any) -> rx.Component:
     """Return a page; ``here`` is the path of the place it belongs to."""
     return rx.el.div(
-        kit.Jump.create("Skip to content", href="#content", class_name="skip"),
+        widgets.Jump.create("Skip to content", href="#content", class_name="skip"),
         _side(here),
         rx.el.main(*content, id="content", tab_index=-1),
-        kit.Told.create(),
+        widgets.Told.create(),
         class_name="app",
     )
 
@@ -70,9 +70,9 @@ def _foot() -> rx.Component:
     return rx.el.div(
         rx.el.span(Session.user, class_name="who"),
         rx.el.div(
-            kit.ThemeSwitch.create(),
-            kit.Keys.create(),
-            kit.NativeForm.create(
+            widgets.ThemeSwitch.create(),
+            widgets.Keys.create(),
+            widgets.NativeForm.create(
                 rx.el.button("Sign out", type="submit", class_name="btn s"),
                 action="/api/logout",
                 method="post",
@@ -89,7 +89,7 @@ def failed_page(_stateful: bool) -> rx.Component:
         rx.el.div(
             rx.el.h2("This page failed to draw"),
             rx.el.p("The engine is not touched by it. Load the page again."),
-            kit.Jump.create("Load again", href="", class_name="btn"),
+            widgets.Jump.create("Load again", href="", class_name="btn"),
             class_name="panel empty",
         )
     )

@@ -6,9 +6,9 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import kit
-from engine_app.components.parts import link, pill
+from engine_app.components import widgets
 from engine_app.components.rerun import rerun
+from engine_app.components.ui import link, pill
 from engine_app.states.execution import ExecutionState
 
 _HEAD = ExecutionState.head
@@ -19,14 +19,14 @@ _FAMILY = ExecutionState.family
 def actions() -> rx.Component:
     """Return the buttons: only those whose action is possible now."""
     return rx.el.span(
-        kit.Answered.create(turn=ExecutionState.turn),
+        widgets.Answered.create(turn=ExecutionState.turn),
         rx.cond(_STAGE.can_resume, _resume()),
         rx.cond(_STAGE.can_pause, _pause()),
         rx.cond(_STAGE.can_cancel, _cancel()),
         rx.cond(~_HEAD.is_open, rerun(_HEAD.id, _HEAD.workflow)),
         rx.cond((_HEAD.status == "failed") | (_HEAD.status == "cancelled"), _retry()),
         class_name="row",
-        custom_attrs=kit.STEADY,  # what may be done changes with the execution
+        custom_attrs=widgets.STEADY,  # what may be done changes with the execution
     )
 
 
@@ -35,13 +35,13 @@ def _resume() -> rx.Component:
         "Resume",
         type="button",
         class_name="btn p",
-        custom_attrs=kit.ACTS,
+        custom_attrs=widgets.ACTS,
         on_click=ExecutionState.resume,
     )
 
 
 def _pause() -> rx.Component:
-    return kit.Confirm.create(
+    return widgets.Confirm.create(
         label="Pause…",
         title=rx.Var.create("Pause this execution of ") + _HEAD.workflow + "?",
         body="No further step starts until it is resumed. Running steps finish; what waits for a "
@@ -54,7 +54,7 @@ def _pause() -> rx.Component:
 
 
 def _cancel() -> rx.Component:
-    return kit.Confirm.create(
+    return widgets.Confirm.create(
         label=rx.cond(_STAGE.name == "closing", "Abandon…", "Cancel…"),
         title=rx.cond(
             _STAGE.name == "closing",
@@ -72,7 +72,7 @@ def _cancel() -> rx.Component:
 
 
 def _retry() -> rx.Component:
-    return kit.Confirm.create(
+    return widgets.Confirm.create(
         label="Retry…",
         title=rx.Var.create("Retry this execution of ") + _HEAD.workflow + "?",
         body="A new execution of the same version goes on where this one stopped: completed steps "
@@ -105,7 +105,7 @@ def stage_words() -> rx.Component:
             "asked",
             _words(
                 "Running steps are asked to stop until ",
-                kit.Clock.create(at=_STAGE.until),
+                widgets.Clock.create(at=_STAGE.until),
                 "; then they are interrupted. It ends as ",
                 _STAGE.ending,
                 ".",
@@ -115,7 +115,7 @@ def stage_words() -> rx.Component:
             "interrupting",
             _words(
                 "Interrupting what still runs until ",
-                kit.Clock.create(at=_STAGE.until),
+                widgets.Clock.create(at=_STAGE.until),
                 "; after that its result no longer counts.",
             ),
         ),
@@ -131,7 +131,7 @@ def stage_words() -> rx.Component:
             "abandoned",
             _words(
                 "The closing steps are abandoned: those that run are asked to stop until ",
-                kit.Clock.create(at=_STAGE.until),
+                widgets.Clock.create(at=_STAGE.until),
                 ".",
             ),
         ),

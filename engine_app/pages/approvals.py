@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import reflex as rx
 
-from engine_app.components import asks, kit, parts
-from engine_app.components.parts import link
+from engine_app.components import pending_inputs, ui, widgets
 from engine_app.components.shell import frame
+from engine_app.components.ui import link
 from engine_app.states.approvals import ApprovalsState
 
 
@@ -17,12 +17,12 @@ def page() -> rx.Component:
         rx.el.div(
             rx.el.h1("Approvals"),
             rx.el.span(class_name="grow"),
-            kit.mark(ApprovalsState.beat, ApprovalsState.behind),
+            widgets.mark(ApprovalsState.beat, ApprovalsState.behind),
             class_name="row",
         ),
         rx.cond(
             ApprovalsState.trouble != "",
-            parts.trouble(ApprovalsState.trouble, ApprovalsState.look_again),
+            ui.trouble(ApprovalsState.trouble, ApprovalsState.look_again),
         ),
         rx.cond(
             ApprovalsState.refusal != "",
@@ -37,14 +37,14 @@ def page() -> rx.Component:
             ApprovalsState.loaded,
             # The list stays where it is while it is empty: a card that comes is one that moved.
             rx.fragment(
-                asks.cards(ApprovalsState, named=True),
+                pending_inputs.cards(ApprovalsState, named=True),
                 rx.cond(ApprovalsState.asks.length() == 0, _none()),
             ),
-            rx.cond(ApprovalsState.trouble == "", parts.bones(3)),
+            rx.cond(ApprovalsState.trouble == "", ui.bones(3)),
         ),
         rx.cond(
             ApprovalsState.loaded & ((ApprovalsState.newest != "") | (ApprovalsState.older != "")),
-            parts.pager(
+            ui.pager(
                 rx.fragment(ApprovalsState.asks.length(), " on this page, the newest first"),
                 first=("← newest", ApprovalsState.newest),
                 further=("older →", ApprovalsState.older),
@@ -56,7 +56,7 @@ def page() -> rx.Component:
 
 def _none() -> rx.Component:
     return rx.el.div(
-        parts.empty(
+        ui.empty(
             "Nothing waits for your decision",
             "A workflow asks for one with an approval step. It appears here the moment it waits, "
             "with its form, whichever execution it belongs to.",

@@ -6,10 +6,10 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import asks, kit, parts, standing
 from engine_app.components import execution_tabs as tabs
-from engine_app.components.parts import ago, kpi, link, pill, took
+from engine_app.components import pending_inputs, standing, ui, widgets
 from engine_app.components.shell import frame
+from engine_app.components.ui import ago, kpi, link, pill, took
 from engine_app.states.execution import ExecutionState
 
 _HEAD = ExecutionState.head
@@ -27,14 +27,14 @@ def page() -> rx.Component:
     """Return the page."""
     return frame(
         "/monitoring",
-        kit.title(_HEAD.workflow, _HEAD.status, _HEAD.id),
-        kit.Recall.create(
+        widgets.title(_HEAD.workflow, _HEAD.status, _HEAD.id),
+        widgets.Recall.create(
             chosen=ExecutionState.chosen, about=_HEAD.id, on_recall=ExecutionState.recall
         ),
         _trail(),
         rx.cond(
             ExecutionState.trouble != "",
-            parts.trouble(ExecutionState.trouble, ExecutionState.look_again),
+            ui.trouble(ExecutionState.trouble, ExecutionState.look_again),
         ),
         rx.cond(
             ExecutionState.loaded,
@@ -53,13 +53,13 @@ def _trail() -> rx.Component:
                 rx.el.span("/", aria_hidden="true"),
                 link(_HEAD.workflow, to=rx.Var.create("/workflows/") + _HEAD.workflow_id),
                 rx.el.span("/", aria_hidden="true"),
-                kit.CopyId.create(text=_HEAD.id),
+                widgets.CopyId.create(text=_HEAD.id),
             ),
         ),
         rx.el.span(class_name="grow"),
         rx.cond(
             _HEAD.id != "",
-            kit.Jump.create(
+            widgets.Jump.create(
                 "download all",
                 href=rx.Var.create("/api/executions/") + _HEAD.id + "/record",
                 download="",
@@ -67,7 +67,7 @@ def _trail() -> rx.Component:
                 title="Steps with their values, items, events and log lines, as JSON",
             ),
         ),
-        kit.mark(ExecutionState.beat, ExecutionState.behind),
+        widgets.mark(ExecutionState.beat, ExecutionState.behind),
         class_name="trail",
     )
 
@@ -77,8 +77,8 @@ def _content() -> rx.Component:
         _title(),
         _refusal(),
         standing.stage_words(),
-        asks.cards(ExecutionState),
-        asks.decisions(ExecutionState.decided),
+        pending_inputs.cards(ExecutionState),
+        pending_inputs.decisions(ExecutionState.decided),
         rx.foreach(ExecutionState.left_out, lambda words: rx.el.p(words, class_name="note")),
         _cause(),
         _words(),
@@ -209,7 +209,7 @@ def _shown() -> rx.Component:
 
 def _missing() -> rx.Component:
     return rx.el.div(
-        parts.empty(
+        ui.empty(
             "No such execution",
             "It is not among yours. The address may be wrong, or it belongs to someone else.",
             link("All your executions", to="/monitoring", class_name="btn"),
@@ -221,10 +221,10 @@ def _missing() -> rx.Component:
 
 def _skeleton() -> rx.Component:
     return rx.fragment(
-        rx.el.div(parts.bone("180px"), parts.bone("80px"), class_name="row title"),
+        rx.el.div(ui.bone("180px"), ui.bone("80px"), class_name="row title"),
         rx.el.div(
-            *[rx.el.div(parts.bone("60px"), rx.el.br(), parts.bone("90px")) for _ in range(5)],
+            *[rx.el.div(ui.bone("60px"), rx.el.br(), ui.bone("90px")) for _ in range(5)],
             class_name="panel kpis",
         ),
-        parts.bones(6),
+        ui.bones(6),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reflex as rx
 
-from engine_app.components import kit
+from engine_app.components import widgets
 from engine_app.components.shell import brand
 
 
@@ -14,7 +14,7 @@ def page() -> rx.Component:
         rx.el.div(
             brand(),
             rx.el.h1("Sign in", class_name="only-reader"),
-            kit.SignIn.create(action="/api/login"),
+            widgets.SignIn.create(action="/api/login"),
             rx.el.p(
                 "On the machine the engine runs on, its start prints a link that signs in once.",
                 class_name="sub",

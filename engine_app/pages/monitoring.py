@@ -5,10 +5,10 @@ from __future__ import annotations
 import reflex as rx
 
 from engine.store.reads.walks import REACH
-from engine_app.components import executions, kit, parts
+from engine_app.components import executions, ui, widgets
 from engine_app.components.notices import notices
-from engine_app.components.parts import link
 from engine_app.components.shell import frame
+from engine_app.components.ui import link
 from engine_app.states.monitoring import SLOTS, STATUSES, MonitoringState
 
 
@@ -20,7 +20,7 @@ def page() -> rx.Component:
             rx.el.h1("Monitoring"),
             rx.el.span(MonitoringState.summary, class_name="sub"),
             rx.el.span(class_name="grow"),
-            kit.mark(MonitoringState.beat, MonitoringState.behind),
+            widgets.mark(MonitoringState.beat, MonitoringState.behind),
             link("Run a workflow", to="/workflows", class_name="btn p"),
             class_name="row",
         ),
@@ -28,31 +28,31 @@ def page() -> rx.Component:
         _filters(),
         rx.cond(
             MonitoringState.trouble != "",
-            parts.trouble(MonitoringState.trouble, MonitoringState.look_again),
+            ui.trouble(MonitoringState.trouble, MonitoringState.look_again),
         ),
         rx.cond(
             MonitoringState.loaded,
             _list(),
-            rx.cond(MonitoringState.trouble == "", parts.bones(8)),
+            rx.cond(MonitoringState.trouble == "", ui.bones(8)),
         ),
     )
 
 
 def _filters() -> rx.Component:
     return rx.el.div(
-        parts.search(
+        ui.search(
             "Find executions",
             "Find by workflow, id, error or trigger",
             MonitoringState.text,
             MonitoringState.search,
         ),
-        parts.choice(
+        ui.choice(
             "Status",
             MonitoringState.status,
             [rx.el.option("any", value=""), *[rx.el.option(name, value=name) for name in STATUSES]],
             MonitoringState.pick_status,
         ),
-        parts.choice(
+        ui.choice(
             "Workflow",
             MonitoringState.workflow,
             [
@@ -97,7 +97,7 @@ def _list() -> rx.Component:
 def _nothing() -> rx.Component:
     return rx.cond(
         MonitoringState.reached > 0,
-        parts.empty(
+        ui.empty(
             "Nothing so far",
             f"{REACH:,} executions were looked through, and there are older ones. With a status "
             "chosen only those in it are looked through.",
@@ -110,12 +110,12 @@ def _nothing() -> rx.Component:
 def _nothing_at_all() -> rx.Component:
     return rx.cond(
         MonitoringState.filtered | (MonitoringState.first != ""),
-        parts.empty(
+        ui.empty(
             "Nothing matches",
             "No execution of yours fits this filter. Others may be there without it.",
             link("Show all executions", to="/monitoring", class_name="btn"),
         ),
-        parts.empty(
+        ui.empty(
             "No executions yet",
             "An execution is one run of a workflow. Each appears here the moment it starts, "
             "with what it is doing or waiting for.",
@@ -125,13 +125,13 @@ def _nothing_at_all() -> rx.Component:
 
 
 def _pager() -> rx.Component:
-    return parts.pager(
+    return ui.pager(
         rx.fragment(
             MonitoringState.shown, rx.cond(MonitoringState.shown == 1, " execution", " executions")
         ),
         rx.cond(
             MonitoringState.reached > 0,
-            rx.el.span("looked back to ", kit.Day.create(at=MonitoringState.reached)),
+            rx.el.span("looked back to ", widgets.Day.create(at=MonitoringState.reached)),
         ),
         first=("← newest", MonitoringState.first),
         further=("older →", MonitoringState.older),

@@ -6,11 +6,11 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import executions, kit, parts
+from engine_app.components import executions, ui, widgets
 from engine_app.components.graph import graph
-from engine_app.components.parts import ago, link
 from engine_app.components.run_panel import run_panel
 from engine_app.components.shell import frame
+from engine_app.components.ui import ago, link
 from engine_app.states.workflow import SLOTS, WorkflowState
 
 
@@ -18,27 +18,28 @@ def page() -> rx.Component:
     """Return the page."""
     return frame(
         "/workflows",
-        kit.title(WorkflowState.name, "workflow"),
+        widgets.title(WorkflowState.name, "workflow"),
         rx.el.div(
             link("Workflows", to="/workflows"),
             rx.cond(
                 WorkflowState.id != "",
                 rx.fragment(
-                    rx.el.span("/", aria_hidden="true"), kit.CopyId.create(text=WorkflowState.id)
+                    rx.el.span("/", aria_hidden="true"),
+                    widgets.CopyId.create(text=WorkflowState.id),
                 ),
             ),
             rx.el.span(class_name="grow"),
-            kit.mark(WorkflowState.beat, WorkflowState.behind),
+            widgets.mark(WorkflowState.beat, WorkflowState.behind),
             class_name="trail",
         ),
         rx.cond(
             WorkflowState.trouble != "",
-            parts.trouble(WorkflowState.trouble, WorkflowState.look_again),
+            ui.trouble(WorkflowState.trouble, WorkflowState.look_again),
         ),
         rx.cond(
             WorkflowState.loaded,
             rx.cond(WorkflowState.missing, _missing(), _content()),
-            rx.cond(WorkflowState.trouble == "", parts.bones(6)),
+            rx.cond(WorkflowState.trouble == "", ui.bones(6)),
         ),
     )
 
@@ -65,7 +66,7 @@ def _content() -> rx.Component:
         ),
         rx.el.details(
             rx.el.summary("Document", class_name="hd", style={"cursor": "pointer"}),
-            parts.code(WorkflowState.document, "Document"),
+            ui.code(WorkflowState.document, "Document"),
             class_name="panel",
             style={"marginTop": "14px"},
         ),
@@ -91,7 +92,7 @@ def _recent() -> rx.Component:
                 [getattr(WorkflowState, f"run{number}") for number in range(SLOTS)]
             ),
             rx.el.div(
-                parts.empty(
+                ui.empty(
                     "Never run by you",
                     "Fill in the form and press Run: the execution appears here and can be "
                     "watched step by step.",
@@ -135,7 +136,7 @@ def _pager(first: Any, further: Any, *, name: str) -> rx.Component:
     return rx.cond(
         (first != "") | (further != ""),
         rx.el.div(
-            parts.pager(first=("← newest", first), further=("older →", further), name=name),
+            ui.pager(first=("← newest", first), further=("older →", further), name=name),
             class_name="pane",
         ),
     )
@@ -184,7 +185,7 @@ def _due(due: Any) -> rx.Component:
 
 def _missing() -> rx.Component:
     return rx.el.div(
-        parts.empty(
+        ui.empty(
             "No such workflow",
             "It is neither yours nor shared. The address may be wrong.",
             link("All workflows", to="/workflows", class_name="btn"),

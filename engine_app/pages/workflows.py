@@ -6,9 +6,9 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import kit, parts
-from engine_app.components.parts import ago, link, pill
+from engine_app.components import ui, widgets
 from engine_app.components.shell import frame
+from engine_app.components.ui import ago, link, pill
 from engine_app.states.workflows import WorkflowsState
 
 
@@ -20,14 +20,14 @@ def page() -> rx.Component:
             rx.el.h1("Workflows"),
             rx.el.span("yours and those shared with everyone", class_name="sub"),
             rx.el.span(class_name="grow"),
-            kit.mark(WorkflowsState.beat, WorkflowsState.behind),
+            widgets.mark(WorkflowsState.beat, WorkflowsState.behind),
             class_name="row",
             style={"marginBottom": "14px"},
         ),
         _filters(),
         rx.cond(
             WorkflowsState.trouble != "",
-            parts.trouble(WorkflowsState.trouble, WorkflowsState.look_again),
+            ui.trouble(WorkflowsState.trouble, WorkflowsState.look_again),
         ),
         rx.cond(
             WorkflowsState.loaded,
@@ -40,14 +40,14 @@ def page() -> rx.Component:
                     _nothing(),
                 ),
             ),
-            rx.cond(WorkflowsState.trouble == "", parts.bones(5)),
+            rx.cond(WorkflowsState.trouble == "", ui.bones(5)),
         ),
     )
 
 
 def _filters() -> rx.Component:
     return rx.el.div(
-        parts.search("Find workflows", "Find by name", WorkflowsState.text, WorkflowsState.search),
+        ui.search("Find workflows", "Find by name", WorkflowsState.text, WorkflowsState.search),
         rx.cond(WorkflowsState.text != "", link("Clear filter", to="/workflows", class_name="btn")),
         class_name="filters",
     )
@@ -56,7 +56,7 @@ def _filters() -> rx.Component:
 def _pager() -> rx.Component:
     return rx.cond(
         (WorkflowsState.first != "") | (WorkflowsState.further != ""),
-        parts.pager(
+        ui.pager(
             rx.fragment(WorkflowsState.cards.length(), " workflows"),
             first=("← first", WorkflowsState.first),
             further=("next →", WorkflowsState.further),
@@ -106,7 +106,7 @@ def _row(card: Any) -> rx.Component:
 
 def _no_match() -> rx.Component:
     return rx.el.div(
-        parts.empty(
+        ui.empty(
             "Nothing matches",
             "No workflow that you may run has this in its name, or there are no more of them.",
             link("Show all workflows", to="/workflows", class_name="btn"),
@@ -117,7 +117,7 @@ def _no_match() -> rx.Component:
 
 def _nothing() -> rx.Component:
     return rx.el.div(
-        parts.empty(
+        ui.empty(
             "No workflows yet",
             "A workflow is a graph of steps, written in Python or as a document. Publish one with",
             rx.el.code("engine workflows push my-workflow.yaml", class_name="mono"),

@@ -18,7 +18,7 @@ from engine.errors import Conflict, EngineError, Fault, InvalidInput, NotFound
 from engine.store import reads
 from engine.store.reads.pending_actions import DecisionRow, Place, decision
 from engine_app.auth.viewer import Viewer
-from engine_app.reading import client, database, in_thread
+from engine_app.db_access import client, database, in_thread
 from engine_app.states.base import session_of, to_login, viewer_of
 from engine_app.states.shapes_asks import (
     Ask,

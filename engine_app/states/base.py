@@ -1,7 +1,7 @@
 """What every page's state shares: who is looking, and how it follows the engine.
 
 Reflex lets any client call every public method of a state. So helpers start with ``_``, each
-handler is named in ``engine_app.gate`` and each query carries the viewer's own id.
+handler is named in ``engine_app.event_allowlist`` and each query carries the viewer's own id.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from reflex.state import BaseState
 from engine.errors import EngineError
 from engine_app import scenes as stage
 from engine_app.auth.viewer import Viewer, of_session
-from engine_app.reading import database
+from engine_app.db_access import database
 from engine_app.scenes import Picture, Seat, Subject, Values, changes, scenes
 from engine_app.tabs import tabs
 from engine_app.who import who

@@ -10,9 +10,10 @@ import reflex as rx
 
 from engine.errors import EngineError
 from engine_app.auth.viewer import Viewer
-from engine_app.live import execution_topic
-from engine_app.reading import client, in_thread
+from engine_app.db_access import client, in_thread
+from engine_app.pubsub import execution_topic
 from engine_app.states.answering import Answering
+from engine_app.states.artifacts import Thing
 from engine_app.states.base import (
     Follow,
     Following,
@@ -36,9 +37,8 @@ from engine_app.states.execution_windows import (
     remembered,
 )
 from engine_app.states.log_pages import LogPages, Place
-from engine_app.states.shapes import Bar, Cause, Head
-from engine_app.states.shapes_waits import Decided, Family, Stage
-from engine_app.states.things import Thing
+from engine_app.states.view_models import Bar, Cause, Head
+from engine_app.states.view_models_waits import Decided, Family, Stage
 
 REFILLS = 40  # as many rows as a tab keeps: it asks again when that was not enough
 

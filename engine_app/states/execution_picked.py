@@ -12,7 +12,7 @@ from engine.store.reads.detail import ATTEMPTS_SHOWN
 from engine.store.reads.summaries import error_line
 from engine_app.forms import masked
 from engine_app.states.execution_windows import ITEMS, Choice, Items, items
-from engine_app.states.shapes import Try, begun, pretty, progress, tries
+from engine_app.states.view_models import Try, begun, pretty, progress, tries
 
 _FAILED_ITEMS = 20  # with their errors, beside the others
 

@@ -11,12 +11,14 @@ from engine.store.reads import EventView, ExecutionDetail, pending_actions
 from engine.store.reads.pending_actions import AskRow
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
-from engine_app.reading import client, database
+from engine_app.db_access import client, database
 from engine_app.scenes import Picture
 from engine_app.states import execution_windows as windows
+from engine_app.states.artifacts import Thing, missing, things
 from engine_app.states.execution_picked import Picked, file_of, pick, told
 from engine_app.states.execution_windows import Choice
-from engine_app.states.shapes import (
+from engine_app.states.shapes_asks import asks
+from engine_app.states.view_models import (
     Bar,
     Naps,
     bars,
@@ -27,8 +29,7 @@ from engine_app.states.shapes import (
     naps,
     pretty,
 )
-from engine_app.states.shapes_asks import asks
-from engine_app.states.shapes_waits import (
+from engine_app.states.view_models_waits import (
     Graces,
     arranged,
     decided,
@@ -36,7 +37,6 @@ from engine_app.states.shapes_waits import (
     stage,
     waiting_notes,
 )
-from engine_app.states.things import Thing, missing, things
 
 LINES = 500  # log lines or events that a tab is told at once; it asks for what is before them
 

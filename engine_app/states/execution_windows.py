@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from engine_app.states.shapes import Bar
+from engine_app.states.view_models import Bar
 
 SLOTS = 60  # steps on screen
 ITEMS = 200  # items on screen

@@ -12,10 +12,10 @@ from engine.errors import EngineError
 from engine.store import reads
 from engine.store.db.database import Connection
 from engine.store.reads import LogView
-from engine_app.reading import database, in_thread
+from engine_app.db_access import database, in_thread
 from engine_app.states.base import askable, session_of, to_login, viewer_of
 from engine_app.states.execution_windows import LINES, Page
-from engine_app.states.shapes import log_line
+from engine_app.states.view_models import log_line
 
 _LARGEST = 2**63 - 1  # that a database knows
 

@@ -14,8 +14,8 @@ from engine.ids import made_at
 from engine.store import reads
 from engine.store.db.database import Connection, Database
 from engine.store.reads import pending_actions
-from engine_app.live import owner_topic
-from engine_app.reading import client, database, in_thread
+from engine_app.db_access import client, database, in_thread
+from engine_app.pubsub import owner_topic
 from engine_app.scenes import Picture
 from engine_app.states.base import (
     Follow,
@@ -26,8 +26,8 @@ from engine_app.states.base import (
     to_login,
     viewer_of,
 )
-from engine_app.states.shapes import Line, line
 from engine_app.states.shapes_notices import Lack, Letter, lack, letter
+from engine_app.states.view_models import Line, line
 
 SLOTS = 50
 LETTERS_SHOWN = 20  # at once

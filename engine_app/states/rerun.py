@@ -15,10 +15,10 @@ from engine.errors import EngineError
 from engine.store import reads
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
-from engine_app.reading import client, database, in_thread
+from engine_app.db_access import client, database, in_thread
 from engine_app.states.answering import FORM
 from engine_app.states.base import session_of, to_login, viewer_of
-from engine_app.states.shapes_waits import Outlook, outlook
+from engine_app.states.view_models_waits import Outlook, outlook
 
 STEPS_SHOWN = 500  # a longer list helps nobody; the API takes any step
 

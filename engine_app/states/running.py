@@ -14,8 +14,8 @@ from engine.errors import EngineError, Fault, InvalidInput
 from engine.store import reads
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
+from engine_app.db_access import client, database, in_thread
 from engine_app.forms import Field
-from engine_app.reading import client, database, in_thread
 from engine_app.states.answering import FORM
 from engine_app.states.base import session_of, to_login, viewer_of
 

@@ -13,8 +13,8 @@ from engine.definition import Definition
 from engine.store import reads
 from engine_app.auth.viewer import Viewer
 from engine_app.components.graph_layout import Node, layout
-from engine_app.live import workflow_topic
-from engine_app.reading import database
+from engine_app.db_access import database
+from engine_app.pubsub import workflow_topic
 from engine_app.scenes import Picture
 from engine_app.schedule_notes import note
 from engine_app.states.base import (
@@ -24,7 +24,7 @@ from engine_app.states.base import (
     query_of,
 )
 from engine_app.states.running import RunForm
-from engine_app.states.shapes import Line, line
+from engine_app.states.view_models import Line, line
 
 SLOTS = 10  # newest executions on screen
 LISTED = 10  # versions and schedules at once

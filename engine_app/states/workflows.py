@@ -10,8 +10,8 @@ import reflex as rx
 
 from engine.store import reads
 from engine_app.auth.viewer import Viewer
-from engine_app.live import owner_topic
-from engine_app.reading import database
+from engine_app.db_access import database
+from engine_app.pubsub import owner_topic
 from engine_app.scenes import Picture
 from engine_app.states.base import Follow, Following, askable, query_of
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 
 from engine_app.supervisor.console import LineBuffer, Lines
-from engine_app.supervisor.copies import Copy
+from engine_app.supervisor.forks import Copy
+from engine_app.supervisor.pidfile import kill_group
 from engine_app.supervisor.programs import Program
-from engine_app.supervisor.record import kill_group
 
 _GUARD = str(Path(__file__).with_name("guard.py"))
 _FIRST_WAIT = 0.25  # seconds before a restart; doubled for each death in a row

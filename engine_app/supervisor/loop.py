@@ -11,8 +11,8 @@ from types import FrameType
 
 from engine_app.supervisor.child import Child
 from engine_app.supervisor.console import Lines
+from engine_app.supervisor.pidfile import Record
 from engine_app.supervisor.programs import Program
-from engine_app.supervisor.record import Record
 
 _TICK = 0.5  # seconds between looks when nothing happens
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -10,11 +10,11 @@ import time
 from engine.errors import EngineError
 from engine.settings import Settings
 from engine_app import bootstrap, build, embedded
-from engine_app.supervisor import checks, copies
+from engine_app.supervisor import checks, forks
 from engine_app.supervisor.console import Lines
 from engine_app.supervisor.loop import Signals, Supervisor
+from engine_app.supervisor.pidfile import Record, only_one
 from engine_app.supervisor.programs import ENOUGH, environment, programs, valkey
-from engine_app.supervisor.record import Record, only_one
 from engine_app.supervisor.welcome import welcome
 
 _PATIENCE = 60.0  # seconds until a slow start gets a word
@@ -52,10 +52,10 @@ class _Run:
         self._reloads = reload
         self._signals = Signals()
         # Not when sources may change: a copy would go on with the modules as they were.
-        copied = copies.POSSIBLE and not reload
+        copied = forks.POSSIBLE and not reload
         if copied:
-            copies.preload(settings.database)
-        self._found = copies.apart(bootstrap.prepare, settings)
+            forks.preload(settings.database)
+        self._found = forks.apart(bootstrap.prepare, settings)
         self._supervisor = Supervisor(
             environment(settings),
             lines=lines,

@@ -24,7 +24,7 @@ from engine.store.tables import EventRow, Execution
 from engine.store.writes import users
 from engine_app.auth.tokens import create_token
 from engine_app.auth.viewer import COOKIE, open_session
-from engine_app.live import CHANNEL
+from engine_app.pubsub import CHANNEL
 from tests.support import rows
 from tests.support.processes import free_port, server
 

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import redis
 
-from actors.looks import publish
+from actors.notifications import publish
 from engine.commands import lifecycle
 from engine.store.db.database import Database
 from engine.store.writes import users

@@ -17,12 +17,12 @@ import redis
 
 from actors.client import ASK_SECONDS, SEND_SECONDS
 from engine.settings import Settings
-from engine_app import live
+from engine_app import pubsub
 from engine_app.api import readiness
 from engine_app.api.guard import Parts
 from engine_app.auth.limits import Limits
 from engine_app.checks import Checks
-from engine_app.live import Hub
+from engine_app.pubsub import Hub
 from engine_app.supervisor import checks
 from tests.support import rows
 from tests.support.silent import silent, swallowing
@@ -131,7 +131,7 @@ def test_checks_tell_of_a_silent_redis_instead_of_waiting_for_it(tmp_path: Path)
 
 
 def test_pages_poll_once_the_live_channel_falls_silent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "_IDLE_SECONDS", 0.1)
+    monkeypatch.setattr(pubsub, "_IDLE_SECONDS", 0.1)
 
     async def scene(url: str, pid: int) -> None:
         hub = Hub()

@@ -31,7 +31,7 @@ from engine.store.recovery import (
 )
 from engine.store.writes import dead_letters, outbox, payload_refs, signals, users
 from engine.store.writes import prune as store
-from engine.testing.bench import QuietBroker
+from engine.testing.in_memory_engine import QuietBroker
 from tests.support.plans import faults, recorded, steps_of
 from tests.support.postgres import create_database, drop_database
 

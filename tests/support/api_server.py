@@ -12,7 +12,7 @@ from starlette.routing import Mount
 from actors.client import open_client
 from engine.settings import current
 from engine_app.api import build_api
-from engine_app.live import hub
+from engine_app.pubsub import hub
 
 
 def app() -> Starlette:

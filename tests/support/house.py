@@ -18,7 +18,7 @@ from engine.flow.outgoing import Sends
 from engine.settings import Settings
 from engine.store.db.database import Database
 from engine.store.writes.step_runs import Ticket
-from engine.testing.bench import Bench
+from engine.testing.in_memory_engine import Bench
 from engine.worker.run import Executor
 from tests.support.looking import Looking
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from engine_app.supervisor.console import Lines
 from engine_app.supervisor.loop import Signals, Supervisor
+from engine_app.supervisor.pidfile import Record, only_one
 from engine_app.supervisor.programs import Program
-from engine_app.supervisor.record import Record, only_one
 
 
 def main(folder: str, seconds: str, how: str, *sources: str) -> None:

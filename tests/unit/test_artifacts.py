@@ -17,9 +17,9 @@ from engine.steps.attempt_log import Progress
 from engine.steps.context import MAX_ARTIFACT, MAX_NOTE, Context
 from engine.store.reads import ArtifactRow
 from engine_app.markdown import to_html
-from engine_app.states import things as drawing
-from engine_app.states.shapes import progress
-from engine_app.states.things import Thing
+from engine_app.states import artifacts as drawing
+from engine_app.states.artifacts import Thing
+from engine_app.states.view_models import progress
 
 HOSTILE = (
     "javascript:alert(1)",

@@ -11,7 +11,7 @@ from engine.errors import Unavailable
 from engine_app import engine_app
 from engine_app.api.middleware import RelativeRedirects
 from engine_app.auth.viewer import COOKIE
-from engine_app.door import Door
+from engine_app.auth_redirect import Door
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:

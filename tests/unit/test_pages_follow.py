@@ -12,7 +12,7 @@ import pytest
 from engine.errors import NotFound, Unavailable
 from engine_app import asked, scenes, who
 from engine_app.auth.viewer import Viewer
-from engine_app.live import hub
+from engine_app.pubsub import hub
 from engine_app.scenes import Picture
 from engine_app.states.base import Follow, Session
 from engine_app.tabs import tabs

@@ -12,7 +12,7 @@ from reflex.istate.data import SessionData
 from reflex.state import State, StateUpdate
 from reflex_base.registry import RegistrationContext
 
-from engine_app import engine_app, gate
+from engine_app import engine_app, event_allowlist
 from engine_app.auth.viewer import Viewer
 from engine_app.tabs import tabs
 
@@ -22,7 +22,7 @@ def _handlers() -> list[str]:
     return sorted(name for name in RegistrationContext.get().event_handlers if "tests" not in name)
 
 
-RULED = gate.FROM_CLIENTS | gate.LED_TO | gate.SHUT
+RULED = event_allowlist.FROM_CLIENTS | event_allowlist.LED_TO | event_allowlist.SHUT
 
 
 def test_every_registered_handler_has_a_rule() -> None:
@@ -37,19 +37,19 @@ def test_every_rule_names_a_registered_handler() -> None:
 def test_the_setters_that_reflex_adds_to_every_state_are_let_through_by_no_rule() -> None:
     setters = {name for name in _handlers() if name.endswith(".setvar")}
     assert setters
-    assert not setters & (gate.FROM_CLIENTS | gate.LED_TO)
+    assert not setters & (event_allowlist.FROM_CLIENTS | event_allowlist.LED_TO)
 
 
 def test_the_groups_of_rules_do_not_overlap() -> None:
-    assert not gate.FROM_CLIENTS & gate.LED_TO
-    assert not (gate.FROM_CLIENTS | gate.LED_TO) & gate.SHUT
+    assert not event_allowlist.FROM_CLIENTS & event_allowlist.LED_TO
+    assert not (event_allowlist.FROM_CLIENTS | event_allowlist.LED_TO) & event_allowlist.SHUT
 
 
 def test_no_client_starts_what_goes_on_by_itself() -> None:
     registered = RegistrationContext.get().event_handlers
     lasting = {name for name in _handlers() if registered[name].handler.is_background}
     assert lasting
-    assert lasting <= gate.LED_TO
+    assert lasting <= event_allowlist.LED_TO
 
 
 class _App:
@@ -69,21 +69,21 @@ def _answer(name: str, ident: str = "nobody's") -> tuple[StateUpdate | None, lis
     """Return what the gate says to an event of a tab, and whose memory it had wiped."""
     state, app = _state(), _App()
     state.rx_router_session = SessionData(client_token=ident)
-    answer = asyncio.run(gate.Gate().preprocess(app, state, Event(name=name)))  # type: ignore[arg-type]  # all it asks of one
+    answer = asyncio.run(event_allowlist.Gate().preprocess(app, state, Event(name=name)))  # type: ignore[arg-type]  # all it asks of one
     return answer, app.shut
 
 
-@pytest.mark.parametrize("name", sorted(gate.FROM_CLIENTS | gate.LED_TO))
+@pytest.mark.parametrize("name", sorted(event_allowlist.FROM_CLIENTS | event_allowlist.LED_TO))
 def test_nothing_runs_for_a_tab_without_a_session(name: str) -> None:
     assert _answer(name) == (StateUpdate(), ["nobody's"])
 
 
-@pytest.mark.parametrize("name", sorted(gate.FROM_CLIENTS | gate.LED_TO))
+@pytest.mark.parametrize("name", sorted(event_allowlist.FROM_CLIENTS | event_allowlist.LED_TO))
 @pytest.mark.parametrize("viewer", [None, Viewer("u", "ada")])
 def test_what_a_rule_names_runs_while_the_session_is_valid(
     name: str, viewer: Viewer | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gate, "viewer_of", lambda _session: viewer)
+    monkeypatch.setattr(event_allowlist, "viewer_of", lambda _session: viewer)
     tab = tabs.arrive("session", name, "socket")
     if viewer is None:
         assert _answer(name, tab.ident) == (StateUpdate(), [tab.ident])
@@ -91,7 +91,7 @@ def test_what_a_rule_names_runs_while_the_session_is_valid(
         assert _answer(name, tab.ident) == (None, [])
 
 
-@pytest.mark.parametrize("name", [*sorted(gate.SHUT), "state.setvar", "no_such.handler"])
+@pytest.mark.parametrize("name", [*sorted(event_allowlist.SHUT), "state.setvar", "no_such.handler"])
 def test_what_no_rule_lets_through_does_nothing(name: str) -> None:
     assert _answer(name) == (StateUpdate(), [])
 
@@ -100,7 +100,7 @@ def test_what_no_rule_lets_through_does_nothing(name: str) -> None:
 def test_a_refusal_is_one_short_line_whatever_was_sent(
     name: object, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gate.log_refusal(name)
+    event_allowlist.log_refusal(name)
     assert len(caplog.messages) == 1
     assert "\n" not in caplog.messages[0]
     assert len(caplog.messages[0]) < 300

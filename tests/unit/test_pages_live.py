@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from engine_app.live import EVERYTHING, Hub, Look, execution_topic, owner_topic, workflow_topic
+from engine_app.pubsub import EVERYTHING, Hub, Look, execution_topic, owner_topic, workflow_topic
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:

@@ -13,7 +13,7 @@ from engine.errors import EngineError, Fault, InvalidInput
 from engine_app.auth.viewer import Viewer
 from engine_app.states import rerun
 from engine_app.states.rerun import RerunState
-from engine_app.states.shapes_waits import Fate, Outlook
+from engine_app.states.view_models_waits import Fate, Outlook
 
 
 class _Client:

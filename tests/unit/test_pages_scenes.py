@@ -14,7 +14,7 @@ import pytest
 from engine.errors import NotFound, Unavailable
 from engine_app import asked, scenes, who
 from engine_app.auth.viewer import Viewer
-from engine_app.live import hub
+from engine_app.pubsub import hub
 from engine_app.scenes import Picture, Scenes, Seat, Subject, changes
 
 ADA, EVE = Viewer("1agt1yynhwbza", "ada"), Viewer("1agt1yynhwbzb", "eve")

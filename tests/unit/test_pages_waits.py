@@ -13,9 +13,9 @@ from engine.errors import Fault
 from engine.store.reads import ApprovalRow, DeadLetterRow, LinkRow, WaitRow
 from engine.store.reads.pending_actions import AskRow, DecisionRow, LackRow, Standing
 from engine_app.states import shapes_asks, shapes_notices
-from engine_app.states import shapes_waits as shapes
+from engine_app.states import view_models_waits as shapes
 from engine_app.states.monitoring import Filters
-from engine_app.states.shapes import Bar
+from engine_app.states.view_models import Bar
 from tests.support.readings import T, detail_of, step_row
 
 FORM = {

@@ -14,7 +14,7 @@ from engine_app.states.execution_windows import (
     left_out,
     steps,
 )
-from engine_app.states.shapes import Bar
+from engine_app.states.view_models import Bar
 
 BARS = [Bar(name=f"s{number}", status="completed") for number in range(300)]
 BARS[233] = Bar(name="s233", status="failed")

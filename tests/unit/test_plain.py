@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InvalidQuery
-from engine_app.plain import iso, micros, shape
+from engine_app.serialize import iso, micros, shape
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,9 @@ from engine.errors import Conflict
 from engine.flow.outgoing import Sends as RealSends
 from engine.settings import Settings
 from engine.store.writes.step_runs import Ticket
-from engine.testing import scratch
-from engine.testing.bench import Bench
+from engine.testing import temp_database
 from engine.testing.clock import Clock, Clocked
+from engine.testing.in_memory_engine import Bench
 from engine.worker.run import Executor
 from tests.support.model.engine import Outcome
 from tests.support.model.rescue import Sends
@@ -101,7 +101,7 @@ class Store:
         settings = Settings(
             continuation_ms=0, cancel_grace_seconds=10, cancel_interrupt_seconds=5, max_crashes=3
         )
-        database = scratch.open_database(Path(self._folder.name), settings)
+        database = temp_database.open_database(Path(self._folder.name), settings)
         self.bench = Bench(Clocked(database, self._clock), settings)
         self._executors: dict[str, Executor] = {}
         self._hire("sweeper")

@@ -18,7 +18,7 @@ from reflex.state import (
 )
 from reflex_base.utils.format import format_event_handler
 
-from engine_app.reading import in_thread
+from engine_app.db_access import in_thread
 from engine_app.states.approvals import ApprovalsState
 from engine_app.states.base import ident_of, session_of, viewer_of
 from engine_app.states.execution import ExecutionState

@@ -7,7 +7,7 @@ from typing import Any
 import reflex as rx
 from reflex_components_core.react_router.dom import ReactRouterLink
 
-from engine_app.components import kit
+from engine_app.components import widgets
 
 
 def pill(status: Any, word: Any = None) -> rx.Component:
@@ -75,12 +75,12 @@ def code(text: Any, label: str) -> rx.Component:
 
 def ago(at: Any) -> rx.Component:
     """Return a time, relative, exact on hover."""
-    return kit.Ago.create(at=at)
+    return widgets.Ago.create(at=at)
 
 
 def took(start: Any, end: Any) -> rx.Component:
     """Return a duration, ticking while ``end`` is 0."""
-    return kit.Took.create(start=start, end=end)
+    return widgets.Took.create(start=start, end=end)
 
 
 def choice(name: str, value: Any, options: Any, on_change: Any) -> rx.Component:
@@ -118,7 +118,7 @@ def search(
             custom_attrs={"data-search": "true"},
             **known,
         ),
-        *([kit.Keep.create(name=label.lower(), brief=True, key=text)] if kept else []),
+        *([widgets.Keep.create(name=label.lower(), brief=True, key=text)] if kept else []),
         on_submit=on_submit,
         class_name="search",
         role="search",

@@ -6,8 +6,8 @@ from typing import Any
 
 import reflex as rx
 
-from engine_app.components import form_fields, kit
-from engine_app.components.parts import ago, link, pill
+from engine_app.components import form_fields, widgets
+from engine_app.components.ui import ago, link, pill
 from engine_app.states.answering import COMMENT, FORM, KEY, VERDICT
 
 
@@ -15,9 +15,9 @@ def cards(state: Any, *, named: bool = False) -> rx.Component:
     """Return a card for each ask of the state; ``named`` says whose execution it is."""
     return rx.el.div(
         rx.foreach(state.asks, lambda ask: _card(ask, state, named)),
-        kit.Answered.create(turn=state.turn),
+        widgets.Answered.create(turn=state.turn),
         aria_live="polite",
-        custom_attrs=kit.STEADY,
+        custom_attrs=widgets.STEADY,
     )
 
 
@@ -53,7 +53,7 @@ def _open(ask: Any, state: Any) -> rx.Component:
         rx.cond(ask.about != "", rx.el.p(ask.about, class_name="about")),
         _times(ask),
         # Read no more: what became of it is asked once this is on the page.
-        rx.cond(ask.gone, kit.Gone.create(of=ask.key, on_gone=state.tell_end)),
+        rx.cond(ask.gone, widgets.Gone.create(of=ask.key, on_gone=state.tell_end)),
         rx.cond(
             ask.held != "",
             rx.el.p(ask.held),
@@ -73,7 +73,7 @@ def _over(ask: Any, state: Any) -> rx.Component:
             "Dismiss",
             type="button",
             class_name="btn s",
-            custom_attrs=kit.ACTS,
+            custom_attrs=widgets.ACTS,
             on_click=state.dismiss(ask.key),
         ),
         class_name="row",
@@ -93,8 +93,8 @@ def _opener(ask: Any, state: Any) -> rx.Component:
 def _form(ask: Any, state: Any) -> rx.Component:
     return rx.el.form(
         rx.el.input(type="hidden", name=KEY, value=ask.key, read_only=True),
-        kit.FormKey.create(name=FORM),
-        kit.Keep.create(name=rx.Var.create("ask ") + ask.key + " " + ask.since.to_string()),
+        widgets.FormKey.create(name=FORM),
+        widgets.Keep.create(name=rx.Var.create("ask ") + ask.key + " " + ask.since.to_string()),
         rx.cond(
             ask.as_json,
             form_fields.as_json("What to send, as JSON", ask.text, ask.key + "-json"),
@@ -104,10 +104,10 @@ def _form(ask: Any, state: Any) -> rx.Component:
         form_fields.wrong(ask.wrong),
         rx.cond(
             ask.kind == "approval",
-            kit.Verdict.create(of=ask.title, name=VERDICT),
+            widgets.Verdict.create(of=ask.title, name=VERDICT),
             rx.el.div(
                 rx.el.button(
-                    "Send the signal", type="submit", class_name="btn p", custom_attrs=kit.ACTS
+                    "Send the signal", type="submit", class_name="btn p", custom_attrs=widgets.ACTS
                 ),
                 class_name="row",
             ),
@@ -153,7 +153,7 @@ def _times(ask: Any) -> rx.Component:
         ago(ask.since),
         rx.cond(
             ask.until > 0,
-            rx.fragment(" · until ", kit.Day.create(at=ask.until), ", ", ago(ask.until)),
+            rx.fragment(" · until ", widgets.Day.create(at=ask.until), ", ", ago(ask.until)),
             " · without a deadline",
         ),
         rx.cond(ask.kind == "approval", rx.fragment(" · decided by ", ask.who)),

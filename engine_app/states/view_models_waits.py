@@ -15,7 +15,7 @@ from engine.definition import Definition
 from engine.store.reads import ExecutionDetail, LinkRow, StepRow
 from engine.store.reads.pending_actions import DecisionRow, Standing
 from engine.store.reads.related import LINKS_SHOWN
-from engine_app.states.shapes import Bar
+from engine_app.states.view_models import Bar
 
 AGAIN_SHOWN = 10  # reruns of one execution, the newest
 _NAMES_SHOWN = 40  # of a preview; of more only the number is read

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from engine.flow.outgoing import ActorCall, Sends
 from engine.store.writes.step_runs import Ticket
-from engine.testing.bench import Bench
 from engine.testing.clock import Clock
+from engine.testing.in_memory_engine import Bench
 from engine.worker.run import Executor
 
 if TYPE_CHECKING:
-    from engine.testing.stand_ins import StandIns
+    from engine.testing.fake_actors import StandIns
 
 Mail = Ticket | ActorCall | str  # a text is the id of an execution to look at
 

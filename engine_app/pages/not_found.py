@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import reflex as rx
 
-from engine_app.components.parts import empty, link
 from engine_app.components.shell import frame
+from engine_app.components.ui import empty, link
 
 
 def page() -> rx.Component:

@@ -9,7 +9,7 @@ from engine import registry
 from engine.errors import UnknownStep
 from engine.flow.outgoing import ActorCall, Sends
 from engine.registry import Remote
-from engine.testing.bench import Bench
+from engine.testing.in_memory_engine import Bench
 from engine.worker.claim_registry import Claims
 from engine.worker.external_worker import ExternalWorker
 
