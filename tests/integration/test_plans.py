@@ -258,7 +258,7 @@ def test_ten_times_the_history_costs_no_more(
 ) -> None:
     monkeypatch.setattr(walks, "REACH", 40)
     monkeypatch.setattr(walks, "FAR", 40)
-    monkeypatch.setattr("engine.store.reads.executions.COUNT_CAP", 20)
+    monkeypatch.setattr("engine.store.reads.execution_lists.COUNT_CAP", 20)
     ask = {**LISTS, **ONES, **OWED}[name]
     costs = []
     for place in (short, history):

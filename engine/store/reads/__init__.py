@@ -19,7 +19,7 @@ from engine.store.reads.catalog import (
 )
 from engine.store.reads.detail import execution, execution_row, items, pinned, step
 from engine.store.reads.events_logs import artifact_bodies, artifacts, events, logs, news
-from engine.store.reads.executions import (
+from engine.store.reads.execution_lists import (
     COUNT_CAP,
     check_status,
     counts,

@@ -14,7 +14,7 @@ from engine.definition import Definition
 from engine.errors import NotFound
 from engine.ids import LAST_ID
 from engine.store.db.pagination import PAGE, Page, page
-from engine.store.reads.executions import as_error
+from engine.store.reads.execution_lists import as_error
 from engine.store.reads.rows import (
     DeadLetterRow,
     ScheduleRow,

@@ -13,7 +13,7 @@ from engine.definition import Definition, Step
 from engine.errors import InvalidQuery, NotFound
 from engine.store.db.compiled import Prepared
 from engine.store.db.pagination import MAX_LIMIT, Page
-from engine.store.reads.executions import as_error, as_rows, select_rows
+from engine.store.reads.execution_lists import as_error, as_rows, select_rows
 from engine.store.reads.related import links
 from engine.store.reads.rows import (
     AttemptRow,

@@ -13,7 +13,7 @@ from engine.definition import Definition
 from engine.errors import NotFound
 from engine.io.payloads import reference
 from engine.store.reads.detail import pinned
-from engine.store.reads.executions import as_error, queued_for_code
+from engine.store.reads.execution_lists import as_error, queued_for_code
 from engine.store.reads.pending_inputs import may_decide
 from engine.store.reads.values import shown
 from engine.store.tables import AWAITING, Execution, StepRun, Workflow
