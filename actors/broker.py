@@ -25,7 +25,7 @@ from redis.retry import Retry
 
 from engine import failpoints, registry
 from engine.definition.model import ACTOR_QUEUE
-from engine.recovery.message_loss import NoEvidence
+from engine.errors import NoEvidence
 from engine.settings import Settings
 from engine.steps.threads import start_vital
 

@@ -1,7 +1,8 @@
 """Every error the engine raises on purpose, as one small tree.
 
-Each class has a stable ``code`` that clients may branch on, and an HTTP ``status`` so that no
-edge invents its own mapping. A message says what is wrong, where, why, and what to do.
+Each class is named by its cause and has a stable ``code`` that clients may branch on. A message
+says what is wrong, where and why, ``hint`` what to do, ``faults`` each place in what was sent. The
+API gives each class an HTTP status (``engine_app.api.problems``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ class EngineError(Exception):
     """The root of the tree: catch it to catch every refusal of the engine."""
 
     code = "engine_error"
-    status = 500
 
     def __init__(self, message: str, *, hint: str = "", faults: Sequence[Fault] = ()) -> None:
         super().__init__(message)
@@ -51,11 +51,28 @@ class SettingsError(EngineError):
     code = "invalid_settings"
 
 
+class SchemaTooNew(EngineError):
+    """The database was upgraded by a newer release than this one."""
+
+    code = "schema_too_new"
+
+
+class Unsupported(EngineError):
+    """This Python lacks what is needed."""
+
+    code = "unsupported"
+
+
+class StartFailed(EngineError):
+    """A process of the engine ended, or did not answer, while the engine was starting."""
+
+    code = "start_failed"
+
+
 class InvalidError(EngineError):
-    """What was sent can never be accepted as it is."""
+    """What was sent can never be accepted as it is; its subclasses say what it was."""
 
     code = "invalid"
-    status = 422
 
 
 class InvalidDocument(InvalidError):
@@ -68,7 +85,6 @@ class UnreadableVersion(EngineError):
     """A version whose document this release cannot read: others are not touched by it."""
 
     code = "unreadable_version"
-    status = 409
 
 
 class InvalidInput(InvalidError):
@@ -83,6 +99,12 @@ class InvalidQuery(InvalidError):
     code = "invalid_query"
 
 
+class InvalidUser(InvalidError):
+    """A name or password that no user can have."""
+
+    code = "invalid_user"
+
+
 class InvalidRequest(InvalidError):
     """A request of a form that its address does not take."""
 
@@ -93,7 +115,6 @@ class UnsupportedMediaType(InvalidError):
     """A body that is not called by the name of what the address takes."""
 
     code = "unsupported_media_type"
-    status = 415
 
 
 class ExpressionError(InvalidError):
@@ -120,42 +141,36 @@ class TooLarge(InvalidError):
     """A payload over its limit."""
 
     code = "too_large"
-    status = 413
 
 
 class NotFound(EngineError):
     """No such object, or it belongs to someone else: the two are never told apart."""
 
     code = "not_found"
-    status = 404
 
 
 class Conflict(EngineError):
     """The object is not in a status that allows this."""
 
     code = "conflict"
-    status = 409
 
 
 class Unauthenticated(EngineError):
     """No valid session or token came with the request."""
 
     code = "unauthenticated"
-    status = 401
 
 
 class Forbidden(EngineError):
     """Signed in, but not allowed to do this."""
 
     code = "forbidden"
-    status = 403
 
 
 class RateLimited(EngineError):
     """Too many attempts; ``retry_after`` says in seconds when the next one is heard."""
 
     code = "rate_limited"
-    status = 429
 
     def __init__(self, message: str, *, retry_after: int, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -166,7 +181,6 @@ class Unavailable(EngineError):
     """The database or Redis does not answer; the same call may work in ``retry_after`` seconds."""
 
     code = "unavailable"
-    status = 503
     retry_after = 2
 
 
@@ -196,6 +210,52 @@ class PayloadLost(StepError):
         super().__init__(message, reason="payload_lost", retryable=False, hint=hint)
 
 
+class TimedOut(StepError):
+    """User code ran longer than its timeout."""
+
+    code = "timeout"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"ran longer than its timeout of {seconds:g} s",
+            reason="timeout",
+            hint="give the step a longer timeout, or less to do",
+        )
+
+
+class EventLoopBlocked(StepError):
+    """A coroutine kept the event loop to itself for so long that it counts as lost."""
+
+    code = "event_loop_blocked"
+
+
+class OutboundRefused(StepError):
+    """A request must not be sent; another attempt would be refused as well."""
+
+    code = "outbound_refused"
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, reason="rejected_input", retryable=False, hint=hint)
+
+
+class NoAttempt(EngineError):
+    """The context of an attempt was asked for where none is made."""
+
+    code = "no_attempt"
+
+
+class Interrupted(EngineError):
+    """The attempt is no longer wanted: its claim was taken away or its execution cancelled."""
+
+    code = "interrupted"
+
+
+class NoEvidence(EngineError):
+    """The broker does not tell what it holds: nothing counts as lost until it does."""
+
+    code = "no_evidence"
+
+
 class UnknownStep(EngineError):
     """This worker has no code for the step; another one may."""
 
@@ -206,7 +266,6 @@ class StaleClaim(EngineError):
     """The claim was taken away (epoch raised): the result of this attempt changes nothing."""
 
     code = "stale_claim"
-    status = 409
 
 
 class Cut(BaseException):

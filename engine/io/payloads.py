@@ -233,7 +233,7 @@ class Payloads:
     def _path(self, key: str) -> str:
         # Keys are the engine's own; one that a database was made to hold must not lead elsewhere.
         if not _KEY.fullmatch(key) or ".." in key:
-            raise EngineError(f"{key!r} is no key of a payload")
+            raise PayloadLost(f"{key!r} is no key of a payload")
         return f"{self._opened[1]}/{key}"
 
     @contextmanager

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from engine.errors import EngineError
 from engine.store.db.database import Database
 from engine.store.recovery import liveness
 from engine.store.recovery.liveness import Alive
 
 HELD = 10_000_000  # µs that a worker may hold a message it has not begun
 QUIET = 2_000_000  # µs that a message may be on its way before evidence counts against it
-
-
-class NoEvidence(EngineError):
-    """The broker does not tell what it holds: nothing counts as lost until it does."""
-
-    code = "no_evidence"
-    status = 503
 
 
 class Evidence(Protocol):

@@ -9,10 +9,10 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 from engine.definition.uses import BUILT_IN, TYPE
-from engine.errors import Cut, UnknownStep
+from engine.errors import Cut, Interrupted, TimedOut, UnknownStep
 from engine.registry import why
 from engine.steps.context import Context, entered
-from engine.steps.watchdog import Interrupted, TimedOut, Watchdog
+from engine.steps.watchdog import Watchdog
 
 __all__ = [
     "ApprovalWanted",

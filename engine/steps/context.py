@@ -17,7 +17,7 @@ from os import PathLike
 from typing import Any
 
 from engine.codec import MAX_INTEGER
-from engine.errors import EngineError, PayloadError, StepError
+from engine.errors import NoAttempt, PayloadError, StepError
 from engine.io import artifacts as kinds
 from engine.steps.attempt_log import AttemptLog, Progress, wall_clock
 from engine.steps.capture import capturing, level_name
@@ -230,7 +230,7 @@ class _Proxy:
             raise AttributeError(name)
         active = _active.get()
         if active is None:
-            raise EngineError(
+            raise NoAttempt(
                 f"context.{name} means something only while a step runs",
                 hint="in a thread of your own, take what you need from context before starting it",
             )

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, InvalidStateError
 from typing import Any
 
-from engine.errors import Cut, StepError
+from engine.errors import Cut, EventLoopBlocked
 from engine.steps import capture, processes
 from engine.steps.threads import start_vital
 from engine.steps.watchdog import interrupt, waking
@@ -25,12 +25,6 @@ BLOCKED_SECONDS = 5.0  # without a turn of the loop: a coroutine holds all other
 LOST_SECONDS = 30.0  # then the loop counts as lost, and its worker starts afresh
 
 _log = logging.getLogger(__name__)
-
-
-class EventLoopBlocked(StepError):
-    """A coroutine kept the event loop to itself for so long that it counts as lost."""
-
-    code = "event_loop_blocked"
 
 
 class EventLoop:

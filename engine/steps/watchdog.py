@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from engine.errors import Cut, EngineError, StepError
+from engine.errors import Cut, EngineError, Interrupted, TimedOut, Unsupported
 from engine.steps.threads import start_vital
 
 T = TypeVar("T")
@@ -25,25 +25,6 @@ POLL_SECONDS = 0.25
 GRACE_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
-
-
-class TimedOut(StepError):
-    """User code ran longer than its timeout."""
-
-    code = "timeout"
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            f"ran longer than its timeout of {seconds:g} s",
-            reason="timeout",
-            hint="give the step a longer timeout, or less to do",
-        )
-
-
-class Interrupted(EngineError):
-    """The attempt is no longer wanted: its claim was taken away or its execution cancelled."""
-
-    code = "interrupted"
 
 
 class _Entry:
@@ -205,11 +186,11 @@ def interrupt(thread: int, error: type[BaseException] | None) -> None:
     """Have ``error`` raised in another thread at its next line of Python; None: not after all.
 
     Raises:
-        EngineError: this Python cannot.
+        Unsupported: this Python cannot.
     """
     # Source: https://docs.python.org/3.11/c-api/init.html (PyThreadState_SetAsyncExc; NULL clears)
     if sys.implementation.name != "cpython":
-        raise EngineError("interrupting a step needs CPython", hint="run the worker with CPython")
+        raise Unsupported("interrupting a step needs CPython", hint="run the worker with CPython")
     ctypes.pythonapi.PyThreadState_SetAsyncExc(
         ctypes.c_ulong(thread), None if error is None else ctypes.py_object(error)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from engine.steps.watchdog import Interrupted
+from engine.errors import Interrupted
 from engine.worker.attempt import Outcome, failed
 from engine.worker.claim_registry import Claim
 from engine.worker.run import Executor

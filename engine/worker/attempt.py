@@ -11,13 +11,13 @@ from engine.codec import decode, encode
 from engine.core.failures import Failure
 from engine.core.status import Reason
 from engine.definition import Step
-from engine.errors import EngineError, RateLimited, StepError, Unavailable
+from engine.errors import EngineError, Interrupted, RateLimited, StepError, Unavailable
 from engine.flow.error_format import describe_error, reason_of
 from engine.registry import options_of
 from engine.steps import Park, find
 from engine.steps.context import Artifact, Context, entered
 from engine.steps.processes import Mark, Processes
-from engine.steps.watchdog import Interrupted, Watchdog, waking
+from engine.steps.watchdog import Watchdog, waking
 from engine.store.writes.artifacts import Kept
 from engine.worker.claim_registry import Claim, Stop
 from engine.worker.process import runner

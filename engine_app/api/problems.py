@@ -13,11 +13,35 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from engine import errors
 from engine.codec import encode
 from engine.errors import EngineError, Fault, RateLimited, Unauthenticated, Unavailable
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger(__name__)
+
+
+# By the nearest class: what is not named here is a fault of the engine's own.
+_STATUS: dict[type[EngineError], HTTPStatus] = {
+    errors.InvalidError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.StaleClaim: HTTPStatus.CONFLICT,
+    errors.UnreadableVersion: HTTPStatus.CONFLICT,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.RateLimited: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    errors.NoEvidence: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def status_of(kind: type[EngineError]) -> HTTPStatus:
+    """Return the HTTP status of an error of that class."""
+    named = (_STATUS[one] for one in kind.__mro__ if one in _STATUS)
+    return next(named, HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class Problem(BaseModel):
@@ -89,7 +113,7 @@ async def _engine_error(_request: Request, error: Exception) -> Response:
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="engine"'
     return problem(
-        error.status,
+        status_of(type(error)),
         error.code,
         error.message,
         hint=error.hint,

@@ -10,7 +10,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from engine.errors import Fault, InvalidError
+from engine.errors import Fault, InvalidUser
 
 TOKEN_PREFIX = "ee_"  # noqa: S105  # no secret: lets scanners recognise a leaked token
 MIN_PASSWORD = 10
@@ -41,11 +41,11 @@ def hash_password(password: str) -> str:
     """Return the argon2id hash of a password.
 
     Raises:
-        InvalidError: it is too short or too long.
+        InvalidUser: it is too short or too long.
     """
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         problem = f"a password has {MIN_PASSWORD} to {MAX_PASSWORD} characters"
-        raise InvalidError("the password cannot be used", faults=[Fault("password", problem)])
+        raise InvalidUser("the password cannot be used", faults=[Fault("password", problem)])
     with _AT_ONCE:
         return _HASHER.hash(password)
 

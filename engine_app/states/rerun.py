@@ -11,7 +11,7 @@ import reflex as rx
 from engine.commands.rerun import NEWEST, RerunRequest
 from engine.commands.signals import MAX_KEY
 from engine.core.status import ExecutionStatus
-from engine.errors import EngineError
+from engine.errors import EngineError, InvalidInput
 from engine.store import reads
 from engine_app import forms
 from engine_app.auth.viewer import Viewer
@@ -115,7 +115,7 @@ class RerunState(rx.State):
         if self.edited:
             value, faults = forms.read_json(self.text, self._original)
             if faults:
-                raise EngineError("the input cannot be read", faults=faults)
+                raise InvalidInput("the input cannot be read", faults=faults)
         return RerunRequest(
             from_step=self.step or None,
             version=NEWEST if self.newer else None,

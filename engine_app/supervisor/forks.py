@@ -26,7 +26,7 @@ from multiprocessing import get_context
 from typing import NoReturn, ParamSpec, TypeVar
 
 from engine import settings
-from engine.errors import EngineError
+from engine.errors import StartFailed
 from engine_app.supervisor.guard import tie
 from engine_app.supervisor.programs import Program
 
@@ -79,7 +79,7 @@ def apart(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return pool.submit(function, *args, **kwargs).result()
         except BrokenProcessPool:
-            raise EngineError(
+            raise StartFailed(
                 f"{function.__module__}.{function.__name__} was ended while it ran",
                 hint="does a module of ENGINE_MODULES end its process, or memory run out?",
             ) from None

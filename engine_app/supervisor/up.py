@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from engine.errors import EngineError
+from engine.errors import EngineError, StartFailed
 from engine.settings import Settings
 from engine_app import bootstrap, build, embedded
 from engine_app.supervisor import checks, forks
@@ -110,7 +110,7 @@ class _Run:
             self._supervisor.turn()
             self._refuse_deaths()
             if time.monotonic() > deadline:
-                raise EngineError(
+                raise StartFailed(
                     f"the embedded Valkey does not answer; {embedded.log(self._settings)} says why"
                 )
         embedded.announce(self._settings)
@@ -118,7 +118,7 @@ class _Run:
     def _refuse_deaths(self) -> None:
         for child in self._supervisor.children:
             if child.deaths >= _DEATHS_AT_START:
-                raise EngineError(
+                raise StartFailed(
                     f"{child.program.name} ended {child.deaths} times while starting",
                     hint="its lines above say why",
                 )

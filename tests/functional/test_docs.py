@@ -23,6 +23,7 @@ from engine.core.status import Reason
 from engine.definition import parse_text
 from engine.settings import Settings
 from engine.store.tables import Base
+from engine_app.api.problems import status_of
 from tests.support.documents import (
     ROOT,
     Block,
@@ -267,7 +268,7 @@ def test_the_codes_and_their_table_are_the_same() -> None:
     )
     tree: list[type[errors.EngineError]] = [errors.EngineError, *_below(errors.EngineError)]
     assert {(code, int(status)) for code, status in rows} == {
-        (kind.code, kind.status) for kind in tree if kind.__module__ == errors.__name__
+        (kind.code, int(status_of(kind))) for kind in tree if kind.__module__ == errors.__name__
     }
 
 

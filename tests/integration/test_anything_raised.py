@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from engine.codec import decode
-from engine.errors import Cut, StaleClaim, Unavailable
+from engine.errors import Cut, Interrupted, StaleClaim, Unavailable
 from engine.steps.context import context
-from engine.steps.watchdog import Interrupted
 from engine.store.db.database import Database
 from tests.support.house import House, python
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from engine.errors import StepError
-from engine.io.http_client import Gate, HttpClient, Refused, is_public, without_secrets
+from engine.errors import OutboundRefused, StepError
+from engine.io.http_client import Gate, HttpClient, is_public, without_secrets
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -159,7 +159,7 @@ def test_a_name_with_one_private_address_is_refused_whole(monkeypatch: pytest.Mo
         ]
 
     monkeypatch.setattr(socket, "getaddrinfo", two_faces)
-    with pytest.raises(Refused, match=r"rebind\.example has the address 127\.0\.0\.1"):
+    with pytest.raises(OutboundRefused, match=r"rebind\.example has the address 127\.0\.0\.1"):
         Gate().addresses("rebind.example", 80)
 
 
@@ -226,7 +226,7 @@ def test_without_the_allow_list_loopback_is_refused_however_it_is_written(
     server: _Server, host: str
 ) -> None:
     client = HttpClient()
-    with pytest.raises(Refused, match="not a public one") as caught:
+    with pytest.raises(OutboundRefused, match="not a public one") as caught:
         client.request("GET", f"http://{host}:{server.server_port}/")
     client.close()
     assert (caught.value.reason, caught.value.retryable) == ("rejected_input", False)
@@ -247,9 +247,9 @@ def test_an_allowed_address_is_reached_and_cookies_are_forgotten(
 def test_redirects_are_followed_up_to_the_limit(server: _Server, client: HttpClient) -> None:
     assert client.request("POST", f"{server.url}/once", content=b"x").body == b"hello"
     assert server.seen[-1][0] == "/target?x=1"
-    with pytest.raises(Refused, match="at most 5 are followed"):
+    with pytest.raises(OutboundRefused, match="at most 5 are followed"):
         client.request("GET", f"{server.url}/loop")
-    with pytest.raises(Refused, match="at most 0 are followed"):
+    with pytest.raises(OutboundRefused, match="at most 0 are followed"):
         client.request("GET", f"{server.url}/once", redirects=0)
 
 
@@ -264,7 +264,7 @@ def test_redirects_are_followed_up_to_the_limit(server: _Server, client: HttpCli
 def test_each_redirect_passes_the_same_gate(
     server: _Server, client: HttpClient, path: str, why: str
 ) -> None:
-    with pytest.raises(Refused, match=why):
+    with pytest.raises(OutboundRefused, match=why):
         client.request("GET", f"{server.url}/{path}")
     assert len(server.seen) == 1
 
@@ -285,7 +285,7 @@ def test_a_redirect_to_another_origin_carries_no_credentials(
      "http://a\x00b/", "http://me:secret@example.org/", "unix:///tmp/x"],
 )  # fmt: skip
 def test_urls_that_are_not_plain_http_are_refused(client: HttpClient, url: str) -> None:
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(OutboundRefused) as caught:
         client.request("GET", url)
     assert "secret" not in str(caught.value)
 
@@ -297,7 +297,7 @@ def test_urls_that_are_not_plain_http_are_refused(client: HttpClient, url: str) 
 def test_headers_that_would_unmake_the_request_are_refused(
     server: _Server, client: HttpClient, headers: dict[str, str]
 ) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(OutboundRefused):
         client.request("GET", f"{server.url}/", headers=headers)
     assert server.seen == []
 

@@ -6,8 +6,8 @@ import pytest
 
 from engine import ports
 from engine.definition import parse_text
-from engine.errors import InvalidDocument, SettingsError
-from engine.io.http_client import HttpClient, Refused
+from engine.errors import InvalidDocument, OutboundRefused, SettingsError
+from engine.io.http_client import HttpClient
 from engine.settings import load
 
 WRONG = ("73650", "65536", "0", "-1", "8o", "٣", "99999999999999999999")
@@ -62,7 +62,7 @@ def test_a_password_is_not_taken_for_a_port(password: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("port", ["73650", "65536", "0"])
 def test_an_http_step_connects_to_no_other_port(port: str) -> None:
     client = HttpClient(["127.0.0.0/8"])
-    with pytest.raises(Refused, match=f"port {port} is none: give one from 1 to 65535"):
+    with pytest.raises(OutboundRefused, match=f"port {port} is none: give one from 1 to 65535"):
         client.request("GET", f"http://127.0.0.1:{port}/")
     client.close()
 

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from engine.errors import StepError
-from engine.io.http_client import HttpClient, Refused
+from engine.errors import OutboundRefused, StepError
+from engine.io.http_client import HttpClient
 from engine.steps import Context
 from engine.steps.http import Http
 
@@ -292,7 +292,7 @@ def test_parameters_that_mean_nothing_are_refused_with_their_path(
 
 def test_without_the_allow_list_loopback_is_refused(server: _Server) -> None:
     guarded = HttpClient()
-    with pytest.raises(Refused, match="ENGINE_HTTP_ALLOW"):
+    with pytest.raises(OutboundRefused, match="ENGINE_HTTP_ALLOW"):
         Http(lambda: guarded).run({"url": server.url}, CONTEXT)
     guarded.close()
     assert server.seen == []

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.errors import Cut
+from engine.errors import Cut, Interrupted, TimedOut
 from engine.steps import event_loop
 from engine.steps import watchdog as watchdogs
-from engine.steps.watchdog import Interrupted, TimedOut, Watchdog, waking
+from engine.steps.watchdog import Watchdog, waking
 
 
 @pytest.fixture

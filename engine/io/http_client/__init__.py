@@ -1,6 +1,6 @@
 """The one HTTP client for what users ask us to call: it never reaches a private address."""
 
 from engine.io.http_client.client import HttpClient, Response, current, without_secrets
-from engine.io.http_client.gate import Gate, Refused, is_public
+from engine.io.http_client.gate import Gate, is_public
 
-__all__ = ["Gate", "HttpClient", "Refused", "Response", "current", "is_public", "without_secrets"]
+__all__ = ["Gate", "HttpClient", "Response", "current", "is_public", "without_secrets"]

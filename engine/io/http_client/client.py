@@ -17,9 +17,9 @@ from typing import Any
 import httpx
 
 from engine import ports, settings
-from engine.errors import StepError
+from engine.errors import OutboundRefused, StepError
 from engine.io.http_client.content_coding import ACCEPTED, Undecodable, decoded
-from engine.io.http_client.gate import Gate, Refused
+from engine.io.http_client.gate import Gate
 from engine.io.http_client.transport import CONNECT_SECONDS, Transport, within
 
 MAX_BODY = 16 * 1024 * 1024
@@ -81,7 +81,7 @@ class HttpClient:
             redirects: how many are followed; the next one is refused.
 
         Raises:
-            Refused: the URL, a header or an address it leads to is not allowed.
+            OutboundRefused: the URL, a header or an address it leads to is not allowed.
             StepError: no answer: ``timeout``, ``too_large``, or ``error`` for the network's faults.
         """
         deadline = time.monotonic() + seconds
@@ -96,7 +96,7 @@ class HttpClient:
         except httpx.TimeoutException as error:
             raise StepError(f"{place}: no answer within {seconds:g} s", reason="timeout") from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise Refused(f"{place}: this cannot be sent: {error}") from error
+            raise OutboundRefused(f"{place}: this cannot be sent: {error}") from error
         except httpx.HTTPError as error:
             raise StepError(f"{place}: {str(error) or type(error).__name__}") from error
 
@@ -118,7 +118,7 @@ class HttpClient:
             if _origin(following.url) != _origin(request.url):
                 _drop_private_headers(following)
             request = following
-        raise Refused(
+        raise OutboundRefused(
             f"{without_secrets(str(request.url))} is redirect number {redirects + 1}: "
             f"at most {redirects} are followed"
         )
@@ -168,13 +168,15 @@ def without_secrets(url: str) -> str:
 
 def _check_url(url: httpx.URL) -> None:
     if url.scheme not in ("http", "https"):
-        raise Refused(f"{url.scheme or 'a URL without a scheme'} is not spoken: use http or https")
+        raise OutboundRefused(
+            f"{url.scheme or 'a URL without a scheme'} is not spoken: use http or https"
+        )
     if url.port is not None and not ports.is_port(str(url.port)):
-        raise Refused(ports.fault_of(str(url)))
+        raise OutboundRefused(ports.fault_of(str(url)))
     if not url.host:
-        raise Refused(f"{without_secrets(str(url))} names no host")
+        raise OutboundRefused(f"{without_secrets(str(url))} names no host")
     if url.userinfo:
-        raise Refused(
+        raise OutboundRefused(
             f"{without_secrets(str(url))} carries credentials, which end up in logs",
             hint="send them in an Authorization header",
         )
@@ -183,9 +185,9 @@ def _check_url(url: httpx.URL) -> None:
 def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if name.lower() in _OWN_HEADERS:
-            raise Refused(f"header {name} is set by the engine itself", hint="leave it out")
+            raise OutboundRefused(f"header {name} is set by the engine itself", hint="leave it out")
         if not (name + value).isascii() or any(letter in value for letter in "\r\n\0"):
-            raise Refused(f"header {name} holds characters that no header may hold")
+            raise OutboundRefused(f"header {name} holds characters that no header may hold")
     return dict(headers)
 
 

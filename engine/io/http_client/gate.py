@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
-from engine.errors import StepError
+from engine.errors import OutboundRefused
 
 RESOLVE_SECONDS = 60.0
 _resolvers = ThreadPoolExecutor(16, thread_name_prefix="resolver")
@@ -41,15 +41,6 @@ _REFUSED = tuple(
 _GLOBAL_V6 = ipaddress.ip_network("2000::/3")  # all that is handed out; the rest is special
 
 
-class Refused(StepError):
-    """The request must not be sent; another attempt would be refused as well."""
-
-    code = "outbound_refused"
-
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message, reason="rejected_input", retryable=False, hint=hint)
-
-
 class Gate:
     """Says which addresses may be reached. ``allow`` adds CIDR ranges and host names."""
 
@@ -66,7 +57,7 @@ class Gate:
         """Return the addresses of ``host``, all of them checked, in the resolver's order.
 
         Raises:
-            Refused: one of them is private: a name with two faces is not trusted with either.
+            OutboundRefused: one is private: a name with two faces is not trusted with either.
             TimeoutError: no server of names has answered within ``seconds``.
             OSError: the name does not resolve.
         """
@@ -76,7 +67,7 @@ class Gate:
         texts = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         for text in texts:
             if not self.lets(host, ipaddress.ip_address(text)):
-                raise Refused(
+                raise OutboundRefused(
                     f"{host} has the address {text}, which is not a public one",
                     hint="the operator can allow it by ENGINE_HTTP_ALLOW (ranges or host names)",
                 )

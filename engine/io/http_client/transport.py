@@ -12,7 +12,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from engine.io.http_client.gate import Gate, Refused
+from engine.errors import OutboundRefused
+from engine.io.http_client.gate import Gate
 
 CONNECT_SECONDS = 10.0
 _SLICE_SECONDS = 0.5
@@ -91,7 +92,7 @@ class _Backend(httpcore.NetworkBackend):
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        raise Refused("sockets of this machine are not reachable by HTTP steps")
+        raise OutboundRefused("sockets of this machine are not reachable by HTTP steps")
 
 
 class _Stream(httpcore.NetworkStream):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from sqlalchemy import text as sql
 from sqlalchemy.engine import URL
 
-from engine.errors import EngineError, Unavailable
+from engine.errors import SchemaTooNew, Unavailable
 from engine.store.db import schema_version
 
 _HERE = Path(__file__).parent / "migrations"
@@ -82,7 +82,7 @@ def _refuse_newer(connection: Connection) -> None:
     connection.rollback()
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if found is not None and found not in known:
-        raise EngineError(
+        raise SchemaTooNew(
             f"the database is at revision {found}, which this release does not know",
             hint="it was upgraded by a newer release: run that one, or give another DATABASE_URL",
         )
