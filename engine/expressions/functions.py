@@ -1,7 +1,7 @@
 """The functions an expression may call, by name. ``a.f(b)`` and ``f(a, b)`` are the same.
 
-Regular expressions and the parts of a time come from the `cel` library (linear-time matching);
-its messages are replaced, for they repeat the data. Each function charges for what it makes.
+Regular expressions are those of RE2, as CEL has them: matched in linear time. Each function charges
+for what it makes.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
-from functools import cache
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
+
+import re2
 
 from engine.codec import encode
 from engine.errors import ExpressionError
 from engine.expressions import times
-from engine.expressions.library import cel
 from engine.expressions.values import (
     MAX_TEXT,
     Budget,
@@ -38,7 +39,8 @@ MAX_PATTERN = 256  # characters: longer ones take milliseconds to compile, on ev
 MAX_REPEATS = 1_000
 _COUNT = re.compile(r"(?<=[{,])\s*([0-9]+)")
 Function = Callable[..., Any]
-_PARTS = "FullYear Month Date DayOfMonth DayOfWeek DayOfYear Hours Minutes Seconds Milliseconds"
+_QUIET = re2.Options()
+_QUIET.log_errors = False  # else what is wrong with a user's pattern goes to the console
 
 
 def call(name: str, arguments: list[Any], budget: Budget) -> Any:
@@ -55,25 +57,6 @@ def call(name: str, arguments: list[Any], budget: Budget) -> Any:
         raise ExpressionError(f"{name}() does not work on ({kinds})", hint=HINTS[name]) from None
 
 
-@cache
-def _program(method: str, count: int) -> cel.Program:
-    names = ", ".join("bcd"[:count])
-    return cel.compile(f"a.{method}({names})")
-
-
-def _library(method: str) -> Function:
-    def function(budget: Budget, value: Any, *rest: Any) -> Any:
-        if not isinstance(value, str | datetime | timedelta) or len(rest) > 1:
-            raise TypeError
-        scope = {"a": value, **dict(zip("bcd", rest, strict=False))}
-        try:
-            return _program(method, len(rest)).execute(scope)
-        except RuntimeError:
-            raise ValueError from None
-
-    return function
-
-
 def _matches(budget: Budget, text: str, pattern: str) -> Any:
     if len(_is(str, pattern)) > MAX_PATTERN:
         raise ExpressionError(f"a pattern may have {MAX_PATTERN} characters", hint="shorten it")
@@ -82,7 +65,15 @@ def _matches(budget: Budget, text: str, pattern: str) -> Any:
     if states > MAX_REPEATS:
         raise ExpressionError(f"a pattern repeats over {MAX_REPEATS} times", hint="use + or *")
     budget.spend(40 + 2 * len(pattern) + len(_is(str, text)) // 4 + states * (50 + len(text) // 20))
-    return _library("matches")(budget, text, pattern)
+    return _compiled(pattern).search(text) is not None
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> Any:
+    try:
+        return re2.compile(pattern, _QUIET)
+    except re2.error:
+        raise ValueError from None
 
 
 def matches(text: str, pattern: str, budget: Budget) -> bool:
@@ -205,6 +196,10 @@ def _half_away(value: float) -> float:
     return math.copysign(math.floor(abs(value) + 0.5), value)
 
 
+def _part(take: Callable[[Any], int]) -> Function:
+    return lambda budget, value: take(value)
+
+
 def _text(function: Callable[..., Any]) -> Function:
     return lambda budget, *texts: function(*(_is(str, text) for text in texts))
 
@@ -236,7 +231,7 @@ FUNCTIONS: dict[str, Function] = {
     "timestamp": lambda budget, value: times.timestamp(value),
     "duration": lambda budget, value: times.duration(value),
 }
-FUNCTIONS |= {f"get{part}": _library(f"get{part}") for part in _PARTS.split()}
+FUNCTIONS |= {f"get{part}": _part(take) for part, take in times.PARTS.items()}
 
 # How many arguments each takes, at least and at most; one by default.
 ARGUMENTS: dict[str, tuple[int, float]] = dict.fromkeys(FUNCTIONS, (1, 1)) | {

@@ -6,6 +6,7 @@ Source: https://github.com/google/cel-spec/blob/master/doc/langdef.md#abstract-t
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -67,3 +68,39 @@ def duration(value: Any) -> timedelta:
             "the duration is over 292 years", hint="use a shorter one (at most 2562047h)"
         )
     return timedelta(microseconds=int(-total if match[1] == "-" else total))
+
+
+def _of_a_time(take: Callable[[datetime], int]) -> Callable[[Any], int]:
+    def part(value: Any) -> int:
+        if not isinstance(value, datetime):
+            raise TypeError
+        return take(value.astimezone(UTC))
+
+    return part
+
+
+def _of_either(take: Callable[[datetime], int], unit: timedelta) -> Callable[[Any], int]:
+    """Return the part of a time, or how many whole ``unit`` a duration has."""
+
+    def part(value: Any) -> int:
+        if isinstance(value, timedelta):
+            whole = abs(value) // unit
+            return -whole if value < timedelta() else whole
+        return _of_a_time(take)(value)
+
+    return part
+
+
+# What ``get…`` gives: months, days of the month, week (Sunday) and year count from 0, dates from 1.
+PARTS: dict[str, Callable[[Any], int]] = {
+    "FullYear": _of_a_time(lambda time: time.year),
+    "Month": _of_a_time(lambda time: time.month - 1),
+    "Date": _of_a_time(lambda time: time.day),
+    "DayOfMonth": _of_a_time(lambda time: time.day - 1),
+    "DayOfWeek": _of_a_time(lambda time: time.isoweekday() % 7),
+    "DayOfYear": _of_a_time(lambda time: time.timetuple().tm_yday - 1),
+    "Hours": _of_either(lambda time: time.hour, timedelta(hours=1)),
+    "Minutes": _of_either(lambda time: time.minute, timedelta(minutes=1)),
+    "Seconds": _of_either(lambda time: time.second, timedelta(seconds=1)),
+    "Milliseconds": _of_either(lambda time: time.microsecond // 1000, timedelta(milliseconds=1)),
+}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from tenacity import stop_after_delay
 
 from engine.codec import encode
 from engine.core import transitions
@@ -16,6 +16,7 @@ from engine.errors import EngineError, NotFound, StaleClaim, Unavailable
 from engine.flow.journal import Journal
 from engine.flow.outgoing import Look, Sends
 from engine.flow.transaction import commit, commit_fast
+from engine.insist import insist
 from engine.steps.attempt_log import Said
 from engine.store.db.database import Database
 from engine.store.writes import progress, step_runs
@@ -91,23 +92,26 @@ def settle(
 
 
 def _insist(database: Database, claim: Claim, once: Callable[[], T]) -> T | None:
-    until = time.monotonic() + SETTLE_SECONDS
     doubtful = False
-    pause = 0.1
-    while True:
-        try:
-            return once()
-        except Unavailable as error:
-            if time.monotonic() > until:
-                raise
-            doubtful = True
-            _log.warning("cannot settle %s yet: %s", claim.key, error.message)
-            time.sleep(random.uniform(0, pause))  # noqa: S311  # spreads the workers' returns
-            pause = min(pause * 2, 2.0)
-        except StaleClaim:
-            if doubtful and _was_settled(database, claim):
-                return None
-            raise
+
+    def tell(error: BaseException) -> None:
+        nonlocal doubtful
+        doubtful = True
+        _log.warning("cannot settle %s yet: %s", claim.key, error)
+
+    try:
+        return insist(
+            once,
+            when=lambda error: isinstance(error, Unavailable),
+            stop=stop_after_delay(SETTLE_SECONDS),
+            first=0.1,
+            most=2.0,
+            told=tell,
+        )
+    except StaleClaim:
+        if doubtful and _was_settled(database, claim):
+            return None
+        raise
 
 
 def _was_settled(database: Database, claim: Claim) -> bool:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
-import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+
+from tenacity import stop_after_delay
 
 from engine.errors import EngineError, StepError, Unavailable
+from engine.insist import insist
 from engine.io.payloads import Payloads, place
 from engine.store.writes import artifacts
 from engine.worker.attempt import Outcome, Returned, failed
 from engine.worker.claim_registry import Claim
 from engine.worker.work import Work
-
-T = TypeVar("T")
 
 KEEP_SECONDS = 15.0  # how long a result is offered to a store that does not answer
 _log = logging.getLogger(__name__)
@@ -49,23 +46,19 @@ def keep(payloads: Payloads, work: Work, claim: Claim, outcome: Outcome) -> Outc
         ]
         return replace(outcome, text=text, kept=kept)
 
+    def tell(error: BaseException) -> None:
+        _log.warning("cannot keep the result of %s yet: %s", claim.key, error)
+
     try:
-        return _insist(write, claim)
+        return insist(
+            write,
+            when=lambda error: isinstance(error, Unavailable) and claim.stop is None,
+            stop=stop_after_delay(KEEP_SECONDS),
+            first=0.1,
+            most=2.0,
+            told=tell,
+        )
     except Unavailable as error:
         return failed(StepError(f"{name}: {error.message}", hint=error.hint))
     except EngineError as error:
         return failed(error)
-
-
-def _insist(write: Callable[[], T], claim: Claim) -> T:
-    until = time.monotonic() + KEEP_SECONDS
-    pause = 0.1
-    while True:
-        try:
-            return write()
-        except Unavailable as error:
-            if time.monotonic() > until or claim.stop is not None:
-                raise
-            _log.warning("cannot keep the result of %s yet: %s", claim.key, error.message)
-            time.sleep(random.uniform(0, pause))  # noqa: S311  # spreads the workers' returns
-            pause = min(pause * 2, 2.0)

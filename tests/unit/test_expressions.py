@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -354,3 +355,56 @@ def test_expressions_need_nothing_for_terminals() -> None:
     real = "import engine.expressions, cel.cli; print(callable(cel.cli.main))"
     done = subprocess.run([sys.executable, "-c", real], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "True"
+
+
+# --- parts of times, and patterns, as the standard has them ---------------------------------------
+
+PARTS = "FullYear Month Date DayOfMonth DayOfWeek DayOfYear Hours Minutes Seconds Milliseconds"
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+@settings(max_examples=60)
+def test_each_part_of_a_time_is_the_references(moment: datetime) -> None:
+    for part in PARTS.split():
+        expected = cel.compile(f"a.get{part}()").execute({"a": moment})
+        assert value_of(f"${{{{ timestamp('{moment.isoformat()}').get{part}() }}}}") == expected
+
+
+@given(st.timedeltas(timedelta(days=-40_000), timedelta(days=40_000)))
+@settings(max_examples=60)
+def test_each_part_of_a_duration_is_the_references(length: timedelta) -> None:
+    text = f"{length // timedelta(microseconds=1)}us"
+    for part in ("Hours", "Minutes", "Seconds", "Milliseconds"):
+        expected = cel.compile(f"a.get{part}()").execute({"a": length})
+        assert value_of(f"${{{{ duration('{text}').get{part}() }}}}") == expected
+
+
+def test_a_duration_has_no_date() -> None:
+    with pytest.raises(ExpressionError, match="getDate"):
+        value_of("${{ duration('1h').getDate() }}")
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "found"),
+    [
+        ("a\nb", "a.b", False),
+        ("ABC", "(?i)b", True),
+        ("xa", "^a", False),
+        ("x", r"\p{L}", True),
+        # Letters, digits and spaces of ASCII, as RE2 has them.
+        ("ä", r"\w", False),
+        ("a\u00a0b", r"a\sb", False),
+        ("word", r"\bword\b", True),
+    ],
+)
+def test_a_pattern_means_what_the_standard_says(text: str, pattern: str, *, found: bool) -> None:
+    scope = {"text": text, "pattern": pattern}
+    assert (
+        compile("${{ input.text.matches(input.pattern) }}", "x").evaluate({"input": scope}) is found
+    )
+
+
+@pytest.mark.parametrize("pattern", ["a(?=b)", r"(a)\1", "[a-", "a++", "(?x) a"])
+def test_a_pattern_that_cannot_be_matched_in_linear_time_is_refused(pattern: str) -> None:
+    with pytest.raises(ExpressionError, match="matches"):
+        compile("${{ 'a'.matches(input.p) }}", "x").evaluate({"input": {"p": pattern}})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,7 +10,9 @@ import psycopg
 from psycopg import IsolationLevel
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.exc import DBAPIError
+from tenacity import stop_after_attempt
 
+from engine.insist import insist
 from engine.store.db.compiled import driver
 from engine.store.db.database import (
     POOL_SECONDS,
@@ -69,18 +70,12 @@ class PostgresDatabase(Database):
         return self._insist(lambda: self._run(work))
 
     def _insist(self, once: Callable[[], T]) -> T:
-        for attempt in range(1, _TRIES + 1):
-            try:
-                return once()
-            except (DBAPIError, psycopg.Error) as error:
-                if (
-                    getattr(drivers_own(error), "sqlstate", None) not in RUN_AGAIN
-                    or attempt == _TRIES
-                ):
-                    raise _as_unavailable(error) from error
-                # Two that met must not meet again at once.
-                time.sleep(random.uniform(0, 0.01 * 2**attempt))  # noqa: S311  # not a secret
-        raise AssertionError("unreachable: the last try returns or raises")
+        try:
+            # Two that met must not meet again at once.
+            stop = stop_after_attempt(_TRIES)
+            return insist(once, when=_is_to_be_run_again, stop=stop, first=0.02, most=0.64)
+        except (DBAPIError, psycopg.Error) as error:
+            raise _as_unavailable(error) from error
 
     def read(self, work: Work[T]) -> T:
         try:
@@ -136,6 +131,12 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         self._engine.dispose()
+
+
+def _is_to_be_run_again(error: BaseException) -> bool:
+    if not isinstance(error, DBAPIError | psycopg.Error):
+        return False
+    return getattr(drivers_own(error), "sqlstate", None) in RUN_AGAIN
 
 
 def _as_unavailable(error: BaseException) -> BaseException:
