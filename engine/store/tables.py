@@ -1,10 +1,12 @@
 """The tables. Times are microseconds since 1970 in UTC by the database's clock; ids are text.
 
-Declarative so that alembic and people can read them; the hot path uses ``Model.__table__`` with
+Declarative so that alembic and people can read them; the hot path uses ``table(Model)`` with
 Core statements and never loads an object.
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 from sqlalchemy import (
     BigInteger,
@@ -13,6 +15,7 @@ from sqlalchemy import (
     Index,
     Integer,
     String,
+    Table,
     Text,
     TextClause,
     UniqueConstraint,
@@ -47,6 +50,11 @@ def literally(table: str, condition: str) -> TextClause:
 
 class Base(DeclarativeBase):
     """All tables hang here: ``Base.metadata`` is what alembic compares with."""
+
+
+def table(model: type[Base]) -> Table:
+    """Return the model's table, for statements of SQLAlchemy Core."""
+    return cast(Table, model.__table__)
 
 
 class User(Base):

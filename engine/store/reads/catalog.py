@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, func, select, tuple_
 
 from engine.codec import decode
 from engine.definition import Definition
@@ -33,17 +33,18 @@ from engine.store.tables import (
     Workflow,
     WorkflowVersion,
     literally,
+    table,
 )
 from engine.store.writes import workflows as store
 
 STOPPED_SHOWN = 3_600_000_000  # µs for which a worker that stopped or died stays in the list
-_EXECUTIONS: Any = Execution.__table__
-_WORKFLOWS: Any = Workflow.__table__
-_VERSIONS: Any = WorkflowVersion.__table__
-_SCHEDULES: Any = Schedule.__table__
-_WORKERS: Any = Worker.__table__
-_RUNS: Any = StepRun.__table__
-_DEAD: Any = DeadLetter.__table__
+_EXECUTIONS = table(Execution)
+_WORKFLOWS = table(Workflow)
+_VERSIONS = table(WorkflowVersion)
+_SCHEDULES = table(Schedule)
+_WORKERS = table(Worker)
+_RUNS = table(StepRun)
+_DEAD = table(DeadLetter)
 
 
 def workflows(
@@ -64,7 +65,7 @@ def workflows(
     Raises:
         InvalidQuery: a limit that is not allowed, a cursor that no page gave.
     """
-    which = _WORKFLOWS.c.archived_at.is_(None)
+    which: ColumnElement[bool] = _WORKFLOWS.c.archived_at.is_(None)
     if text:
         which &= _WORKFLOWS.c.name.icontains(text, autoescape=True)
     return _workflow_rows(connection, owner_id, which, cursor=cursor, limit=limit)

@@ -27,15 +27,15 @@ from engine.store.reads.rows import (
 )
 from engine.store.reads.values import Shown, larges, output_of, shown
 from engine.store.reads.waits import waits_of
-from engine.store.tables import Attempt, Execution, StepRun
+from engine.store.tables import Attempt, Execution, StepRun, table
 from engine.store.writes import workflows
 
 ATTEMPTS_SHOWN = 200  # the newest; a fan-out with retries may have tens of thousands
 FAILURES_SHOWN = 100  # items of a fan-out; `items` pages through all of them
 _LONGEST_ITEM = 9  # digits: a database has no number that is much larger
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_ATTEMPTS: Any = Attempt.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_ATTEMPTS = table(Attempt)
 # Compiled once: each view of an execution asks it first.
 _PINNED = Prepared(
     select(_EXECUTIONS.c.workflow_id, _EXECUTIONS.c.version).where(

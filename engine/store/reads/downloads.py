@@ -14,14 +14,14 @@ from engine.io.payloads import reference
 from engine.store.db.database import Connection, Database
 from engine.store.reads.detail import find_step, pinned
 from engine.store.reads.rows import ArtifactBody
-from engine.store.tables import Artifact, Execution, StepRun
+from engine.store.tables import Artifact, Execution, StepRun, table
 
 PARTS = 64  # items read at once
 KINDS = ("input", "output", "value")
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_ARTIFACTS: Any = Artifact.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_ARTIFACTS = table(Artifact)
 _ITEMS = (_RUNS.c.execution_id == bindparam("b_execution"), _RUNS.c.step == bindparam("b_step"))
 
 

@@ -7,10 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from engine.core.status import EXECUTION_OPEN, ExecutionStatus, Phase, StepStatus
-from engine.store.tables import Execution, StepRun
+from engine.store.tables import Execution, StepRun, table
 
-_RUNS: Any = StepRun.__table__
-_EXECUTIONS: Any = Execution.__table__
+_RUNS = table(StepRun)
+_EXECUTIONS = table(Execution)
 
 
 def next_due(connection: Connection, after: int) -> int | None:

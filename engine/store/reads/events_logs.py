@@ -15,14 +15,14 @@ from engine.io.artifacts import kind_of
 from engine.io.payloads import reference
 from engine.store.reads.detail import find_step, pinned
 from engine.store.reads.rows import ArtifactRow, EventView, LogView
-from engine.store.tables import Artifact, EventRow, Execution, LogLine
+from engine.store.tables import Artifact, EventRow, Execution, LogLine, table
 
 LEVELS = ("debug", "info", "warning", "error", "critical")  # from the lightest
 DRAWN = 64 * 1024  # bytes of an artifact that a page draws; of a larger one it offers the download
-_EXECUTIONS: Any = Execution.__table__
-_EVENTS: Any = EventRow.__table__
-_LOGS: Any = LogLine.__table__
-_ARTIFACTS: Any = Artifact.__table__
+_EXECUTIONS = table(Execution)
+_EVENTS = table(EventRow)
+_LOGS = table(LogLine)
+_ARTIFACTS = table(Artifact)
 _ARTIFACT_COLUMNS = [
     _ARTIFACTS.c[name] for name in ArtifactRow.__dataclass_fields__ if name != "kind"
 ]

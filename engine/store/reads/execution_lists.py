@@ -26,14 +26,14 @@ from engine.store.reads import walks
 from engine.store.reads.rows import ExecutionRow
 from engine.store.reads.summaries import Ending, Telling, execution_detail
 from engine.store.reads.walks import Filter
-from engine.store.tables import UNKNOWN, Execution, StepRun, Workflow, literally
+from engine.store.tables import UNKNOWN, Execution, StepRun, Workflow, literally, table
 from engine.store.writes import workflows
 
 COUNT_CAP = 1000  # counting further would read the whole history at each look
 EVERY = Filter()
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_WORKFLOWS: Any = Workflow.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_WORKFLOWS = table(Workflow)
 _PLAIN = tuple(
     name for name in ExecutionRow.__dataclass_fields__ if name not in ("workflow", "detail")
 )

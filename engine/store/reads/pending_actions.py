@@ -16,14 +16,14 @@ from engine.store.reads.detail import pinned
 from engine.store.reads.execution_lists import as_error, queued_for_code
 from engine.store.reads.pending_inputs import may_decide
 from engine.store.reads.values import shown
-from engine.store.tables import AWAITING, Execution, StepRun, Workflow
+from engine.store.tables import AWAITING, Execution, StepRun, Workflow, table
 from engine.store.writes import workflows
 
 ASKS_SHOWN = 20  # of one execution; a fan-out may wait ten thousand times
 LACKS_SHOWN = 20
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_WORKFLOWS: Any = Workflow.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_WORKFLOWS = table(Workflow)
 # In words of the table's own: SQLite takes a partial index only where they stand.
 _AWAITING: Any = text("step_runs." + AWAITING.replace("AND ", "AND step_runs."))
 

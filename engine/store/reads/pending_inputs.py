@@ -19,14 +19,14 @@ from engine.store.db.database import Database
 from engine.store.db.pagination import Page, check_limit, no_cursor
 from engine.store.reads.rows import ApprovalRow
 from engine.store.reads.waits import approval_of
-from engine.store.tables import Execution, StepRun, User, Workflow
+from engine.store.tables import Execution, StepRun, User, Workflow, table
 from engine.store.writes import workflows
 
 _AT_ONCE = 200  # rows read at once
-_RUNS: Any = StepRun.__table__
-_EXECUTIONS: Any = Execution.__table__
-_WORKFLOWS: Any = Workflow.__table__
-_USERS: Any = User.__table__
+_RUNS = table(StepRun)
+_EXECUTIONS = table(Execution)
+_WORKFLOWS = table(Workflow)
+_USERS = table(User)
 # As literal text: SQLite uses a partial index only where its own words stand.
 _AWAITING = text("step_runs.status = 'waiting' AND step_runs.wait_for IS NOT NULL")
 

@@ -10,13 +10,13 @@ from sqlalchemy import Connection, Row, func, literal, select
 
 from engine.definition import Definition
 from engine.store.reads.rows import ExecutionRow, LinkRow
-from engine.store.tables import Execution, Workflow
+from engine.store.tables import Execution, Workflow, table
 from engine.store.writes import workflows
 
 LINKS_SHOWN = 100  # children, and executions it was run again as: the newest
 CHILDREN_COUNTED = 20_000  # a fan-out has no more items
-_EXECUTIONS: Any = Execution.__table__
-_WORKFLOWS: Any = Workflow.__table__
+_EXECUTIONS = table(Execution)
+_WORKFLOWS = table(Workflow)
 _COLUMNS = (
     "id",
     "workflow_id",

@@ -10,12 +10,12 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, func, select
 from engine.codec import decode
 from engine.io.payloads import HEAD, MARK, reference
 from engine.store.reads.rows import Large
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
 
 SHOWN = 1_000_000  # characters of a list of items' outputs that is shown whole
 _FIRST = 10  # items of a larger one that are looked at for its preview
 
-_RUNS: Any = StepRun.__table__
+_RUNS = table(StepRun)
 _ITEMS = (_RUNS.c.execution_id == bindparam("b_execution"), _RUNS.c.step == bindparam("b_step"))
 
 

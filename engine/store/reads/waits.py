@@ -11,12 +11,12 @@ from engine.codec import decode
 from engine.core.status import StepStatus
 from engine.io.payloads import reference
 from engine.store.reads.rows import WaitRow
-from engine.store.tables import Execution, StepRun, Workflow
+from engine.store.tables import Execution, StepRun, Workflow, table
 from engine.store.writes.step_runs import chunks
 
-_RUNS: Any = StepRun.__table__
-_EXECUTIONS: Any = Execution.__table__
-_WORKFLOWS: Any = Workflow.__table__
+_RUNS = table(StepRun)
+_EXECUTIONS = table(Execution)
+_WORKFLOWS = table(Workflow)
 _Place = tuple[int, int]  # step and item
 
 

@@ -15,15 +15,15 @@ from sqlalchemy import Connection, Select, func, literal, or_, select, union_all
 
 from engine.core.status import ExecutionStatus
 from engine.ids import first_id, is_id
-from engine.store.tables import UNKNOWN, Execution, StepRun, Workflow, literally
+from engine.store.tables import UNKNOWN, Execution, StepRun, Workflow, literally, table
 from engine.store.writes.workflows import visible_to
 
 REACH = 5_000  # executions that one look goes through
 FAR = 100_000  # of a count that is asked for before something is done to many
 CLOCKS = 300_000_000  # µs by which an id's time and ``created_at`` may be apart
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_WORKFLOWS: Any = Workflow.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_WORKFLOWS = table(Workflow)
 _id: Any = _EXECUTIONS.c.id
 ABOVE_ALL = "~"  # sorts after every letter of an id
 

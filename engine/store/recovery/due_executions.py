@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, select, text, update
 
 from engine.core.status import ExecutionStatus, Phase
-from engine.store.tables import DEADLINE, OPEN_EXECUTION, Execution
+from engine.store.tables import DEADLINE, OPEN_EXECUTION, Execution, table
 
-_EXECUTIONS: Any = Execution.__table__
+_EXECUTIONS = table(Execution)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,13 +23,14 @@ from engine.store.tables import (
     StepRun,
     Worker,
     literally,
+    table,
 )
 from engine.store.writes.step_runs import RunRow, as_run, run_columns
 
-_RUNS: Any = StepRun.__table__
-_WORKERS: Any = Worker.__table__
-_LEASES: Any = Lease.__table__
-_EXECUTIONS: Any = Execution.__table__
+_RUNS = table(StepRun)
+_WORKERS = table(Worker)
+_LEASES = table(Lease)
+_EXECUTIONS = table(Execution)
 
 _LIVE = literally("step_runs", LIVE_STEP)
 _EXPIRING = literally("step_runs", EXPIRING)

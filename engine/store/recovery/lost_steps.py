@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, case, func, or_, select, tuple_, update
 
 from engine.core.status import ExecutionStatus, Reason, StepStatus
-from engine.store.tables import CRASHED, EXPIRING, LIVE_STEP, Execution, StepRun, Worker, literally
+from engine.store.tables import (
+    CRASHED,
+    EXPIRING,
+    LIVE_STEP,
+    Execution,
+    StepRun,
+    Worker,
+    literally,
+    table,
+)
 from engine.store.writes.step_runs import RunRow, as_run, run_columns
 
-_RUNS: Any = StepRun.__table__
-_WORKERS: Any = Worker.__table__
-_EXECUTIONS: Any = Execution.__table__
+_RUNS = table(StepRun)
+_WORKERS = table(Worker)
+_EXECUTIONS = table(Execution)
 
 _LIVE = literally("step_runs", LIVE_STEP)
 _EXPIRING = literally("step_runs", EXPIRING)
@@ -34,7 +43,7 @@ def abandoned(
         limit: rows at most.
         but: not of these executions. Else as many of them as the limit would hide all others.
     """
-    gone = [_WORKERS.c.id.is_(None), _WORKERS.c.stopped_at.is_not(None)]
+    gone: list[ColumnElement[bool]] = [_WORKERS.c.id.is_(None), _WORKERS.c.stopped_at.is_not(None)]
     if dead_before is not None:
         gone.append(_WORKERS.c.beat_at < dead_before)
     rows = connection.execute(

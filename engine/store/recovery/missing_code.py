@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, exists, func, or_, select
 
 from engine.core.status import STEP_ENDS, Phase
-from engine.store.tables import OPEN_EXECUTION, Execution, StepRun, Workflow, literally
+from engine.store.tables import OPEN_EXECUTION, Execution, StepRun, Workflow, literally, table
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_WORKFLOWS: Any = Workflow.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_WORKFLOWS = table(Workflow)
 _OPEN = literally("executions", OPEN_EXECUTION)
 # Not the bare columns: their indexes have all that ever ran, and SQLite would go through one.
 _OWNER: Any = _EXECUTIONS.c.owner_id.concat("")

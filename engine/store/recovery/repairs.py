@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import update
 
 from engine.core.counters import counted
@@ -12,12 +10,12 @@ from engine.core.history import History
 from engine.core.status import ExecutionStatus, StepStatus
 from engine.definition import Definition, OnFailure
 from engine.store.recovery import snapshots
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
 from engine.store.writes import step_runs
 from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.step_runs import Ticket
 
-_RUNS: Any = StepRun.__table__
+_RUNS = table(StepRun)
 
 
 def recount(tx: ExecutionTx, definition: Definition) -> list[Ticket]:

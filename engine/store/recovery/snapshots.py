@@ -33,17 +33,18 @@ from engine.store.tables import (
     Notice,
     StepRun,
     Worker,
+    table,
 )
 from engine.store.writes import workflows
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_EVENTS: Any = EventRow.__table__
-_ATTEMPTS: Any = Attempt.__table__
-_LINES: Any = LogLine.__table__
-_NOTICES: Any = Notice.__table__
-_WORKERS: Any = Worker.__table__
-_LEASES: Any = Lease.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_EVENTS = table(EventRow)
+_ATTEMPTS = table(Attempt)
+_LINES = table(LogLine)
+_NOTICES = table(Notice)
+_WORKERS = table(Worker)
+_LEASES = table(Lease)
 _BACKLOG = 2_000_000  # µs after which a dispatch that is owed shows that others wait too
 
 T = TypeVar("T")

@@ -11,12 +11,12 @@ from engine.codec import encode
 from engine.core.status import ExecutionStatus, Reason
 from engine.errors import Conflict, NotFound
 from engine.ids import is_id, new_id
-from engine.store.tables import DeadLetter, Execution
+from engine.store.tables import DeadLetter, Execution, table
 from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.step_runs import RunRow
 
-_LETTERS: Any = DeadLetter.__table__
-_EXECUTIONS: Any = Execution.__table__
+_LETTERS = table(DeadLetter)
+_EXECUTIONS = table(Execution)
 _ERROR_LIMIT = 8_000
 
 

@@ -22,13 +22,13 @@ from engine.core.status import ExecutionStatus, Phase
 from engine.core.transitions import RunKey, Transition, event_of
 from engine.errors import NotFound, StaleClaim
 from engine.store.db.compiled import Prepared, Row, insert_many, numbered
-from engine.store.tables import Attempt, EventRow, Execution, LogLine, StepRun
+from engine.store.tables import Attempt, EventRow, Execution, LogLine, StepRun, table
 from engine.store.writes.transition_sql import Columns, assignments, columns_of, parameters
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_EVENTS: Any = EventRow.__table__
-_LINES: Any = LogLine.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_EVENTS = table(EventRow)
+_LINES = table(LogLine)
 STATE_COLUMNS = (
     "id",
     "owner_id",

@@ -13,18 +13,13 @@ from engine.core.transitions import RunKey
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
 from engine.store.db.compiled import Prepared, insert_unless_there
-from engine.store.tables import (
-    EventRow,
-    Execution,
-    Workflow,
-    WorkflowVersion,
-)
+from engine.store.tables import EventRow, Execution, Workflow, WorkflowVersion, table
 from engine.store.writes.execution_tx import ExecutionTx
 
-_EXECUTIONS: Any = Execution.__table__
-_EVENTS: Any = EventRow.__table__
-_WORKFLOWS: Any = Workflow.__table__
-_VERSIONS: Any = WorkflowVersion.__table__
+_EXECUTIONS = table(Execution)
+_EVENTS = table(EventRow)
+_WORKFLOWS = table(Workflow)
+_VERSIONS = table(WorkflowVersion)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from engine.core.planning import opened
 from engine.core.status import Reason, StepStatus
 from engine.core.transitions import RunKey
 from engine.store.db.compiled import Prepared, insert_unless_there
-from engine.store.tables import NARROW, Execution, StepRun, literally
+from engine.store.tables import NARROW, Execution, StepRun, literally, table
 from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.step_runs import Ticket, chunks
 from engine.store.writes.transition_sql import item_counted
 
-_RUNS: Any = StepRun.__table__
-_EXECUTIONS: Any = Execution.__table__
+_RUNS = table(StepRun)
+_EXECUTIONS = table(Execution)
 _ITEM = ("execution_id", "step", "item", "status", "queue", "value", "input", "expires_in")
 _INSERT_ITEMS = insert_unless_there(_RUNS, _ITEM)
 

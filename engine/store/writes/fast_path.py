@@ -41,7 +41,7 @@ from engine.core.plan import Apply, Chained, ClaimItem, ClaimStep
 from engine.core.status import ExecutionStatus, StepStatus
 from engine.core.transitions import UNPLANNED, RunKey, Transition, event_of
 from engine.store.db.compiled import Prepared
-from engine.store.tables import EventRow, Execution, LogLine, StepRun
+from engine.store.tables import EventRow, Execution, LogLine, StepRun, table
 from engine.store.writes.execution_tx import STATE_COLUMNS, Line, as_state
 from engine.store.writes.transition_sql import (
     Columns,
@@ -52,10 +52,10 @@ from engine.store.writes.transition_sql import (
     parameters,
 )
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
-_EVENTS: Any = EventRow.__table__
-_LINES: Any = LogLine.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
+_EVENTS = table(EventRow)
+_LINES = table(LogLine)
 _NODE = -1  # the item of what is no item
 _STATE_WIDTH = len(STATE_COLUMNS)
 

@@ -16,11 +16,11 @@ from sqlalchemy import Connection, delete, insert, select, text, update
 from engine.codec import decode, encode
 from engine.core.transitions import RunKey
 from engine.ids import new_id
-from engine.store.tables import OPEN_EXECUTION, Execution, Notice
+from engine.store.tables import OPEN_EXECUTION, Execution, Notice, table
 from engine.store.writes.execution_tx import ExecutionTx
 
-_NOTICES: Any = Notice.__table__
-_EXECUTIONS: Any = Execution.__table__
+_NOTICES = table(Notice)
+_EXECUTIONS = table(Execution)
 
 
 class Kind(StrEnum):

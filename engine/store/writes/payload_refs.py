@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import Connection, select
 
 from engine.io.payloads import MARK, reference
-from engine.store.tables import REUSED, Execution, StepRun, literally
+from engine.store.tables import REUSED, Execution, StepRun, literally, table
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
 
 
 def in_use(connection: Connection) -> set[str]:

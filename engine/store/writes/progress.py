@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import update
 
 from engine.core.status import StepStatus
 from engine.core.transitions import RunKey
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
 from engine.store.writes.execution_tx import ExecutionTx
 
-_RUNS: Any = StepRun.__table__
+_RUNS = table(StepRun)
 
 
 def keep(tx: ExecutionTx, key: RunKey, epoch: int, text: str) -> None:

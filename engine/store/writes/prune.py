@@ -14,14 +14,14 @@ from sqlalchemy import Connection, and_, delete, exists, func, literal, or_, sel
 from engine.core.status import EXECUTION_ENDS, EXECUTION_OPEN
 from engine.errors import NotFound
 from engine.ids import first_id
-from engine.store.tables import CachedResult, DeadLetter, Execution, Notice, Signal
+from engine.store.tables import CachedResult, DeadLetter, Execution, Notice, Signal, table
 
-_EXECUTIONS: Any = Execution.__table__
-_SIGNALS: Any = Signal.__table__
-_NOTICES: Any = Notice.__table__
-_LETTERS: Any = DeadLetter.__table__
-_CACHED: Any = CachedResult.__table__
-_OTHERS: Any = Execution.__table__.alias("others")
+_EXECUTIONS = table(Execution)
+_SIGNALS = table(Signal)
+_NOTICES = table(Notice)
+_LETTERS = table(DeadLetter)
+_CACHED = table(CachedResult)
+_OTHERS = table(Execution).alias("others")
 _ENDS = [status.value for status in EXECUTION_ENDS]
 _OPEN = [status.value for status in EXECUTION_OPEN]
 _LOOKED_AT = 200  # executions at once

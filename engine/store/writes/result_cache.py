@@ -10,10 +10,10 @@ from sqlalchemy import Connection, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from engine.codec import encode
-from engine.store.tables import CachedResult
+from engine.store.tables import CachedResult, table
 from engine.store.writes.execution_tx import ExecutionTx
 
-_CACHED: Any = CachedResult.__table__
+_CACHED = table(CachedResult)
 
 
 @dataclass(frozen=True, slots=True)

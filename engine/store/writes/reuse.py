@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, exists, insert, literal, select
 
 from engine.core.status import Reason, StepStatus
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
 from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.step_runs import chunks
 
-_RUNS: Any = StepRun.__table__
+_RUNS = table(StepRun)
 
 
 _KEPT = (

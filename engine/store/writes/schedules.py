@@ -13,13 +13,13 @@ from engine.core import calendar
 from engine.core.calendar import Missed, Skipped
 from engine.errors import Fault, InvalidInput, NotFound
 from engine.ids import new_id
-from engine.store.tables import Schedule
+from engine.store.tables import Schedule, table
 from engine.store.writes import workflows
 
 MAX_PROBLEM = 1_000  # characters
 MAX_CAP = 1_000  # executions that one schedule may catch up with in one transaction
 
-_SCHEDULES: Any = Schedule.__table__
+_SCHEDULES = table(Schedule)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.core.transitions import RunKey
 from engine.errors import Conflict
 from engine.ids import new_id
-from engine.store.tables import LISTENING, Execution, Notice, Signal, StepRun, literally
+from engine.store.tables import LISTENING, Execution, Notice, Signal, StepRun, literally, table
 from engine.store.writes import outbox
 from engine.store.writes.execution_tx import ExecutionTx
 
-_SIGNALS: Any = Signal.__table__
-_RUNS: Any = StepRun.__table__
-_EXECUTIONS: Any = Execution.__table__
-_NOTICES: Any = Notice.__table__
+_SIGNALS = table(Signal)
+_RUNS = table(StepRun)
+_EXECUTIONS = table(Execution)
+_NOTICES = table(Notice)
 _PREFIX = "signal:"
 # As literal text: SQLite uses a partial index only where its own words stand.
 _LISTENING = literally("step_runs", LISTENING)

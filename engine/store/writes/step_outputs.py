@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import Connection, bindparam, select
 
 from engine.core.status import StepStatus
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
 from engine.store.writes.step_runs import chunks
 
-_RUNS: Any = StepRun.__table__
+_RUNS = table(StepRun)
 
 _OUTPUTS = select(
     *(_RUNS.c[name] for name in ("step", "status", "items", "output", "error", "items_failed"))

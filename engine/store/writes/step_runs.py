@@ -21,10 +21,10 @@ from engine.core.planning import PlannedRun
 from engine.core.status import Reason, StepStatus
 from engine.core.transitions import RunKey
 from engine.store.db.compiled import Prepared
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
 from engine.store.writes.execution_tx import ExecutionTx
 
-_RUNS: Any = StepRun.__table__
+_RUNS = table(StepRun)
 _IN_LIMIT = 400  # dependants named in one statement: both databases take far more, parsers slow
 
 

@@ -8,10 +8,10 @@ from sqlalchemy import ColumnElement, bindparam, func, literal, or_
 
 from engine.core.status import ExecutionStatus, Phase
 from engine.core.transitions import Transition
-from engine.store.tables import Execution, StepRun
+from engine.store.tables import Execution, StepRun, table
 
-_EXECUTIONS: Any = Execution.__table__
-_RUNS: Any = StepRun.__table__
+_EXECUTIONS = table(Execution)
+_RUNS = table(StepRun)
 
 Columns = tuple[tuple[str, ...], tuple[str, ...]]  # those that a transition sets, and adds to
 

@@ -16,14 +16,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from engine.errors import Conflict, NotFound
 from engine.ids import new_id
 from engine.store.db.pagination import PAGE, Page, page
-from engine.store.tables import LoginLink, Session, Token, User
+from engine.store.tables import LoginLink, Session, Token, User, table
 
 TOUCH_EVERY = 60_000_000  # µs between two notes of a token's last use: not one write per request
 _HOUR = 3_600_000_000  # µs
-_USERS: Any = User.__table__
-_LINKS: Any = LoginLink.__table__
-_SESSIONS: Any = Session.__table__
-_TOKENS: Any = Token.__table__
+_USERS = table(User)
+_LINKS = table(LoginLink)
+_SESSIONS = table(Session)
+_TOKENS = table(Token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,8 @@ def set_password(connection: Connection, user_id: str, password_hash: str) -> No
 
 
 def _shut_out(connection: Connection, user_id: str) -> None:
-    for table in (_SESSIONS, _LINKS):
-        connection.execute(delete(table).where(table.c.user_id == user_id))
+    for rows in (_SESSIONS, _LINKS):
+        connection.execute(delete(rows).where(rows.c.user_id == user_id))
 
 
 def rehash_password(connection: Connection, user_id: str, old: str, new: str) -> None:

@@ -15,10 +15,10 @@ from engine.definition import Definition, parse
 from engine.errors import EngineError, NotFound, UnreadableVersion
 from engine.ids import is_id, new_id
 from engine.store.db.compiled import Prepared
-from engine.store.tables import Workflow, WorkflowVersion
+from engine.store.tables import Workflow, WorkflowVersion, table
 
-_WORKFLOWS: Any = Workflow.__table__
-_VERSIONS: Any = WorkflowVersion.__table__
+_WORKFLOWS = table(Workflow)
+_VERSIONS = table(WorkflowVersion)
 UNREADABLE = "cannot be read by this release"
 _KEPT = 256  # parsed versions: lists name the steps of many workflows at once
 _parsed: dict[tuple[str, int], Definition] = {}
@@ -157,7 +157,7 @@ def _ensure(connection: Connection, owner_id: str, name: str, now: int, *, share
     connection.execute(dialect.insert(_WORKFLOWS).on_conflict_do_nothing().values(values))
 
 
-def _locked(connection: Connection, owner_id: str, name: str) -> Row[Any] | None:
+def _locked(connection: Connection, owner_id: str, name: str) -> Row[Any, Any] | None:
     return connection.execute(
         select(_WORKFLOWS.c.id, _WORKFLOWS.c.latest_version)
         .where(_WORKFLOWS.c.owner_id == owner_id, _WORKFLOWS.c.name == name)
