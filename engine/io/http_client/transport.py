@@ -39,20 +39,83 @@ def seconds_left() -> float:
     return max(_deadline.get() - time.monotonic(), 0.0)
 
 
-class Transport(httpx.HTTPTransport):
-    """httpx's transport over a pool whose connections pass the gate."""
+class Transport(httpx.BaseTransport):
+    """Sends through a pool whose connections pass the gate. Thread-safe.
+
+    httpx's own transport has no parameter for how addresses are connected to; httpcore has.
+    """
 
     def __init__(self, gate: Gate) -> None:
-        super().__init__(trust_env=False)
-        self._pool.close()
-        # httpx has no parameter for the network backend; its error mapping is worth keeping.
-        self._pool = httpcore.ConnectionPool(
+        self._connections = httpcore.ConnectionPool(
             ssl_context=httpx.create_ssl_context(trust_env=False),
             max_connections=256,
             max_keepalive_connections=32,
             keepalive_expiry=15,
             network_backend=_Backend(gate),
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; the response's body is read from the connection as it is asked for."""
+        assert isinstance(request.stream, httpx.SyncByteStream)
+        url = httpcore.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        with _as_httpx():
+            answer = self._connections.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=url,
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=_Body(answer),
+            extensions=answer.extensions,
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connections.close()
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of a response, while its connection is open."""
+
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        with _as_httpx():
+            self._answer.close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Raise httpcore's errors as httpx's, which have the same names."""
+    try:
+        yield
+    except _FAILURES as error:
+        raise getattr(httpx, type(error).__name__)(str(error)) from error
+
+
+_FAILURES = (
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ProtocolError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ProxyError,
+)
 
 
 class _Backend(httpcore.NetworkBackend):
