@@ -47,9 +47,9 @@ class Verdict:
             "data": self.described,
         }
         if self.retries(state):
-            again = transitions.ask_again if self.waited else transitions.retry
+            again = transitions.recheck if self.waited else transitions.retry
             return again(due_at=now + (self.delay or 0), **told)
-        over = transitions.answer_badly if self.waited else transitions.fail
+        over = transitions.answer_failed if self.waited else transitions.fail
         return over(now=now, **told)
 
 
@@ -101,7 +101,7 @@ def crashed(*, now: int, crashes: int, most: int, stall: Stall | None) -> Crash:
     described = describe_crash(stall, crashes)
     error = encode(described)
     if crashes >= most:
-        over = transitions.crash_out(now=now, error=error, data=described)
+        over = transitions.fail_lost(now=now, error=error, data=described)
         return Crash(over, described, error, fails=True, last_chance=False)
     last = crashes == most - 1
     again = transitions.crash(now=now, crashes=crashes, last_chance=last, error=error)

@@ -300,7 +300,7 @@ def answer(*, now: int, output: str, data: Mapping[str, Any]) -> Transition:
     )
 
 
-def answer_badly(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
+def answer_failed(*, now: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
     """What the step waited for failed, was refused, or did not come in time."""
     return Transition(
         StepStatus.WAITING,
@@ -321,7 +321,7 @@ def answer_badly(*, now: int, reason: str, error: str, data: Mapping[str, Any]) 
     )
 
 
-def ask_again(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
+def recheck(*, due_at: int, reason: str, error: str, data: Mapping[str, Any]) -> Transition:
     """What the step waited for failed, and the policy grants another attempt at ``due_at``."""
     return Transition(
         StepStatus.WAITING,
@@ -371,7 +371,7 @@ def crash(
     )
 
 
-def crash_out(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
+def fail_lost(*, now: int, error: str, data: Mapping[str, Any]) -> Transition:
     """The worker died once too often under this step run."""
     return Transition(
         StepStatus.RUNNING,
@@ -427,7 +427,7 @@ def wake(source: StepStatus, *, now: int) -> Transition:
     )
 
 
-def hand_over(source: StepStatus, *, now: int, input: str) -> Transition:
+def delegate(source: StepStatus, *, now: int, input: str) -> Transition:
     """It goes to an actor of the user's: whose worker claims it as ours would."""
     return Transition(
         source,
@@ -437,7 +437,7 @@ def hand_over(source: StepStatus, *, now: int, input: str) -> Transition:
     )
 
 
-def hold(*, due_at: int, first: bool) -> Transition:
+def defer(*, due_at: int, first: bool) -> Transition:
     """No code for it on this worker: it stays queued, with the reason, until one knows it."""
     return Transition(
         StepStatus.QUEUED,

@@ -20,7 +20,7 @@ from engine.steps.waits import look_back
 from engine.store.db.database import Database
 from engine.store.writes import executions, outbox, signals, step_runs
 from engine.store.writes.execution_tx import ExecutionTx, Line
-from engine.store.writes.outbox import Kind, Owed
+from engine.store.writes.outbox import Delivery, Kind
 from engine.store.writes.signals import Wanted
 from engine.store.writes.step_runs import RunRow, Ticket
 
@@ -66,7 +66,7 @@ class Deliverer:
 
         Its messages go to ``sends``.
         """
-        owed = self.database.read(lambda connection: outbox.owed_to(connection, execution_id))
+        owed = self.database.read(lambda connection: outbox.pending(connection, execution_id))
         for notice in owed:
             if notice.kind is Kind.CANCEL:
                 sends.now += self._cancel(notice, sends)
@@ -74,9 +74,9 @@ class Deliverer:
                 sends.now += self._answer(notice, sends)
         return bool(owed)
 
-    def _cancel(self, notice: Owed, sends: Sends) -> list[Ticket]:
+    def _cancel(self, notice: Delivery, sends: Sends) -> list[Ticket]:
         def move(tx: ExecutionTx) -> list[Ticket]:
-            outbox.settled(tx.connection, notice.id)
+            outbox.take(tx.connection, notice.id)
             plan = lifecycle.cancel_for_parent(
                 tx.state, self.definition, now=tx.now, grace=self.grace
             )
@@ -84,7 +84,7 @@ class Deliverer:
 
         return commit(self.database, notice.execution_id, move, self.journal, sends)
 
-    def _answer(self, notice: Owed, sends: Sends) -> list[Ticket]:
+    def _answer(self, notice: Delivery, sends: Sends) -> list[Ticket]:
         run = self.database.read(lambda connection: step_runs.get(connection, notice.key))
         if run is None or run.status is not StepStatus.WAITING or run.epoch != notice.epoch:
             self._came_too_late(notice, sends)
@@ -92,7 +92,7 @@ class Deliverer:
         answer = self.kept(run, self._read(notice, run))
 
         def move(tx: ExecutionTx) -> list[Ticket]:
-            if not outbox.settled(tx.connection, notice.id):
+            if not outbox.take(tx.connection, notice.id):
                 return []  # another has carried it out
             return self.settle(tx, run, answer)
 
@@ -164,11 +164,11 @@ class Deliverer:
         error = verdict.described
         return after_failure(tx, self.definition, run.key, error=error, grace=self.grace)
 
-    def _came_too_late(self, notice: Owed, sends: Sends) -> None:
+    def _came_too_late(self, notice: Delivery, sends: Sends) -> None:
         now = self.database.now()
 
         def forget(connection: Any) -> str | None:
-            if not outbox.settled(connection, notice.id) or notice.signal_id is None:
+            if not outbox.take(connection, notice.id) or notice.signal_id is None:
                 return None
             return signals.give_back(connection, notice.signal_id, now)
 
@@ -176,7 +176,7 @@ class Deliverer:
         if taken_by is not None:
             sends.dispatches.append(taken_by)
 
-    def _read(self, notice: Owed, run: RunRow) -> Answer:
+    def _read(self, notice: Delivery, run: RunRow) -> Answer:
         if notice.signal_id is not None:
             return self._signal(notice.signal_id, run)
         return self._child(notice.body)

@@ -59,7 +59,7 @@ def commit(
     if journal is not None:
         journal.tell(tx)
     if sends is not None:
-        sends.dispatches += tx.owed
+        sends.dispatches += tx.dispatches
     return result
 
 

@@ -46,7 +46,7 @@ class DueSteps:
         if not tx.state.moving:
             return []
         if run.wait_for is not None:
-            if outbox.is_owed(tx.connection, run.key, run.epoch):
+            if outbox.is_pending(tx.connection, run.key, run.epoch):
                 return []  # it came in time, only the message that brings it is late
             sweeper = self.sweeper
             journal = Journal(sweeper.versions)

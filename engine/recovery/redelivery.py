@@ -71,7 +71,7 @@ class Redelivery:
             )
 
     def _send_notices(self, sends: Sends, before: int, now: int) -> None:
-        ids = self.database.read(lambda connection: outbox.left(connection, before, BATCH))
+        ids = self.database.read(lambda connection: outbox.overdue(connection, before, BATCH))
         if ids:
             sends.dispatches += self.database.write(
                 lambda connection: outbox.sent_again(connection, ids, now)

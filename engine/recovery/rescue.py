@@ -75,7 +75,7 @@ class Rescue:
         if not self._holds_lease(holder, now):
             self._noted = None
             return sends
-        if not self.database.read(lambda connection: precheck.anything_owed(connection, now)):
+        if not self.database.read(lambda connection: precheck.anything_due(connection, now)):
             # Noted, or it would count against messages yet to be sent.
             self._run("evidence", lambda _: self._note_generation(), sends)
         else:

@@ -91,7 +91,7 @@ class Sweeper:
             return move(tx), Look.of(tx.state)
 
         try:
-            journal, first = Journal(self.versions), lock_timeout.impatient
+            journal, first = Journal(self.versions), lock_timeout.short
             tickets, look = commit(self.database, execution_id, work, journal, sends, first=first)
         except (StaleClaim, NotFound):
             return

@@ -236,7 +236,7 @@ class Settler:
 def _admit(tx: ExecutionTx, child: NewExecution) -> None:
     executions.admit(tx.connection, child, tx.now)
     assert child.id is not None
-    tx.owed.append(child.id)
+    tx.dispatches.append(child.id)
 
 
 def _output(execution: ExecutionContext) -> tuple[str | None, bool]:

@@ -148,7 +148,7 @@ class Executor:
     def _hold(self, run: RunRow) -> None:
         def move(tx: ExecutionTx) -> None:
             due_at = tx.now + HOLD
-            tx.apply(run.key, run.epoch, transitions.hold(due_at=due_at, first=run.reason is None))
+            tx.apply(run.key, run.epoch, transitions.defer(due_at=due_at, first=run.reason is None))
 
         if run.status is StepStatus.QUEUED:
             # Claimed by one that has the code, or ended, meanwhile: there is nothing to hold.
@@ -258,7 +258,7 @@ class Executor:
         text, run = work.prepared.text, work.run
 
         def move(tx: ExecutionTx) -> list[Ticket]:
-            handed = transitions.hand_over(run.status, now=tx.now, input=text)
+            handed = transitions.delegate(run.status, now=tx.now, input=text)
             tx.apply(work.key, run.epoch, handed)
             return []
 

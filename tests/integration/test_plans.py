@@ -178,7 +178,7 @@ OWED: dict[str, Work] = {
     "undispatched": lambda c, at: due_executions.undispatched(c, at.now, 500),
     "overdue": lambda c, at: due_executions.overdue(c, at.now, 500),
     "late": lambda c, at: due_executions.late(c, at.now, 500),
-    "notices": lambda c, at: outbox.left(c, at.now, 500),
+    "notices": lambda c, at: outbox.overdue(c, at.now, 500),
     "signal": lambda c, at: signals.waiter(c, signals.NewSignal(at.owner, "gone", "", "{}")),
     "open versions": lambda c, at: missing_code.open_versions(c, at.owner),
     "stranded": lambda c, at: _stranded(c, at),  # noqa: PLW0108  # defined below

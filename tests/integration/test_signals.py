@@ -205,7 +205,7 @@ def test_who_finds_a_notice_gone_gives_no_signal_back(
 ) -> None:
     execution_id = waiting(house)
     signal(house, body=1)
-    owed = house.database.read(lambda connection: outbox.owed_to(connection, execution_id))
+    owed = house.database.read(lambda connection: outbox.pending(connection, execution_id))
     house.drain()
     # Another worker, which had read the notice before, is late with it.
     monkeypatch.setattr(outbox, "owed_to", lambda _connection, _id: owed)

@@ -27,7 +27,7 @@ def until(house: House) -> int:
 
 def owed(house: House) -> bool:
     now = house.database.now()
-    return house.database.read(lambda connection: precheck.anything_owed(connection, now))
+    return house.database.read(lambda connection: precheck.anything_due(connection, now))
 
 
 def test_the_lease_is_renewed_when_half_of_it_is_over_and_not_before(house: House) -> None:

@@ -55,7 +55,7 @@ class Repairer:
         if kind is None:
             return Repaired(finding, done=False, why="this cannot be repaired safely")
         if kind is Repair.DROP:
-            self._database.write(lambda connection: outbox.settled(connection, finding.mark))
+            self._database.write(lambda connection: outbox.take(connection, finding.mark))
             return Repaired(finding, done=True)
         assert finding.execution_id is not None
         places = {one.place for one in self._examination.look([finding.execution_id])}

@@ -10,7 +10,7 @@ from engine.store.db.database import drivers_own
 _NOT_FREE = "55P03"  # lock_not_available; SQLite has one lock, and no word for it
 
 
-def impatient(connection: Connection) -> None:
+def short(connection: Connection) -> None:
     """Have this transaction wait a second at most for a row that another one holds."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("SET LOCAL lock_timeout = '1s'")

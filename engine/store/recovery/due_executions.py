@@ -15,7 +15,7 @@ _EXECUTIONS = table(Execution)
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class DueExecution:
     """An open execution that someone must look at."""
 
     id: str
@@ -42,7 +42,9 @@ def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
     )
 
 
-def overdue(connection: Connection, now: int, limit: int, but: Collection[str] = ()) -> list[Owed]:
+def overdue(
+    connection: Connection, now: int, limit: int, but: Collection[str] = ()
+) -> list[DueExecution]:
     """Return executions that should have ended or been completed by now, none of ``but``.
 
     Pending ones are left out: a backlog of them must not hide these. Paused ones wait.
@@ -61,7 +63,7 @@ def overdue(connection: Connection, now: int, limit: int, but: Collection[str] =
         .limit(limit)
     )
     return [
-        Owed(row.id, ExecutionStatus(row.status), row.ending is not None, row.interrupting)
+        DueExecution(row.id, ExecutionStatus(row.status), row.ending is not None, row.interrupting)
         for row in rows
     ]
 

@@ -31,6 +31,6 @@ _OWED = text(
 )
 
 
-def anything_owed(connection: Connection, now: int) -> bool:
+def anything_due(connection: Connection, now: int) -> bool:
     """Return whether a row could need rescue at ``now`` (µs); False: certainly none does."""
     return bool(connection.execute(_OWED, {"now": now}).scalar_one())

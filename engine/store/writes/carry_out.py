@@ -118,9 +118,9 @@ def _set(tx: ExecutionTx, values: Mapping[str, Any]) -> None:
 
 def _dispatch(tx: ExecutionTx, *, wanted: bool) -> None:
     if wanted:
-        tx.owed.append(tx.state.id)
+        tx.dispatches.append(tx.state.id)
     else:
-        tx.owed[:] = [one for one in tx.owed if one != tx.state.id]
+        tx.dispatches[:] = [one for one in tx.dispatches if one != tx.state.id]
 
 
 def _mark_ending(tx: ExecutionTx, key: RunKey) -> None:

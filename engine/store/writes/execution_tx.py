@@ -86,7 +86,9 @@ class ExecutionTx:
         self._events: list[Event] = []
         self._lines: list[Line] = []
         self._values: dict[str, Any] = {}
-        self.owed: list[str] = []  # executions that someone must look at once this has committed
+        self.dispatches: list[
+            str
+        ] = []  # executions that someone must look at once this has committed
 
     @property
     def state(self) -> ExecutionState:

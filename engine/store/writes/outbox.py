@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class Delivery:
     """A notice. ``key`` and ``epoch`` name the step run that waits for an answer."""
 
     id: str
@@ -87,7 +87,7 @@ def answer_parent(tx: ExecutionTx) -> None:
     key = RunKey(state.parent_id, state.parent_step, state.parent_item)
     body = {"child": state.id, "status": state.status.value}
     answer(tx.connection, key, state.parent_epoch, tx.now, body=body)
-    tx.owed.append(state.parent_id)
+    tx.dispatches.append(state.parent_id)
 
 
 def cancel_children(tx: ExecutionTx) -> None:
@@ -110,10 +110,10 @@ def cancel_children(tx: ExecutionTx) -> None:
     ]
     if rows:
         tx.connection.execute(insert(_NOTICES), rows)
-        tx.owed += [row["execution_id"] for row in rows]
+        tx.dispatches += [row["execution_id"] for row in rows]
 
 
-def owed_to(connection: Connection, execution_id: str) -> list[Owed]:
+def pending(connection: Connection, execution_id: str) -> list[Delivery]:
     """Return the notices for one execution, oldest first."""
     rows = connection.execute(
         select(
@@ -130,7 +130,7 @@ def owed_to(connection: Connection, execution_id: str) -> list[Owed]:
     return list(_read(rows))
 
 
-def is_owed(connection: Connection, key: RunKey, epoch: int) -> bool:
+def is_pending(connection: Connection, key: RunKey, epoch: int) -> bool:
     """Return whether an answer is under way to the waiting step run."""
     found = connection.execute(
         select(_NOTICES.c.id)
@@ -145,15 +145,15 @@ def is_owed(connection: Connection, key: RunKey, epoch: int) -> bool:
     return found.one_or_none() is not None
 
 
-def _read(rows: Any) -> Iterator[Owed]:
+def _read(rows: Any) -> Iterator[Delivery]:
     for row in rows:
         values = row._asdict()
         values["kind"] = Kind(values["kind"])
         values["body"] = None if values["body"] is None else decode(values["body"])
-        yield Owed(**values)
+        yield Delivery(**values)
 
 
-def left(connection: Connection, before: int, limit: int) -> list[str]:
+def overdue(connection: Connection, before: int, limit: int) -> list[str]:
     """Return executions whose notices have been owed since before ``before`` (µs)."""
     rows = connection.execute(
         select(_NOTICES.c.execution_id)
@@ -184,7 +184,7 @@ def forget(connection: Connection, execution_id: str) -> None:
     connection.execute(delete(_NOTICES).where(_NOTICES.c.execution_id == execution_id))
 
 
-def settled(connection: Connection, notice_id: str) -> bool:
+def take(connection: Connection, notice_id: str) -> bool:
     """Forget a notice that is carried out, or came too late; return whether it was still there."""
     gone = delete(_NOTICES).where(_NOTICES.c.id == notice_id).returning(_NOTICES.c.id)
     return connection.execute(gone).one_or_none() is not None

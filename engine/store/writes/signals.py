@@ -203,7 +203,7 @@ def take_early(tx: ExecutionTx, key: RunKey, epoch: int, wanted: Wanted) -> None
         return
     _take(connection, signal_id, at=tx.now, by=head.id)
     outbox.answer(connection, key, epoch, tx.now, signal_id=signal_id)
-    tx.owed.append(head.id)
+    tx.dispatches.append(head.id)
 
 
 @dataclass(frozen=True, slots=True)

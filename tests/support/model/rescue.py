@@ -191,7 +191,7 @@ class Rescue:
                 table.apply(key, row.epoch, transitions.wake(status, now=self.now))
                 self.sends.now.append(table.message(key))
             elif not self.is_owed(key, row.epoch):
-                over = transitions.answer_badly(
+                over = transitions.answer_failed(
                     now=self.now, reason=Reason.EXPIRED, error="{}", data={}
                 )
                 table.apply(key, row.epoch, over)
