@@ -47,12 +47,6 @@ def dispatch_message(execution_id: str) -> Message[Any]:
     )
 
 
-def ticket_of(message: Message[Any]) -> Ticket:
-    """Return the ticket that a ``run_step`` message carries."""
-    execution_id, step, item, epoch = message.args
-    return Ticket(execution_id, step, item, epoch, message.queue_name)
-
-
 def send(broker: EngineBroker, sends: Sends) -> None:
     """Send the messages; one that cannot be sent is owed by its row, and rescue finds it."""
     messages = [step_message(ticket) for ticket in sends.now]

@@ -124,11 +124,6 @@ class Definition:
         return self._by_name[name]
 
     @property
-    def roots(self) -> tuple[Step, ...]:
-        """The steps that need no other."""
-        return tuple(step for step in self.steps if not step.needs)
-
-    @property
     def sinks(self) -> tuple[Step, ...]:
         """The steps whose output is the execution's when it names none."""
         return tuple(

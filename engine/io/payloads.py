@@ -182,7 +182,7 @@ class Payloads:
         """Remove all that an execution has left, also what its lost attempts wrote.
 
         Executions that took steps over from this one read their outputs here too: see
-        ``engine.store.writes.payload_refs.in_use``.
+        ``engine.store.writes.payload_refs.taken_over``.
 
         Raises:
             Unavailable: the store does not answer.

@@ -10,7 +10,7 @@ import pytest
 from engine.codec import decode
 from engine.io.payloads import reference
 from engine.store.db.database import Database
-from engine.store.writes.payload_refs import in_use
+from engine.store.writes.payload_refs import taken_over
 from tests.support.house import House, python
 
 SIZE = 300_000  # characters: over the inline limit
@@ -218,7 +218,7 @@ def test_only_what_no_execution_needs_any_more_may_be_removed(house: House) -> N
     for gone in (origin, other):
         house.write("DELETE FROM step_runs WHERE execution_id = :id", id=gone)
         house.write("DELETE FROM executions WHERE id = :id", id=gone)
-    assert set(payloads.executions()) - house.database.read(in_use) == {other}
+    assert house.database.read(taken_over) == {origin}
     payloads.remove(other)
     assert payloads.executions() == sorted([origin, again])
     [kept] = house.step(again, 0, "output")

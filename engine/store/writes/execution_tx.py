@@ -203,10 +203,6 @@ class ExecutionTx:
         """Write other columns of the execution when the transaction closes."""
         self._values.update(values)
 
-    def become(self, status: ExecutionStatus) -> None:
-        """Change the execution's status."""
-        self.state.status = status
-
     def close(self) -> None:
         """Write the head, the events and the lines."""
         self._settle_waiting()

@@ -5,20 +5,9 @@ from __future__ import annotations
 from sqlalchemy import Connection, select
 
 from engine.io.payloads import MARK, reference
-from engine.store.tables import REUSED, Execution, StepRun, literally, table
+from engine.store.tables import REUSED, StepRun, literally, table
 
-_EXECUTIONS = table(Execution)
 _RUNS = table(StepRun)
-
-
-def in_use(connection: Connection) -> set[str]:
-    """Return the ids under which the payload store must keep what it has.
-
-    These are the executions that are there, and those whose step runs they took over: the outputs
-    of these lie where they were made.
-    """
-    found = set(connection.execute(select(_EXECUTIONS.c.id)).scalars())
-    return found | taken_over(connection)
 
 
 def taken_over(connection: Connection) -> set[str]:
