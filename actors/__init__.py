@@ -59,16 +59,16 @@ def run_step(execution_id: str, step: int, item: int, epoch: int) -> None:
     periodic=cron("* * * * *"),
 )
 def tick() -> None:
-    """Start what schedules owe by now."""
+    """Start what schedules have due by now."""
     started = tick_calendar(crew.database, crew.versions, lambda: str(uuid.uuid4()))
     hand_on(Sends(dispatches=started))
 
 
 def hand_on(sends: Sends) -> None:
-    """Hand on what is owed: one step by pipe, the others in one trip, a retry by the middleware.
+    """Hand on what is ready: one step by pipe, the others in one trip, a retry by the middleware.
 
     Raises:
-        RetryStep: for the middleware, when a step is owed again soon.
+        RetryStep: for the middleware, when a step is due again soon.
     """
     if not sends.later:
         sends.now = list(messages.pipe(current_message(), sends.now))

@@ -316,10 +316,10 @@ class Client:
             messages.send(self.broker, sends)
             publish(self.redis, set(looks))
 
-        self._in_time("hand on what is owed", hand_on)
+        self._in_time("send the messages", hand_on)
 
     def _in_time(self, what: str, call: Callable[[], object]) -> None:
-        """Make the call and wait for it a moment. If it fails the rows still say what is owed, and
+        """Make the call and wait for it a moment. If it fails the rows still say what is due, and
         rescue sees to it: whoever asked for the work must not wait for a server that only wakes."""
         try:
             self._box.run(SEND_SECONDS, call)

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 def step_message(ticket: Ticket) -> Message[Any]:
     """Return the message that brings the ticket to a worker."""
     return Message(
-        # Sent again, what an actor owes goes through a worker of ours, which knows its arguments.
+        # Sent again, what an actor is to run goes through a worker of ours: it knows the arguments.
         queue_name=SHORT_QUEUE if ticket.queue == ACTOR_QUEUE else ticket.queue,
         actor_name=RUN_STEP,
         args=(ticket.execution_id, ticket.step, ticket.item, ticket.epoch),
@@ -48,7 +48,7 @@ def dispatch_message(execution_id: str) -> Message[Any]:
 
 
 def send(broker: EngineBroker, sends: Sends) -> None:
-    """Send the messages; one that cannot be sent is owed by its row, and rescue finds it."""
+    """Send the messages; of one that cannot be sent the row says what is due: rescue finds it."""
     messages = [step_message(ticket) for ticket in sends.now]
     messages += [dispatch_message(execution_id) for execution_id in sends.dispatches]
     if failpoints.armed and messages:

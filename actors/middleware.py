@@ -25,7 +25,7 @@ DELAYED_PER_THREAD = 1_000  # they wait in the worker's memory, and hold no thre
 
 
 class RetryStep(dramatiq.Retry):
-    """Raised by ``run_step``: the step that failed is owed again, ``delay`` ms from now."""
+    """Raised by ``run_step``: the step that failed is due again, ``delay`` ms from now."""
 
     def __init__(self, ticket: Ticket, delay_us: int) -> None:
         super().__init__("the retry policy grants another attempt", delay=max(delay_us // 1000, 1))
@@ -102,7 +102,7 @@ class Presence(Middleware):
 def order(settings: Settings, crew: WorkerRuntime) -> list[Middleware]:
     """Return the middleware in order.
 
-    Not there, and why: ``AgeLimit`` (a message that is old is still owed), ``TimeLimit`` (it is
+    Not there, and why: ``AgeLimit`` (a message that is old is still due), ``TimeLimit`` (it is
     per message and raises anywhere, also inside our commit: steps have their own watchdog),
     ``ShutdownNotifications`` (a drain gives claims back by itself), ``Callbacks`` and ``Results``
     (results live in the database), ``Prometheus`` (it starts a server of its own).

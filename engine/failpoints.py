@@ -24,7 +24,7 @@ POINTS = (
     "after_commit",  # committed; the caller has not heard of it
     "between_claim_and_run",
     "after_effect",  # user code has returned, nothing is settled
-    "before_enqueue",  # committed; the messages owed are not sent
+    "before_enqueue",  # committed; its messages are not sent
     "after_enqueue",  # sent; the message that brought us here is not acknowledged
 )
 _SPEC = re.compile(

@@ -57,7 +57,7 @@ def link(settings: Settings, user_id: str) -> str:
         return create_link(database, user_id)
 
 
-def bury(settings: Settings, pids: Collection[int]) -> bool:
+def mark_stopped(settings: Settings, pids: Collection[int]) -> bool:
     """Mark workers of this machine as dead at once; return whether the database took it."""
     host = platform.node()
     try:
@@ -65,7 +65,7 @@ def bury(settings: Settings, pids: Collection[int]) -> bool:
             now = database.now()
             database.write(
                 lambda connection: sum(
-                    liveness.bury(connection, now, host=host, pid=pid) for pid in pids
+                    liveness.stop_processes(connection, now, host=host, pid=pid) for pid in pids
                 )
             )
     except Unavailable:

@@ -1,4 +1,4 @@
-"""Look at an execution: plan it if new, carry out what it is owed, finish it if done."""
+"""Look at an execution: plan it if new, carry out its notices, finish it if done."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from engine.store.writes.step_runs import Ticket
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """What a dispatch gave: messages to send, whose page has news, since when it was owed (µs)."""
+    """What a dispatch gave: messages to send, whose page has news, since when it was due (µs)."""
 
     sends: Sends = field(default_factory=Sends)
     look: Look | None = None
@@ -36,7 +36,7 @@ class Dispatched:
 def dispatch(
     database: Database, versions: Versions, settings: Settings, execution_id: str
 ) -> Dispatched:
-    """Do what the execution is owed and return the messages for what is ready.
+    """Do what is due of the execution and return the messages for what is ready.
 
     Called again it changes nothing; an execution whose last step ended but whose worker died
     before it was completed is completed here.

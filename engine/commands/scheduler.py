@@ -1,4 +1,4 @@
-"""Start what schedules owe. Any number of processes may tick at once: each slot fires once."""
+"""Start what schedules have due. Any number of processes may tick at once: each slot fires once."""
 
 from __future__ import annotations
 

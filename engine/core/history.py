@@ -95,7 +95,7 @@ class AttemptRecord:
 
 @dataclass(frozen=True, slots=True)
 class NoticeRecord:
-    """What the execution is owed by another; ``created_at`` in µs."""
+    """What another has to tell the execution; ``created_at`` in µs."""
 
     id: str
     kind: str
@@ -138,7 +138,7 @@ class History:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the judges of what is owed must know beside an execution. Times in µs.
+    """What the liveness checks must know beside an execution. Times in µs.
 
     ``watermarks`` say per queue how new the newest message is that came through it;
     ``backlog`` says whether executions wait long for their dispatch.

@@ -1,6 +1,6 @@
 """Judge a history by what must hold for any: what is done and written. Pure.
 
-``owed.py`` judges what is still to be done.
+``liveness_checks.py`` judges what is still to be done.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ _BY_OTHER_RULES = (Reason.UNKNOWN_STEP, Reason.WORKER_CRASHED)
 
 
 def judge_owed(history: History, world: World) -> Iterator[Finding]:
-    """Yield what the execution is owed and nobody seems to carry out.
+    """Yield what is due of the execution and nobody seems to carry out.
 
     Args:
         history: of one execution, with what its version says.

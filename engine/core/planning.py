@@ -1,4 +1,4 @@
-"""What an execution owes at its start and at its end: one row a node, and which are ready."""
+"""What is to run at an execution's start and at its end: one row a node, and which are ready."""
 
 from __future__ import annotations
 

@@ -34,9 +34,9 @@ class StepStatus(StrEnum):
     """Where a step run stands. The last four are ends: they never change."""
 
     PENDING = "pending"  # its needs have not ended yet
-    QUEUED = "queued"  # owed to a worker now
+    QUEUED = "queued"  # due now
     RUNNING = "running"  # claimed by a worker; or a fan-out whose items are under way
-    RETRYING = "retrying"  # failed, owed again at due_at
+    RETRYING = "retrying"  # failed, due again at due_at
     WAITING = "waiting"  # parked until due_at
     COMPLETED = "completed"
     FAILED = "failed"

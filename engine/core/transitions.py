@@ -357,7 +357,7 @@ def crash(
 ) -> Transition:
     """The worker died, or lost the claim: a new epoch makes whatever it still sends stale.
 
-    On its last chance it is not owed yet: rescue sends it when no other has its last chance.
+    On its last chance it is not due yet: rescue sends it when no other has its last chance.
     """
     apart = {"due_at": None, "reason": Reason.WORKER_CRASHED}
     return Transition(
@@ -411,7 +411,7 @@ def revoke(*, now: int, ending: ExecutionStatus) -> Transition:
 
 
 def wake(source: StepStatus, *, now: int) -> Transition:
-    """A parked step run is due and no message has come for it: it is owed like any other."""
+    """A parked step run is due and no message has come for it: it is queued like any other."""
     waited = source is StepStatus.WAITING
     return Transition(
         source,

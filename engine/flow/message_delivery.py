@@ -1,4 +1,4 @@
-"""Carry out what other executions, and people, owe an execution: its notices."""
+"""Carry out what other executions, and people, have to tell an execution: its notices."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ class Deliverer:
     grace: int  # µs that running steps have when a refusal ends the execution
 
     def deliver(self, execution_id: str, sends: Sends) -> bool:
-        """Return whether anything was owed to the execution, once it is carried out.
+        """Return whether the execution had notices, once they are carried out.
 
         Its messages go to ``sends``.
         """
-        owed = self.database.read(lambda connection: outbox.pending(connection, execution_id))
-        for notice in owed:
+        notices = self.database.read(lambda connection: outbox.pending(connection, execution_id))
+        for notice in notices:
             if notice.kind is Kind.CANCEL:
                 sends.now += self._cancel(notice, sends)
             else:
                 sends.now += self._answer(notice, sends)
-        return bool(owed)
+        return bool(notices)
 
     def _cancel(self, notice: Delivery, sends: Sends) -> list[Ticket]:
         def move(tx: ExecutionTx) -> list[Ticket]:

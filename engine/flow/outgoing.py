@@ -21,7 +21,7 @@ class ActorCall:
 
 @dataclass(slots=True)
 class Sends:
-    """Messages owed. One that is never sent costs time only: its row says what is owed."""
+    """Messages to send. One that is never sent costs time only: its row says what is due."""
 
     now: list[Ticket] = field(default_factory=list)
     later: list[tuple[Ticket, int]] = field(default_factory=list)  # with µs of delay
@@ -29,8 +29,8 @@ class Sends:
     calls: list[ActorCall] = field(default_factory=list)
 
     def drop_dispatch(self, execution_id: str) -> None:
-        """Send no dispatch for an execution: what it was owed has been done."""
-        self.dispatches = [owed for owed in self.dispatches if owed != execution_id]
+        """Send no dispatch for an execution: what it was for has been done."""
+        self.dispatches = [one for one in self.dispatches if one != execution_id]
 
 
 @dataclass(frozen=True, slots=True)

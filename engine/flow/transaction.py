@@ -35,7 +35,7 @@ def commit(
     """Run ``work`` in one transaction of the execution and return what it returns.
 
     Once it has committed, ``journal`` is told, and ``sends`` gets a dispatch for each other
-    execution that it owes something; without one rescue finds them. ``first`` runs before it,
+    execution that it has told something; without one rescue finds them. ``first`` runs before it,
     in the same transaction.
 
     Raises:

@@ -97,7 +97,7 @@ class LostClaims:
             alive = now - int(settings.lease_seconds * 1e6)
             queues = set(liveness.threads(connection, alive))
             if SHORT_QUEUE in queues:
-                queues.add(ACTOR_QUEUE)  # what is owed to an actor goes through a worker of ours
+                queues.add(ACTOR_QUEUE)  # what an actor is to run goes through a worker of ours
             return lost_steps.last_chance(
                 connection,
                 settings.max_crashes - 1,

@@ -36,7 +36,7 @@ class Redelivery:
         return self.sweeper.database
 
     def send_lost(self, sends: Sends, now: int, dead_before: int) -> None:
-        """Send again what is owed and provably has no message on its way."""
+        """Send again what is due and provably has no message on its way."""
         alive = self.database.read(lambda connection: liveness.alive(connection, dead_before))
         forgotten = forgot(self.evidence, self.database, LEASE)
         for queue in QUEUES:

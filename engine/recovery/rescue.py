@@ -1,13 +1,13 @@
-"""Find what is owed and has nobody to carry it out; harmless when it is wrong.
+"""Find what is due and has nobody to carry it out; harmless when it is wrong.
 
-A sweep takes claims from dead workers and overdue threads (a new epoch makes what they still
+A sweep takes claims from workers that died and overdue threads (a new epoch makes what they still
 send stale), wakes what is parked, and sends messages again. A message is sent again only on
 evidence that it was lost, and without a new epoch: the first claim wins, so that under backlog
 no queued message is made stale, which would be a livelock.
 
 It goes by stages, each of which looks after many executions. What fails, fails for itself: an
 execution that cannot be moved is left alone for a while, told of, and stops neither the others of
-its stage nor the stages after it; what those owe is sent.
+its stage nor the stages after it; their messages are sent.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Rescue:
         ]
 
     def _run(self, name: str, stage: Stage, sends: Sends) -> None:
-        """Run one stage; what it owed before it failed is owed all the same."""
+        """Run one stage; the messages of what it did before it failed are sent all the same."""
         try:
             stage(sends)
         except Unavailable as error:

@@ -202,7 +202,7 @@ class Execution(Base):
     created_at: Mapped[int] = mapped_column(TIME)
     started_at: Mapped[int | None] = mapped_column(TIME)
     finished_at: Mapped[int | None] = mapped_column(TIME)
-    # When someone must look at this row although no message comes: a dispatch that is owed, an
+    # When someone must look at this row although no message comes: a dispatch that is due, an
     # end that is due. Null: its step runs look after themselves.
     due_at: Mapped[int | None] = mapped_column(TIME)
     # What the execution will end as once its running steps are over: 'failed' or 'cancelled'.
@@ -317,9 +317,9 @@ class StepRun(Base):
     needs_left: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     needs_ran: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     queue: Mapped[str] = mapped_column(String(16))
-    # queued: since when it is owed; retrying, waiting: when it is owed; running: its deadline
+    # queued: since when it is due; retrying, waiting: when it is due; running: its deadline
     due_at: Mapped[int | None] = mapped_column(TIME)
-    queued_at: Mapped[int | None] = mapped_column(TIME)  # since when this attempt was owed
+    queued_at: Mapped[int | None] = mapped_column(TIME)  # since when this attempt was due
     expires_in: Mapped[int | None] = mapped_column(BigInteger)  # µs it may be queued at most
     # What a waiting one waits for beside its due time, as signal:NAME:CORRELATION.
     wait_for: Mapped[str | None] = mapped_column(String(256))
@@ -530,7 +530,7 @@ class Signal(Base):
 
 
 class Notice(Base):
-    """What one commit owes another execution: carried out right after, by rescue if need be."""
+    """What one execution has to tell another: carried out after the commit, or by rescue."""
 
     __tablename__ = "notices"
     __table_args__ = (Index("ix_notices_created", "created_at"),)

@@ -34,7 +34,7 @@ from engine.testing.run import Run
 
 T = TypeVar("T")
 
-LOST_US = 3_000_000  # µs after which rescue takes an owed message for lost when none waits
+LOST_US = 3_000_000  # µs after which rescue takes a message for lost when none waits
 
 
 class Harness:
@@ -231,7 +231,7 @@ class Harness:
         try:
             self.post.deliver(self._executor, self._stand_ins)
         except WorkerDied:
-            self.bench.bury(f"w{self._workers}")
+            self.bench.kill(f"w{self._workers}")
             self._hire()
             self._sweep()
 

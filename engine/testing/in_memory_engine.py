@@ -72,7 +72,7 @@ class Bench:
             lanes=lambda _queue: self.lanes,
         )
 
-    def bury(self, worker_id: str) -> None:
+    def kill(self, worker_id: str) -> None:
         """Say that the worker is dead."""
         now = self.database.now()
         self.database.write(

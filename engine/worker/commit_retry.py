@@ -62,7 +62,7 @@ def settle(
     ``common`` is tried before ``work``, where it can be all that there is to do.
 
     Returns what ``work`` returns, or None when an earlier try had committed although its answer
-    was lost: the messages it owed are then found by rescue.
+    was lost: the messages it had to send are then sent by rescue.
 
     Raises:
         StaleClaim: the claim was taken away; the result changes nothing.
@@ -124,7 +124,7 @@ def _was_settled(database: Database, claim: Claim) -> bool:
 
 
 def release(database: Database, claim: Claim) -> list[Ticket]:
-    """Give the claim back without waiting for its thread; return the message that is owed.
+    """Give the claim back without waiting for its thread; return the message to send.
 
     Raises:
         Unavailable: the database does not answer; the claim's lease will run out.

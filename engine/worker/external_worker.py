@@ -69,7 +69,7 @@ class ExternalWorker:
             return None
         visit = ExternalAttempt(work, claim, work.context(claim, self._database.now))
         if isinstance(work.prepared, Broken):
-            # What its end owes is found by rescue: there is nobody here to send it.
+            # Rescue sends the messages of its end: there is nobody here to do it.
             self.end(visit, None, work.prepared.error, released=False)
             return None
         return visit

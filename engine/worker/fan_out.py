@@ -72,7 +72,7 @@ class Expander:
         return decide(self._database, self._journal, work, move, sends)
 
     def _insert_items(self, work: Work, chunk: list[NewItem], sends: Sends) -> None:
-        """Make rows of items under the execution's lock, as long as their node is owed."""
+        """Make rows of items under the execution's lock, as long as their node is queued."""
 
         def move(tx: ExecutionTx) -> list[Ticket]:
             run = step_runs.get(tx.connection, work.key)

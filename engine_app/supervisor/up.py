@@ -75,7 +75,7 @@ class _Run:
         return 0
 
     def _buried(self, pids: set[int]) -> None:
-        if not bootstrap.bury(self._settings, pids):
+        if not bootstrap.mark_stopped(self._settings, pids):
             self._lines.say("the database does not answer: the worker's steps wait for its lease")
 
     def _start(self) -> None:

@@ -72,7 +72,7 @@ def test_while_no_worker_is_alive_nobody_is_said_to_have_all_code(
     engine: Engine, house: House
 ) -> None:
     house.run(house.publish("shop", GONE))
-    house.bury("w1")
+    house.kill("w1")
     assert "no worker is alive" in engine("stranded", "list").out
     house.hire("w2")
     assert "gone.work" in engine("stranded", "list").out

@@ -52,7 +52,7 @@ def test_claims_of_the_dead_are_taken_though_one_execution_is_held(
 ) -> None:
     first, second = sorted(claimed(house, "w1")[0] for _ in range(2))
     house.worker("w2")
-    house.bury("w1")
+    house.kill("w1")
     with held(postgresql_url, first):
         sends = house.rescue.sweep("w2", steady=True)
         assert house.step(first, 0, "status") == ("running",)
@@ -67,7 +67,7 @@ def test_what_is_held_is_waited_for_once_and_then_left_alone(
 ) -> None:
     execution_id, _ = claimed(house, "w1")
     house.worker("w2")
-    house.bury("w1")
+    house.kill("w1")
     rescue = house.rescue
     with held(postgresql_url, execution_id):
         rescue.sweep("w2", steady=True)

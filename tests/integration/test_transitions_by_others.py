@@ -159,7 +159,9 @@ def test_a_buried_worker_leaves_no_lease_behind(house: House) -> None:
     house.worker("w2")
     assert house.rescue.sweep("w2", steady=True).now == []
     now = house.database.now()
-    house.database.write(lambda connection: liveness.bury(connection, now, host="here", pid=1))
+    house.database.write(
+        lambda connection: liveness.stop_processes(connection, now, host="here", pid=1)
+    )
     assert len(house.rescue.sweep("w1", steady=False).now) == 1
 
 

@@ -62,7 +62,7 @@ def test_a_sleep_is_not_slept_again_when_its_worker_is_killed_before_it_is_over(
     house.worker("doomed")
     die(database_url, "doomed", "between_claim_and_run", house.ticket(execution_id, 0))
     assert house.step(execution_id, 0, "status", "worker_id") == ("running", "doomed")
-    house.bury("doomed")
+    house.kill("doomed")
     house.sweep()
     house.drain()
     assert house.status(execution_id) == "completed"
@@ -170,5 +170,5 @@ def crash(house: House, execution_id: str) -> None:
         StepStatus.QUEUED, worker_id="gone", now=now, deadline=now + 10**9, input="{}"
     )
     apply(house, key, epoch, claim)
-    house.bury("gone")
+    house.kill("gone")
     house.sweep()

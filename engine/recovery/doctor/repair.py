@@ -38,7 +38,7 @@ class Repaired:
 
 
 class Repairer:
-    """Repairs what an examination found. The messages it owes then are in ``sends``."""
+    """Repairs what an examination found. The messages to send then are in ``sends``."""
 
     def __init__(self, examination: Examination, versions: Versions, rescue: Rescue) -> None:
         self._examination = examination
@@ -123,7 +123,7 @@ class Repairer:
 
     def _dispatch(self, finding: Finding, execution_id: str) -> None:
         if finding.rule is Rule.DISPATCH_OWED:
-            # Sent and owed: if this message is lost too, rescue sends the next one.
+            # Sent and due: if this message is lost too, rescue sends the next one.
             self._turn(execution_id, _owe_dispatch)
             self.sends.dispatches.append(execution_id)
             return
@@ -160,7 +160,7 @@ class Repairer:
     def _answer(self, finding: Finding, execution_id: str) -> None:
         """Write the news of a child's end again: a second answer would only come too late."""
 
-        def owe(connection: Connection) -> None:
+        def notify(connection: Connection) -> None:
             [history] = snapshots.load(connection, [execution_id])
             for child in history.children:
                 if (child.step, child.item) == (finding.step, finding.item):
@@ -169,7 +169,7 @@ class Repairer:
                     now = self._database.now()
                     outbox.answer(connection, key, child.epoch, now, body=body)
 
-        self._database.write(owe)
+        self._database.write(notify)
         self.sends.dispatches.append(execution_id)
 
     # --- step runs ----------------------------------------------------------------------------

@@ -310,7 +310,7 @@ def _item_row(run: Row[Any], wait: WaitRow | None) -> ItemRow:
 def _shared(run: Row[Any]) -> dict[str, Any]:
     """Return what a step's and an item's row have both.
 
-    A step run that is parked is owed from a time to come on, which is not when it was queued.
+    A step run that is parked is due from a time to come on, which is not when it was queued.
     """
     values = {name: getattr(run, name) for name in _SHARED}
     queued, started = run.queued_at, run.started_at

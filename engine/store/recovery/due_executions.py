@@ -25,7 +25,7 @@ class DueExecution:
 
 
 def undispatched(connection: Connection, before: int, limit: int) -> list[str]:
-    """Return executions whose dispatch was owed before ``before``, longest owed first."""
+    """Return executions whose dispatch was due before ``before``, the oldest first."""
     return list(
         connection.execute(
             select(_EXECUTIONS.c.id)

@@ -1,4 +1,4 @@
-"""Who is alive, who may sweep, and what the dead left behind."""
+"""Workers: who is alive, who may sweep, and what those that ended left behind."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def stall_of(connection: Connection, worker_id: str | None) -> Stall | None:
     return None if found is None else Stall.of(decode(found))
 
 
-def bury(connection: Connection, now: int, *, host: str, pid: int) -> int:
+def stop_processes(connection: Connection, now: int, *, host: str, pid: int) -> int:
     """Say that the worker process ``pid`` on ``host`` is known to be dead; return how many were."""
     return _stop(connection, now, (_WORKERS.c.host == host) & (_WORKERS.c.pid == pid))
 

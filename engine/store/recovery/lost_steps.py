@@ -145,7 +145,7 @@ def last_chance(
 ) -> RunRow | None:
     """Return the queued step run whose turn it is of those that lost their worker so often.
 
-    They take turns: the one whose message was owed, or was sent, longest ago is next. None while
+    They take turns: the one whose message was due, or was sent, longest ago is next. None while
     one of them runs, or was sent and may be claimed any moment.
 
     Args:

@@ -45,7 +45,7 @@ _LINES = table(LogLine)
 _NOTICES = table(Notice)
 _WORKERS = table(Worker)
 _LEASES = table(Lease)
-_BACKLOG = 2_000_000  # µs after which a dispatch that is owed shows that others wait too
+_BACKLOG = 2_000_000  # µs after which a dispatch that is due shows that others wait too
 
 T = TypeVar("T")
 
@@ -179,7 +179,7 @@ def world(connection: Connection, *, now: int, lease: int, patience: int) -> Wor
         connection: to read with.
         now: by the database's clock.
         lease: after which a silent worker is dead.
-        patience: how long what is owed may stand still.
+        patience: how long what is due may stand still.
     """
     alive = connection.execute(
         select(_WORKERS.c.id).where(

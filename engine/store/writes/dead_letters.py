@@ -105,7 +105,7 @@ class Replay:
 def find(connection: Connection, owner_id: str, letter_id: str) -> Replay:
     """Return what replaying the letter means.
 
-    An execution that could not be planned is owed a dispatch again. One that has failed by a step
+    An execution that could not be planned is dispatched again. One that has failed by a step
     under which workers died is to be run again, as a new one: an end status never changes.
 
     Raises:
@@ -133,7 +133,7 @@ def replayed(connection: Connection, letter_id: str, now: int) -> bool:
 
 
 def dispatch_again(connection: Connection, letter_id: str, execution_id: str, now: int) -> None:
-    """Replay the letter of an execution that could not be planned: it is owed a dispatch again.
+    """Replay the letter of an execution that could not be planned: it is dispatched again.
 
     Raises:
         Conflict: it was replayed already.

@@ -1,4 +1,4 @@
-"""Executions as the engine needs them: admit, load, end, find what is owed."""
+"""Executions as the engine needs them: admit, load, what one gave."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one commit owes another execution: written with it, carried out after it.
+"""What one execution has to tell another: written with a commit, carried out after it.
 
 The two executions are never locked together, so nobody waits for anybody in a circle. A notice
 whose carrier died is found by rescue.
@@ -60,7 +60,7 @@ def answer(
     body: Any = None,
     signal_id: str | None = None,
 ) -> None:
-    """Owe the waiting step run an answer."""
+    """Write the notice of an answer to the waiting step run."""
     connection.execute(
         insert(_NOTICES),
         {
@@ -78,7 +78,7 @@ def answer(
 
 
 def answer_parent(tx: ExecutionTx) -> None:
-    """Owe whoever waits for this execution the news of its end, and its own children theirs."""
+    """Write the notice of this execution's end to the step run that waits for it."""
     state = tx.state
     if state.parent_id is None or state.parent_epoch is None:
         return
@@ -91,7 +91,7 @@ def answer_parent(tx: ExecutionTx) -> None:
 
 
 def cancel_children(tx: ExecutionTx) -> None:
-    """Owe the open children of this execution their end, but those that may go on alone."""
+    """Write the notice to end to the open children of this execution that may not go on alone."""
     children = tx.connection.execute(
         select(_EXECUTIONS.c.id).where(
             _EXECUTIONS.c.parent_id == tx.state.id,
@@ -154,7 +154,7 @@ def _read(rows: Any) -> Iterator[Delivery]:
 
 
 def overdue(connection: Connection, before: int, limit: int) -> list[str]:
-    """Return executions whose notices have been owed since before ``before`` (µs)."""
+    """Return executions whose notices have been due since before ``before`` (µs)."""
     rows = connection.execute(
         select(_NOTICES.c.execution_id)
         .where(_NOTICES.c.created_at < before)
@@ -171,8 +171,8 @@ def sent_again(connection: Connection, ids: Sequence[str], now: int) -> list[str
     """
     if not ids:
         return []
-    owed = select(_NOTICES.c.id, _NOTICES.c.execution_id).where(_NOTICES.c.execution_id.in_(ids))
-    rows = connection.execute(owed.with_for_update(skip_locked=True)).all()
+    due = select(_NOTICES.c.id, _NOTICES.c.execution_id).where(_NOTICES.c.execution_id.in_(ids))
+    rows = connection.execute(due.with_for_update(skip_locked=True)).all()
     if rows:
         noted = [row.id for row in rows]
         connection.execute(update(_NOTICES).where(_NOTICES.c.id.in_(noted)).values(created_at=now))
@@ -180,7 +180,7 @@ def sent_again(connection: Connection, ids: Sequence[str], now: int) -> list[str
 
 
 def forget(connection: Connection, execution_id: str) -> None:
-    """Drop what is owed to an execution that is gone."""
+    """Drop the notices to an execution that is gone."""
     connection.execute(delete(_NOTICES).where(_NOTICES.c.execution_id == execution_id))
 
 

@@ -128,9 +128,9 @@ def sent_before(connection: Connection, wanted: NewSignal) -> Received | None:
 
 
 def send(connection: Connection, wanted: NewSignal, now: int) -> Received:
-    """Keep the signal, owe it to whoever waits, and return it.
+    """Keep the signal, notify whoever waits for it, and return it.
 
-    The same idempotency key finds the signal already there, which is owed to nobody anew.
+    The same idempotency key finds the signal already there, of which nobody is notified anew.
 
     Raises:
         Conflict: the idempotency key was used for another request.
@@ -160,7 +160,7 @@ def send(connection: Connection, wanted: NewSignal, now: int) -> Received:
 
 
 def _offer(connection: Connection, signal_id: str, wanted: NewSignal, now: int) -> str | None:
-    """Owe the signal to whoever waits for it, or to nobody; return the execution's id."""
+    """Notify whoever waits for the signal, if anyone does; return the execution's id."""
     found = waiter(connection, wanted)
     if found is None:
         _take(connection, signal_id, at=None, by=None)
@@ -177,7 +177,7 @@ def _take(connection: Connection, signal_id: str, *, at: int | None, by: str | N
 
 
 def take_early(tx: ExecutionTx, key: RunKey, epoch: int, wanted: Wanted) -> None:
-    """Owe the step run, which waits with ``epoch`` from this commit on, a signal sent before."""
+    """Notify the step run, waiting with ``epoch`` from this commit on, of a signal sent before."""
     head, connection = tx.state, tx.connection
     _alone(connection, head.owner_id, wanted.name)
     mine = (_SIGNALS.c.execution_id == head.id) & _SIGNALS.c.correlation.in_(
@@ -228,7 +228,7 @@ def get(connection: Connection, signal_id: str) -> Sent | None:
 
 
 def give_back(connection: Connection, signal_id: str, now: int) -> str | None:
-    """Owe the signal to the next who waits, if anyone does: whoever was to get it waits no more.
+    """Notify the next who waits of the signal, if anyone does: whoever was to get it waits no more.
 
     Returns the execution that gets it now.
     """

@@ -75,7 +75,7 @@ class RunRow:
 
     @property
     def ticket(self) -> Ticket:
-        """The message that it is owed now."""
+        """Its message, as it is now."""
         return Ticket(self.execution_id, self.step, self.item, self.epoch, self.queue)
 
 
@@ -269,7 +269,7 @@ def running(connection: Connection, execution_id: str) -> list[RunRow]:
 
 
 def requeue(tx: ExecutionTx) -> list[Ticket]:
-    """Return a message for each step run that is queued, owed as of now: it was paused.
+    """Return a message for each step run that is queued, due as of now: it was paused.
 
     But for those on their last chance: rescue sends them, one at a time.
     """

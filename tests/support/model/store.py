@@ -167,7 +167,7 @@ class Store:
     def kill(self, worker: str) -> None:
         """Say that the worker is dead."""
         self._hire(worker)
-        self.bench.bury(worker)
+        self.bench.kill(worker)
         del self._executors[worker]
 
     def sweep(self, *, empty: bool, forgot: bool) -> None:
