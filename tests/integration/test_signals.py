@@ -205,10 +205,10 @@ def test_who_finds_a_notice_gone_gives_no_signal_back(
 ) -> None:
     execution_id = waiting(house)
     signal(house, body=1)
-    owed = house.database.read(lambda connection: outbox.pending(connection, execution_id))
+    notices = house.database.read(lambda connection: outbox.pending(connection, execution_id))
     house.drain()
     # Another worker, which had read the notice before, is late with it.
-    monkeypatch.setattr(outbox, "owed_to", lambda _connection, _id: owed)
+    monkeypatch.setattr(outbox, "pending", lambda _connection, _id: notices)
     house.plan(execution_id)
     assert free(house) == 0
     assert house.status(waiting(house)) == "waiting"
