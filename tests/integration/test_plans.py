@@ -218,7 +218,7 @@ def test_a_sweep_that_finds_nothing_reads_no_history(
     history: Place, monkeypatch: pytest.MonkeyPatch, *, glances: bool
 ) -> None:
     if not glances:  # it goes through all its questions
-        monkeypatch.setattr(precheck, "anything_owed", lambda *_asked: True)
+        monkeypatch.setattr(precheck, "anything_due", lambda *_asked: True)
     database, settings = history.database, Settings()
     row = liveness.WorkerRow(new_id(), "here", 1, ["steps"], 8, [])
     database.write(lambda connection: liveness.register(connection, row, database.now()))
