@@ -19,7 +19,8 @@ import engine.store.writes.execution_tx
 from engine import failpoints
 from engine.flow.outgoing import Sends
 from engine.store.db.compiled import Prepared
-from engine.store.tables import StepRun
+from engine.store.tables import StepRun, table
+from engine.store.writes.transition_sql import Columns, assignments
 from engine.worker import run
 from engine.worker.claim_registry import Claim
 from tests.support import effects
@@ -69,28 +70,25 @@ def _shift_clock(seconds: float) -> None:
 
 
 def _no_sweep(*_: Any, **__: Any) -> Sends:
-    """Rescue switched off: nobody looks for what is owed."""
+    """Rescue switched off: nobody looks for what is due."""
     return Sends()
 
 
 def _unguarded(what: str) -> Callable[..., Any]:
-    """Return the statement of every move without its guard on the epoch, or on the status."""
+    """Return the statement of every transition without its guard on the epoch, or on the status."""
     if what not in CONTROLS:
         raise ValueError(f"{SABOTAGE}={what}: it is one of {', '.join(CONTROLS)}")
-    runs: Any = StepRun.__table__
-    guards = {"fencing": ("epoch", "b_epoch"), "guard": ("status", "b_source")}
+    runs = table(StepRun)
+    guards = {"fencing": ("epoch", "b_epoch"), "guard": ("status", "run_source")}
     kept = [column for name, column in guards.items() if name != what]
 
     @lru_cache(maxsize=256)
-    def statement(values: tuple[str, ...], adds: tuple[str, ...]) -> Prepared:
-        columns: dict[str, Any] = {name: bindparam(f"v_{name}") for name in values}
-        columns |= {name: runs.c[name] + bindparam(f"a_{name}") for name in adds}
-        columns["status"] = bindparam("v_status")
+    def statement(columns: Columns) -> Prepared:
         keys = [("execution_id", "b_execution"), ("step", "b_step"), ("item", "b_item"), *kept]
         return Prepared(
             update(runs)
             .where(*(runs.c[column] == bindparam(name) for column, name in keys))
-            .values(columns)
+            .values(assignments("run", columns))
             .returning(runs.c.attempts, runs.c.worker_id, runs.c.started_at)
         )
 
