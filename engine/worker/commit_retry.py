@@ -48,7 +48,7 @@ class CommonCase(Generic[T]):
     follow: Callable[[Written], T]
 
 
-def settle(
+def insist_on_commit(
     database: Database,
     claim: Claim,
     work: Callable[[ExecutionTx], T],

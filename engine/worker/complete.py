@@ -37,7 +37,7 @@ from engine.worker.attempt import (
 from engine.worker.chaining import Chaining
 from engine.worker.claim import Claimer
 from engine.worker.claim_registry import Claim
-from engine.worker.commit_retry import settle
+from engine.worker.commit_retry import insist_on_commit
 from engine.worker.prepare import Call
 from engine.worker.store_result import keep
 from engine.worker.subworkflows import Children, waiting_for, word_of
@@ -47,21 +47,21 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Completion:
     """What a settlement leaves to do: step runs ready for anyone, and one claimed with it.
 
     Not ``open``: nothing is left to do here, whatever became of the execution.
     """
 
     ready: list[Ticket] = field(default_factory=list)
-    riding: Work | None = None
+    claimed: Work | None = None
     open: bool = False
 
 
-OVER = Settled()
+OVER = Completion()
 
 
-class Settler:
+class Completer:
     """Commits outcomes of claimed step runs and tells what is left to do."""
 
     def __init__(
@@ -78,7 +78,7 @@ class Settler:
         self._claimer = claimer
         self._children = Children(database, versions)
 
-    def settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Settled:
+    def complete(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Completion:
         """Commit ``outcome`` and return what it leaves to do; a retry's message goes to ``sends``.
 
         An outcome that cannot be written down, for a reason that nobody foresaw, is the failure of
@@ -89,14 +89,14 @@ class Settler:
             Unavailable: the database stayed away; rescue gives the claim back.
         """
         try:
-            return self._settle(work, claim, outcome, sends)
+            return self._write(work, claim, outcome, sends)
         except (StaleClaim, Unavailable):
             raise
         except Exception as error:
             _log.exception("the outcome of %s cannot be written down: it fails instead", claim.key)
-            return self._settle(work, claim, failed(error), sends)
+            return self._write(work, claim, failed(error), sends)
 
-    def _settle(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Settled:
+    def _write(self, work: Work, claim: Claim, outcome: Outcome, sends: Sends) -> Completion:
         outcome = keep(self._database.payloads, work, claim, outcome)
         match outcome:
             case Returned():
@@ -121,7 +121,7 @@ class Settler:
         returned: Returned,
         sends: Sends,
         child: NewExecution | None = None,
-    ) -> Settled:
+    ) -> Completion:
         execution = work.execution
         if claim.key.item < 0:
             execution.scope.remember(work.step.index, returned.value)
@@ -150,12 +150,12 @@ class Settler:
 
         plain = child is None and not returned.kept and keep_as is None
         common = chaining.common_case(claim, returned.text) if plain else None
-        carried = settle(self._database, claim, move, self._journal, sends, common=common)
+        carried = insist_on_commit(self._database, claim, move, self._journal, sends, common=common)
         if carried is None or (told and not carried.ready):
             return OVER
-        return Settled(carried.ready, chaining.claimed(carried.chained), open=True)
+        return Completion(carried.ready, chaining.claimed(carried.chained), open=True)
 
-    def _fail(self, work: Work, claim: Claim, failure: Failure, sends: Sends) -> Settled:
+    def _fail(self, work: Work, claim: Claim, failure: Failure, sends: Sends) -> Completion:
         execution = work.execution
         verdict = failures.judge(work.step.retry, claim.key, failure, attempt=claim.attempt)
 
@@ -172,16 +172,16 @@ class Settler:
             execution.follow(tx.state)
             return None, ready
 
-        settled = settle(self._database, claim, move, self._journal, sends)
+        settled = insist_on_commit(self._database, claim, move, self._journal, sends)
         if settled is None:
             return OVER
         delay, ready = settled
         if delay is not None:
             sends.later.append((work.ticket(claim.epoch + 1), delay))
             return OVER
-        return Settled(ready, open=True)
+        return Completion(ready, open=True)
 
-    def _park(self, work: Work, claim: Claim, park: Park, sends: Sends) -> Settled:
+    def _park(self, work: Work, claim: Claim, park: Park, sends: Sends) -> Completion:
         wants = park.wants
         child = None
         if isinstance(wants, ChildWanted):
@@ -208,8 +208,8 @@ class Settler:
                 _admit(tx, child)
             return []
 
-        ready = settle(self._database, claim, move, self._journal, sends)
-        return OVER if ready is None else Settled(ready, open=True)
+        ready = insist_on_commit(self._database, claim, move, self._journal, sends)
+        return OVER if ready is None else Completion(ready, open=True)
 
     def _give_up(self, work: Work, claim: Claim, sends: Sends) -> None:
         """Give the claim back, or end its step run when the execution ends."""
@@ -220,7 +220,7 @@ class Settler:
             tx.apply(claim.key, claim.epoch, transitions.release(now=tx.now))
             return []
 
-        sends.now += settle(self._database, claim, move, self._journal, sends) or []
+        sends.now += insist_on_commit(self._database, claim, move, self._journal, sends) or []
 
     def _stop(self, tx: ExecutionTx, work: Work, claim: Claim) -> list[Ticket]:
         """Revoke the claim before anything is begun for it: its execution ends."""

@@ -24,7 +24,7 @@ from engine.store.writes.step_runs import Ticket
 from engine.worker.attempt import Outcome, Released, failed, returned
 from engine.worker.claim import Claimer
 from engine.worker.claim_registry import Claim, Claims
-from engine.worker.complete import Settler
+from engine.worker.complete import Completer
 from engine.worker.prepare import Broken, Call, prepare
 from engine.worker.work import ExecutionContext, Work
 
@@ -56,7 +56,7 @@ class ExternalWorker:
         self._limit = settings.payload_limit
         journal = Journal(versions)
         self._claimer = Claimer(settings, database, claims, worker_id, journal)
-        self._settler = Settler(settings, database, versions, self._claimer, journal)
+        self._completer = Completer(settings, database, versions, self._claimer, journal)
 
     def begin(self, ticket: Ticket) -> ExternalAttempt | None:
         """Claim the step run; None when the message is stale or doubled: nothing is to be done."""
@@ -88,7 +88,7 @@ class ExternalWorker:
         sends = Sends()
         try:
             outcome = self._outcome(visit, result, error, released=released)
-            sends.now += self._settler.settle(visit.work, visit.claim, outcome, sends).ready
+            sends.now += self._completer.complete(visit.work, visit.claim, outcome, sends).ready
         except StaleClaim:
             pass  # it was taken away meanwhile: whoever took it has settled it
         finally:

@@ -39,7 +39,7 @@ from engine.store.writes.step_runs import RunRow, Ticket
 from engine.worker.attempt import Outcome, failed, run_attempt
 from engine.worker.claim import Claimer, knows
 from engine.worker.claim_registry import Claim, Claims
-from engine.worker.complete import Settler
+from engine.worker.complete import Completer
 from engine.worker.decide import decide
 from engine.worker.fan_out import Expander
 from engine.worker.prepare import Broken, Call, Expand, Reject, Skip, prepare
@@ -81,7 +81,7 @@ class Executor:
         self._grace = int(settings.cancel_grace_seconds * 1e6)
         self._journal = Journal(versions)
         self._claimer = Claimer(settings, database, claims, worker_id, self._journal)
-        self._settler = Settler(settings, database, versions, self._claimer, self._journal)
+        self._completer = Completer(settings, database, versions, self._claimer, self._journal)
         self._expander = Expander(database, self._journal, lanes)
         self._signs = signs
 
@@ -311,13 +311,13 @@ class Executor:
             outcome = self._call(work, work.claim)
             if failpoints.armed:
                 failpoints.reach("after_effect")
-            settled = self._settler.settle(work, work.claim, outcome, sends)
+            completion = self._completer.complete(work, work.claim, outcome, sends)
         finally:
             self._claims.drop(work.claim)
-        if settled.riding is not None:
-            sends.now += settled.ready
-            return settled.riding
-        return self._go_on(work.execution, settled.ready, sends) if settled.open else None
+        if completion.claimed is not None:
+            sends.now += completion.ready
+            return completion.claimed
+        return self._go_on(work.execution, completion.ready, sends) if completion.open else None
 
     def _call(self, work: Work, claim: Claim) -> Outcome:
         if isinstance(work.prepared, Broken):

@@ -10,7 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 # What runs its argument in a transaction that is tried again.
-RETRIED = {"write", "write_at_once", "commit", "commit_short", "settle", "take", "each", "_commit"}
+RETRIED = {
+    *("write", "write_at_once", "commit", "commit_fast", "insist_on_commit", "_commit"),
+    *("change", "each"),  # of the sweeper
+}
 ADDING = {"append", "extend", "add", "update", "insert", "setdefault", "appendleft"}
 Function = ast.FunctionDef | ast.Lambda
 
@@ -67,6 +70,16 @@ def _changed(node: ast.AST) -> ast.expr | None:
     return None
 
 
+def test_each_that_is_watched_is_there() -> None:
+    defined = {
+        one.name
+        for path in (ROOT / "engine").rglob("*.py")
+        for one in ast.walk(ast.parse(path.read_text()))
+        if isinstance(one, ast.FunctionDef)
+    }
+    assert defined >= RETRIED
+
+
 @pytest.mark.parametrize("package", ["engine", "actors", "engine_app"])
 def test_no_transaction_adds_to_what_is_outside_of_it(package: str) -> None:
     found = {
@@ -90,14 +103,16 @@ def test_no_transaction_adds_to_what_is_outside_of_it(package: str) -> None:
 def test_what_adds_to_the_outside_is_found(body: str) -> None:
     source = f"""
 def verb(self, database, found, sends, by, key, bulk):
-    def move(taken):
+    def move(tx):
         {body}
     database.write(move)
 """
     assert len(list(faults(ast.parse(source)))) >= 1
 
 
-@pytest.mark.parametrize("body", ["mine = []; mine.append(1)", "taken.owed.append(1)", "return 1"])
+@pytest.mark.parametrize(
+    "body", ["mine = []; mine.append(1)", "tx.dispatches.append(1)", "return 1"]
+)
 def test_what_adds_to_its_own_is_not(body: str) -> None:
-    source = f"def verb(database):\n  def move(taken):\n    {body}\n  commit(database, move)"
+    source = f"def verb(database):\n  def move(tx):\n    {body}\n  commit(database, move)"
     assert list(faults(ast.parse(source))) == []
