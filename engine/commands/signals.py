@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from engine.codec import decode, encode
+from engine.core.pending_input import Kind
 from engine.core.status import Reason, StepStatus
 from engine.core.transitions import RunKey
 from engine.definition import check_value
@@ -27,7 +28,6 @@ from engine.store.writes.execution_tx import ExecutionTx
 from engine.store.writes.signals import NewSignal, Received
 from engine.store.writes.step_runs import RunRow, Ticket
 
-APPROVAL = "approval"
 MAX_NAME = 63
 MAX_CORRELATION = 128
 MAX_KEY = 128
@@ -152,7 +152,7 @@ def decide(
     if pinned is None:
         raise NotFound(f"there is no execution {execution_id}")
     definition = versions.get(pinned.workflow_id, pinned.version)
-    names = {one.name: one.index for one in definition.steps if one.uses == APPROVAL}
+    names = {one.name: one.index for one in definition.steps if one.uses == Kind.APPROVAL}
     item = -1 if decision.item is None else decision.item
     key = RunKey(execution_id, names.get(step, -1), item)
     place = Place(execution_id, step, decision.item)
@@ -162,7 +162,7 @@ def decide(
         raise NotFound(f"there is no execution {execution_id}")
     if step not in names:
         raise NotFound(f"execution {execution_id} has no approval step {step!r}")
-    if run is None or run.status is not StepStatus.WAITING or run.wait_for != APPROVAL:
+    if run is None or run.status is not StepStatus.WAITING or run.wait_for != Kind.APPROVAL:
         raise _too_late(database, user_id, decision.by, place)
     journal = Journal(versions)
     deliverer = Deliverer(database, definition, journal, int(grace_seconds * 1e6))

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 
 from engine.core.finding import Finding, Rule
 from engine.core.history import History, RunRecord, World
+from engine.core.pending_input import Kind
 from engine.core.status import EXECUTION_ENDS, STEP_ENDS, Phase, Reason
 
 ON_ITS_WAY = 2_000_000  # µs that a message may take, whatever came through before it
-CHILD = "workflow"  # what a step run that waits for its child has in wait_for
 _BY_OTHER_RULES = (Reason.UNKNOWN_STEP, Reason.WORKER_CRASHED)
 
 
@@ -116,7 +116,7 @@ def _family(history: History) -> Iterator[Finding]:
     answered = {(notice.step, notice.item) for notice in history.notices}
     for child in history.children:
         run = history.runs.get((child.step, child.item))
-        if run is None or run.status != "waiting" or run.wait_for != CHILD:
+        if run is None or run.status != "waiting" or run.wait_for != Kind.CHILD:
             continue
         if run.epoch == child.epoch and run.key not in answered:
             what = f"its child {child.id} is {child.status}"

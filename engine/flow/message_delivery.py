@@ -8,6 +8,7 @@ from typing import Any
 from engine.codec import decode, encode
 from engine.core import failures, lifecycle, transitions
 from engine.core.failures import Failure
+from engine.core.pending_input import PendingInput
 from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.definition import Definition, check_value
 from engine.errors import InvalidInput, PayloadLost, StaleClaim, StepError, TooLarge
@@ -194,7 +195,8 @@ class Deliverer:
             return Invalid(Reason.PAYLOAD_LOST, describe_error(lost))
         params = {} if whole is None else decode(whole)
         since = (run.started_at or 0) - look_back(params)
-        other = signals.waits_for(run.wait_for or "", since)
+        awaited = PendingInput.of(run.wait_for)
+        other = Wanted(awaited.name, awaited.correlation, since)
         if sent is None:
             return Rejected("its signal was pruned before it could be taken", other)
         try:
@@ -241,6 +243,8 @@ _MAY_END_DIFFERENTLY = (Reason.CHILD_FAILED,)
 
 def expire_wait(deliverer: Deliverer, tx: ExecutionTx, run: RunRow) -> list[Ticket]:
     """Fail a waiting step run whose deadline is over; return what becomes ready by its policy."""
-    word = (run.wait_for or "").split(":")[0]
-    described = {"message": f"no {word} came in time", "type": "Expired"}
+    described = {
+        "message": f"no {PendingInput.of(run.wait_for).kind} came in time",
+        "type": "Expired",
+    }
     return deliverer.settle(tx, run, Invalid(Reason.EXPIRED, described))

@@ -24,6 +24,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from engine.core.pending_input import Kind
+
 # Ids sort by time only when they compare byte by byte; a locale's collation would reorder them.
 ID = String(13).with_variant(postgresql.VARCHAR(13, collation="C"), "postgresql")
 TIME = BigInteger
@@ -33,7 +35,9 @@ OPEN_EXECUTION = "status IN ('pending', 'running', 'waiting', 'paused')"
 DEADLINE = f"{OPEN_EXECUTION} AND deadline_at IS NOT NULL"
 EXPIRING = "status = 'queued' AND expires_in IS NOT NULL"
 AWAITING = "status = 'waiting' AND wait_for IS NOT NULL"
-LISTENING = "status = 'waiting' AND wait_for NOT IN ('approval', 'workflow')"  # for a signal
+LISTENING = (  # for a signal
+    f"status = 'waiting' AND wait_for NOT IN ('{Kind.APPROVAL}', '{Kind.CHILD}')"
+)
 UNKNOWN = "status = 'queued' AND reason = 'unknown_step'"
 NARROW = "status = 'running' AND items_held IS NOT NULL"
 CRASHED = "status IN ('queued', 'running') AND crashes > 0"

@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 from engine.commands.start import child_of
+from engine.core.pending_input import Kind, PendingInput
 from engine.core.status import Reason
 from engine.errors import EngineError, StepError, Unavailable
 from engine.flow.definition_cache import Versions
@@ -13,23 +14,23 @@ from engine.ids import new_id
 from engine.steps import ApprovalWanted, ChildWanted, SignalWanted
 from engine.store.db.database import Database
 from engine.store.writes.executions import NewExecution, Parent
-from engine.store.writes.signals import wait_for
 from engine.worker.claim_registry import Claim
 from engine.worker.work import Work
 
 MAX_DEPTH = 20  # a workflow that calls itself without an end must come to one
 
-APPROVAL = "approval"
-CHILD = "workflow"
-
 
 def word_of(wants: SignalWanted | ApprovalWanted | ChildWanted | None) -> str | None:
     """Return what stands in the step run's ``wait_for``."""
-    if wants is None:
-        return None
-    if isinstance(wants, SignalWanted):
-        return wait_for(wants.name, wants.correlation)
-    return APPROVAL if isinstance(wants, ApprovalWanted) else CHILD
+    match wants:
+        case None:
+            return PendingInput(Kind.TIME).word
+        case SignalWanted():
+            return PendingInput(Kind.SIGNAL, wants.name, wants.correlation).word
+        case ApprovalWanted():
+            return PendingInput(Kind.APPROVAL).word
+        case ChildWanted():
+            return PendingInput(Kind.CHILD).word
 
 
 def waiting_for(

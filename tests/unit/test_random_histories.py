@@ -256,7 +256,7 @@ def test_every_hostile_history_keeps_the_invariants_and_ends() -> None:
     ("left_out", "complaint"),
     [
         # Which comes first depends on what else was imported: Hypothesis draws from its constants.
-        ("epoch", "a result of an earlier claim was accepted|became"),
+        ("epoch", "claimed twice|a result of an earlier claim was accepted|became"),
         ("status", "claimed twice|completed twice|comes after|is an end|became"),
         ("sweep", "it never ended"),
     ],

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, text
+from sqlalchemy import Connection, Row, func, select
 
+from engine.core.pending_input import Kind, PendingInput
 from engine.core.status import STEP_ENDS, StepStatus
 from engine.definition import Definition
 from engine.errors import NotFound
@@ -16,7 +17,7 @@ from engine.store.reads.detail import pinned
 from engine.store.reads.execution_lists import as_error, queued_for_code
 from engine.store.reads.pending_inputs import may_decide
 from engine.store.reads.values import shown
-from engine.store.tables import AWAITING, Execution, StepRun, Workflow, table
+from engine.store.tables import AWAITING, Execution, StepRun, Workflow, literally, table
 from engine.store.writes import workflows
 
 ASKS_SHOWN = 20  # of one execution; a fan-out may wait ten thousand times
@@ -24,8 +25,7 @@ LACKS_SHOWN = 20
 _EXECUTIONS = table(Execution)
 _RUNS = table(StepRun)
 _WORKFLOWS = table(Workflow)
-# In words of the table's own: SQLite takes a partial index only where they stand.
-_AWAITING: Any = text("step_runs." + AWAITING.replace("AND ", "AND step_runs."))
+_AWAITING = literally("step_runs", AWAITING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +136,22 @@ def _ask_rows(connection: Connection, rows: Sequence[Row[Any]]) -> list[AskRow]:
             workflow=row.workflow,
             step=workflows.step_name(known.get((row.workflow_id, row.version)), row.step),
             item=_item(row.item),
-            kind=row.wait_for.split(":")[0],
+            kind=PendingInput.of(row.wait_for).kind.value,
             since=row.started_at or 0,
             until=row.due_at,
-            params=_asked(row.wait_for, row.input),
+            params=_asked(PendingInput.of(row.wait_for), row.input),
             left_out=found.size if (found := reference(row.input)) else None,
         )
         for row in rows
     ]
 
 
-def _asked(wait_for: str, stored: str | None) -> Mapping[str, Any]:
+def _asked(awaited: PendingInput, stored: str | None) -> Mapping[str, Any]:
     found = reference(stored)
     params = _params(stored) if found is None else found.about or {}
-    kind, _, rest = wait_for.partition(":")
-    if kind != "signal":
+    if awaited.kind is not Kind.SIGNAL:
         return params
-    name, _, correlation = rest.partition(":")
-    return {**params, "name": name, "correlation": correlation}
+    return {**params, "name": awaited.name, "correlation": awaited.correlation}
 
 
 def _params(stored: str | None) -> Mapping[str, Any]:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, or_, select, text
+from sqlalchemy import Connection, Row, Select, and_, or_, select
 
+from engine.core.pending_input import Kind
 from engine.errors import NotFound
 from engine.ids import is_id
 from engine.io.payloads import reference
@@ -19,7 +20,7 @@ from engine.store.db.database import Database
 from engine.store.db.pagination import Page, check_limit, no_cursor
 from engine.store.reads.rows import ApprovalRow
 from engine.store.reads.waits import approval_of
-from engine.store.tables import Execution, StepRun, User, Workflow, table
+from engine.store.tables import AWAITING, Execution, StepRun, User, Workflow, literally, table
 from engine.store.writes import workflows
 
 _AT_ONCE = 200  # rows read at once
@@ -27,8 +28,7 @@ _RUNS = table(StepRun)
 _EXECUTIONS = table(Execution)
 _WORKFLOWS = table(Workflow)
 _USERS = table(User)
-# As literal text: SQLite uses a partial index only where its own words stand.
-_AWAITING = text("step_runs.status = 'waiting' AND step_runs.wait_for IS NOT NULL")
+_AWAITING = literally("step_runs", AWAITING)
 
 
 def approvals(
@@ -138,7 +138,7 @@ def _select(user_id: str, user_name: str) -> Select[Any]:
         .join(_USERS, _USERS.c.id == _EXECUTIONS.c.owner_id)
         .where(
             _AWAITING,
-            _RUNS.c.wait_for == "approval",
+            _RUNS.c.wait_for == Kind.APPROVAL.value,
             or_(_EXECUTIONS.c.owner_id == user_id, named),
         )
     )

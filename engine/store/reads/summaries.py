@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from engine.core.pending_input import Kind, PendingInput
 from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
 
 _LONGEST = 160
@@ -120,16 +121,16 @@ def _doing(telling: Telling, now: int) -> list[str]:
 
 
 def _waiting(telling: Telling, wait: str) -> str:
-    kind, _, rest = (telling.wait_for or "").partition(":")
-    name, _, correlation = rest.partition(":")
-    match kind:
-        case "signal":
-            words = f"waits for signal {name}" + (f" of {correlation}" if correlation else "")
-        case "approval":
+    awaited = PendingInput.of(telling.wait_for)
+    match awaited.kind:
+        case Kind.SIGNAL:
+            of = f" of {awaited.correlation}" if awaited.correlation else ""
+            words = f"waits for signal {awaited.name}{of}"
+        case Kind.APPROVAL:
             words = "waits for a decision"
-        case "workflow":
+        case Kind.CHILD:
             words = "waits for its child"
-        case _:
+        case Kind.TIME:
             return f"sleeps for another {wait}"
     return words if telling.due_at is None else f"{words} for another {wait}"
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 
 from engine.codec import decode
+from engine.core.pending_input import Kind, PendingInput
 from engine.core.status import StepStatus
 from engine.io.payloads import reference
 from engine.store.reads.rows import WaitRow
@@ -28,19 +29,18 @@ def waits_of(
     ``runs`` are rows of one execution, each with step, item, status, wait_for, due_at and epoch.
     """
     waiting = [run for run in runs if run.status == StepStatus.WAITING]
-    approvals = [run for run in waiting if run.wait_for == "approval"]
-    children = [run for run in waiting if run.wait_for == "workflow"]
+    approvals = [run for run in waiting if run.wait_for == Kind.APPROVAL]
+    children = [run for run in waiting if run.wait_for == Kind.CHILD]
     asked = dict(_asked(connection, execution_id, approvals))
     started = dict(_children(connection, execution_id, children))
     found = {}
     for run in waiting:
-        kind, _, rest = (run.wait_for or "time").partition(":")
+        awaited = PendingInput.of(run.wait_for)
         place = (run.step, run.item)
         told: Mapping[str, Any] = asked.get(place) or started.get(place) or {}
-        if kind == "signal":
-            name, _, correlation = rest.partition(":")
-            told = {"signal": name, "correlation": correlation}
-        found[place] = WaitRow(kind, run.due_at, **told)
+        if awaited.kind is Kind.SIGNAL:
+            told = {"signal": awaited.name, "correlation": awaited.correlation}
+        found[place] = WaitRow(awaited.kind.value, run.due_at, **told)
     return found
 
 

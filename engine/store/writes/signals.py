@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, exists, or_, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from engine.core.pending_input import Kind, PendingInput
 from engine.core.transitions import RunKey
 from engine.errors import Conflict
 from engine.ids import new_id
@@ -19,7 +20,6 @@ _SIGNALS = table(Signal)
 _RUNS = table(StepRun)
 _EXECUTIONS = table(Execution)
 _NOTICES = table(Notice)
-_PREFIX = "signal:"
 # As literal text: SQLite uses a partial index only where its own words stand.
 _LISTENING = literally("step_runs", LISTENING)
 
@@ -64,17 +64,6 @@ class Wanted:
     since: int  # µs; older ones that were sent to no execution in particular do not count
 
 
-def wait_for(name: str, correlation: str) -> str:
-    """Return what a step run that waits for this signal has in its ``wait_for``."""
-    return f"{_PREFIX}{name}:{correlation}"
-
-
-def waits_for(word: str, since: int) -> Wanted:
-    """Return what a step run with this ``wait_for`` would take, from ``since`` (µs) on."""
-    _kind, name, correlation = word.split(":", 2)
-    return Wanted(name, correlation, since)
-
-
 def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
     """Return the step run that the signal would go to: of several, the one that waits longest."""
     pending = exists().where(
@@ -84,10 +73,11 @@ def waiter(connection: Connection, wanted: NewSignal) -> Waiter | None:
         _NOTICES.c.epoch == _RUNS.c.epoch,
     )
     where: list[Any] = [_LISTENING, ~pending]
+    word = PendingInput(Kind.SIGNAL, wanted.name, wanted.correlation).word
     if wanted.execution_id is not None and not wanted.correlation:
-        where.append(_RUNS.c.wait_for.startswith(f"{_PREFIX}{wanted.name}:", autoescape=True))
+        where.append(_RUNS.c.wait_for.startswith(word, autoescape=True))  # of any correlation
     else:
-        where.append(_RUNS.c.wait_for == wait_for(wanted.name, wanted.correlation))
+        where.append(_RUNS.c.wait_for == word)
     if wanted.execution_id is not None:
         where.append(_RUNS.c.execution_id == wanted.execution_id)
     row = connection.execute(
