@@ -1,4 +1,4 @@
-"""The head of an execution: the few values that each move reads and changes under its lock."""
+"""The state of an execution: the few values that decisions read and change under its lock."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class ExecutionState:
     owner_id: str
     workflow_id: str
     version: int
-    parent_id: str | None
-    parent_step: int | None
-    parent_item: int | None
-    parent_epoch: int | None  # null: nobody waits for its end
-    status: ExecutionStatus
-    ending: ExecutionStatus | None
-    phase: Phase
-    last_seq: int
-    last_log: int
-    active: int  # step runs queued or running
-    steps_left: int  # nodes of the present phase that have not ended
-    runs_done: int
-    runs_total: int
+    parent_id: str | None = None
+    parent_step: int | None = None
+    parent_item: int | None = None
+    parent_epoch: int | None = None  # null: nobody waits for its end
+    status: ExecutionStatus = ExecutionStatus.PENDING
+    ending: ExecutionStatus | None = None
+    phase: Phase = Phase.STEPS
+    last_seq: int = 0
+    last_log: int = 0
+    active: int = 0  # step runs queued or running
+    steps_left: int = 0  # nodes of the present phase that have not ended
+    runs_done: int = 0
+    runs_total: int = 0
 
     def count(self, key: RunKey, transition: Transition) -> None:
         """Count a transition of one of its step runs."""

@@ -1,1 +1,1 @@
-"""What the verbs share: a commit, what follows from a transition, the scope of expressions."""
+"""What commands and workers share: a commit, answers, the scope of expressions, definitions."""

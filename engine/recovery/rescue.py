@@ -159,7 +159,7 @@ class Rescue:
     def give_back(self, run: RunRow) -> Sends:
         """Give back a claim that no thread of this worker works on: its commit was lost.
 
-        It counts as a crash, so that a step whose settlement fails each time comes to an end.
+        It counts as a crash, so that a step whose commit fails each time comes to an end.
         """
         sends = Sends()
         LostClaims(self._sweeper).give_back(run, sends)

@@ -1,4 +1,4 @@
-"""Claim step runs for this worker: alone, or riding along in the commit before."""
+"""Claim step runs for this worker: alone, or in the commit of the one before."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Claimer:
 
     def following(self, work: Work) -> Work | None:
         """Return the dependant that is surely ready once ``work`` completes, prepared, if its
-        claim can ride along in that commit."""
+        claim can be part of that commit."""
         if work.run.item >= 0 or not self.may_stay(work.execution, work.run.queue):
             return None
         for index in work.step.dependants:
@@ -116,7 +116,7 @@ class Claimer:
         return None
 
     def takes_items(self, work: Work) -> bool:
-        """Whether the next item of a fan-out can be taken along when ``work``, an item, ends."""
+        """Whether the next item of a fan-out can be claimed with the end of ``work``, an item."""
         return (
             work.run.item >= 0
             and work.step.cache is None

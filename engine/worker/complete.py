@@ -48,7 +48,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a settlement leaves to do: step runs ready for anyone, and one claimed with it.
+    """What a completed attempt leaves to do: step runs ready for anyone, and one claimed with it.
 
     Not ``open``: nothing is left to do here, whatever became of the execution.
     """

@@ -1,7 +1,7 @@
-"""Carry out step runs: prepare, claim, call user code, settle, go on with what became ready.
+"""Carry out step runs: prepare, claim, call user code, complete, go on with what became ready.
 
-No transaction is open while user code runs. Each settlement is one guarded transaction; when a
-dependant is surely ready then, its claim rides along in it, so that a chain of short steps needs
+No transaction is open while user code runs. Each outcome is committed in one guarded transaction;
+when a dependant is surely ready then, its claim is part of it, so that a chain of short steps needs
 no trip through Redis between two of them.
 """
 

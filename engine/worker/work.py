@@ -93,7 +93,7 @@ class Work:
 
 def fresh_run(execution_id: str, step: Step, *, item: int = -1) -> RunRow:
     """Return the row of a step whose only need is about to complete, or of an item that is about
-    to be taken along, as it will be then."""
+    to be claimed with it, as it will be then."""
     return RunRow(
         execution_id=execution_id,
         step=step.index,

@@ -163,7 +163,7 @@ def _statement(first: Columns, then: Columns | None, counts: bool, lines: bool) 
         return _closed(head, done, chained, lines)
     node = _lock_fan_out(head)
     following = _lock_next_item(node)
-    # With none left to take along, others must be under way: or the execution waits.
+    # With none left to claim, others must be under way: or the execution waits.
     none_left = select(node.c.items_next >= node.c["items"]).scalar_subquery()
     others = select(head.c.active > 1).scalar_subquery()
     done = _finish(first, or_(exists(select(following.c.item)), and_(none_left, others)))

@@ -32,7 +32,7 @@ from engine.core.plan import (
     SetColumns,
 )
 from engine.core.planning import PlannedRun
-from engine.core.status import ExecutionStatus, Phase, Reason, StepStatus
+from engine.core.status import ExecutionStatus, Reason, StepStatus
 from engine.core.transitions import RunKey, Transition, event_of
 from engine.definition import Definition
 
@@ -87,25 +87,7 @@ class Guards:
 
 def new_head() -> ExecutionState:
     """Return the state of an execution that was just admitted."""
-    return ExecutionState(
-        id=ID,
-        owner_id="owner",
-        workflow_id="workflow",
-        version=1,
-        parent_id=None,
-        parent_step=None,
-        parent_item=None,
-        parent_epoch=None,
-        status=ExecutionStatus.PENDING,
-        ending=None,
-        phase=Phase.STEPS,
-        last_seq=1,
-        last_log=0,
-        active=0,
-        steps_left=0,
-        runs_done=0,
-        runs_total=0,
-    )
+    return ExecutionState(ID, "owner", "workflow", 1, last_seq=1)
 
 
 @dataclass
